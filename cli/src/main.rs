@@ -1,0 +1,3 @@
+//! The `cdist` program.
+
+fn main() {}

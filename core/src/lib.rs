@@ -1,0 +1,14 @@
+//! The engine of cdist.
+//!
+//! Data flows downward only, in this order:
+//!
+//! - PreOS: [`preos`] builds a network-boot OS as a plugin asks for it; [`plugin`] finds plugins and runs them.
+//! - Configuration: [`config`] runs shell types, manifests and explorers against a host through a [`connector`].
+//! - Ground: [`host`] is the only code that touches the operating system, [`progress`] tells what is going on.
+
+pub mod config;
+pub mod connector;
+pub mod host;
+pub mod plugin;
+pub mod preos;
+pub mod progress;
