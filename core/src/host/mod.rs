@@ -4,4 +4,4 @@ mod cancel;
 mod command;
 
 pub use cancel::Cancel;
-pub use command::{Command, CommandError, Output};
+pub use command::{Command, CommandError, Output, Stream, describe};

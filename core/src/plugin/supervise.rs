@@ -1,0 +1,385 @@
+//! The child processes that run a plugin, so that nothing a plugin does can outlive or end cdist.
+//!
+//! ```text
+//! cdist (parent) ── init: PID 1 of a new PID namespace, new mount namespace ── worker: loads and runs the plugin
+//! ```
+//!
+//! When init ends, for whatever reason, the kernel kills every process of its namespace, and with the last of them
+//! the mounts vanish. Init ends when the worker does, and when the *lifeline*, a pipe that only the parent holds
+//! open for writing, is closed: so also after `kill -9` of the parent. A second pipe brings reports back.
+//!
+//! Without root there are no namespaces; then init adopts what the plugin leaves behind (it is a child subreaper,
+//! prctl(2)) and kills it.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::process::{CommandExt, ExitStatusExt},
+    },
+    path::Path,
+    process::Child,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, FdFlag, fcntl},
+    mount::{MsFlags, mount},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sched::{CloneFlags, unshare},
+    sys::{
+        prctl,
+        signal::{SigSet, Signal, kill},
+        signalfd::{SfdFlags, SignalFd},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
+    unistd::{self, Pid, Uid},
+};
+
+/// How long a plugin may take to end after it was asked to.
+const GRACE: Duration = Duration::from_secs(20);
+/// A second signal this long after the first one means "now".
+const IMPATIENT: Duration = Duration::from_millis(500);
+/// The signals that ask the work to stop.
+const STOP_SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+
+/// How a plugin's process ended, when not by returning.
+#[derive(Debug, thiserror::Error)]
+pub enum SuperviseError {
+    /// A step of starting or watching the processes failed.
+    #[error("{doing}")]
+    System {
+        /// What was being done.
+        doing: &'static str,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// Killed by a signal, its own or another's.
+    #[error("it died: {0}")]
+    Killed(String),
+    /// It called `exit` instead of returning.
+    #[error("it ended the process with exit status {0} before its work was done")]
+    Exited(i32),
+    /// The user asked to stop; the number is the signal's.
+    #[error("cancelled by {0}")]
+    Cancelled(Signal),
+}
+
+fn system(doing: &'static str) -> impl Fn(Errno) -> SuperviseError {
+    move |errno| SuperviseError::System { doing, source: errno.into() }
+}
+
+fn system_io(doing: &'static str) -> impl Fn(io::Error) -> SuperviseError {
+    move |source| SuperviseError::System { doing, source }
+}
+
+/// The descriptors that init and worker inherit, by number: `LIFELINE,REPORT`.
+#[derive(Debug, Clone, Copy)]
+struct Inherited {
+    lifeline: i32,
+    report: i32,
+}
+
+impl Inherited {
+    fn to_word(self) -> String {
+        format!("{},{}", self.lifeline, self.report)
+    }
+
+    fn from_word(word: &OsStr) -> Option<Self> {
+        let (lifeline, report) = word.to_str()?.split_once(',')?;
+        Some(Self { lifeline: lifeline.parse().ok()?, report: report.parse().ok()? })
+    }
+
+    /// Opens an inherited pipe anew, close-on-exec. (Taking over a descriptor by its number would be unsafe code.)
+    fn reopen(number: i32, write: bool) -> io::Result<File> {
+        OpenOptions::new().read(!write).write(write).open(format!("/proc/self/fd/{number}"))
+    }
+}
+
+/// Runs `program` with `arguments` as a worker, to its end, and returns the status it returned.
+///
+/// The worker is started as `program WORKER_WORD FDS arguments…`, init as `program INIT_WORD FDS arguments…`. `init_word`
+/// must lead the program to [`init`], `worker_word` to code that ends with [`Reporter::returned`]. The calling
+/// process must not start threads afterwards: the kernel allows none once new children get another PID namespace.
+///
+/// # Errors
+///
+/// The worker died, ended early or was cancelled, or the processes could not be started.
+pub fn run(
+    program: &Path,
+    init_word: &str,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<i32, SuperviseError> {
+    let signals = block(&STOP_SIGNALS)?;
+    let (lifeline_end, lifeline) = unistd::pipe().map_err(system("making a pipe"))?;
+    let (reports, report_end) = unistd::pipe().map_err(system("making a pipe"))?;
+    for ours in [&lifeline, &reports] {
+        fcntl(ours, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(system("preparing a pipe"))?;
+    }
+    let inherited = Inherited { lifeline: lifeline_end.as_raw_fd(), report: report_end.as_raw_fd() };
+
+    if Uid::effective().is_root() {
+        // The child becomes PID 1 of the new namespace; this process stays where it is.
+        unshare(CloneFlags::CLONE_NEWPID).map_err(system("making a PID namespace for the plugin"))?;
+    }
+    let mut command = std::process::Command::new(program);
+    command.arg0("cdist").arg(init_word).arg(inherited.to_word()).args(arguments);
+    let child = command.spawn().map_err(system_io("starting the plugin's process"))?;
+    drop((lifeline_end, report_end));
+    let result = watch(child, &signals, reports);
+    drop(lifeline);
+    result
+}
+
+fn block(signals: &[Signal]) -> Result<SignalFd, SuperviseError> {
+    let mut set = SigSet::empty();
+    for &signal in signals {
+        set.add(signal);
+    }
+    set.thread_block().map_err(system("blocking signals"))?;
+    SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        .map_err(system("listening for signals"))
+}
+
+/// The parent's loop: hands signals on and collects reports until init has ended.
+fn watch(mut child: Child, signals: &SignalFd, reports: OwnedFd) -> Result<i32, SuperviseError> {
+    let init = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
+    let mut reports = File::from(reports);
+    let mut text = Vec::new();
+    let mut asked: Option<(Instant, Signal)> = None;
+    loop {
+        let timeout = match asked {
+            None => PollTimeout::NONE,
+            Some(_) => PollTimeout::from(500u16),
+        };
+        let mut fds = [
+            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(reports.as_fd(), PollFlags::POLLIN),
+        ];
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(system("waiting for the plugin")(errno)),
+        }
+        let readable = fds[1].any().unwrap_or(false);
+        while let Ok(Some(info)) = signals.read_signal() {
+            let Some(signal) = i32::try_from(info.ssi_signo).ok().and_then(|n| Signal::try_from(n).ok()) else {
+                continue;
+            };
+            let hard = asked.is_some_and(|(when, _)| when.elapsed() > IMPATIENT);
+            // ESRCH: it has just ended by itself.
+            let _ = kill(init, if hard { Signal::SIGKILL } else { signal });
+            asked.get_or_insert((Instant::now(), signal));
+        }
+        if asked.is_some_and(|(when, _)| when.elapsed() > GRACE) {
+            let _ = kill(init, Signal::SIGKILL);
+        }
+        if readable {
+            let mut buffer = [0; 256];
+            match reports.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => text.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(system_io("reading the plugin's report")(error)),
+            }
+        }
+    }
+    let status = child.wait().map_err(system_io("waiting for the plugin"))?;
+    let outcome = judge(&String::from_utf8_lossy(&text), status);
+    match (outcome, asked) {
+        // Whatever way it ended after the user asked it to: that is why.
+        (Ok(status), Some((_, signal))) if status != 0 => Err(SuperviseError::Cancelled(signal)),
+        (Err(_), Some((_, signal))) => Err(SuperviseError::Cancelled(signal)),
+        (outcome, _) => outcome,
+    }
+}
+
+/// What the reports of worker (`returned N`) and init (`exit N`, `signal N`) mean together.
+fn judge(reports: &str, init: std::process::ExitStatus) -> Result<i32, SuperviseError> {
+    let value = |key: &str| {
+        reports.lines().find_map(|line| line.strip_prefix(key)).and_then(|number| number.parse::<i32>().ok())
+    };
+    match (value("returned "), value("signal "), value("exit "), init.signal()) {
+        (_, Some(signal), _, _) | (_, None, None, Some(signal)) => {
+            Err(SuperviseError::Killed(Signal::try_from(signal).map_or_else(
+                |_| format!("signal {signal}"),
+                |signal| signal.as_str().to_owned(),
+            )))
+        }
+        (Some(status), None, _, _) => Ok(status),
+        (None, None, Some(status), _) => Err(SuperviseError::Exited(status)),
+        (None, None, None, None) => Err(SuperviseError::Exited(init.code().unwrap_or(1))),
+    }
+}
+
+/// The whole life of init: `arguments` is what followed the init word. Never returns before the worker has ended;
+/// the value is the exit status for this process.
+///
+/// # Errors
+///
+/// The namespaces cannot be set up or the worker cannot be started.
+pub fn init(program: &Path, worker_word: &str, arguments: &[OsString]) -> Result<i32, SuperviseError> {
+    let missing = || SuperviseError::System {
+        doing: "reading the descriptors of the plugin's process",
+        source: io::Error::from(io::ErrorKind::InvalidInput),
+    };
+    let (word, rest) = arguments.split_first().ok_or_else(missing)?;
+    let inherited = Inherited::from_word(word).ok_or_else(missing)?;
+    let lifeline = Inherited::reopen(inherited.lifeline, false).map_err(system_io("opening the lifeline"))?;
+    let mut report = Inherited::reopen(inherited.report, true).map_err(system_io("opening the report pipe"))?;
+    // The parent may be gone in the next moment; the lifeline tells if it went before this.
+    prctl::set_pdeathsig(Signal::SIGKILL).map_err(system("tying the process to its parent"))?;
+    let namespaces = Uid::effective().is_root();
+    if namespaces {
+        enter_mount_namespace()?;
+    } else {
+        prctl::set_child_subreaper(true).map_err(system("becoming a subreaper"))?;
+    }
+
+    let signals = block(&[&STOP_SIGNALS[..], &[Signal::SIGCHLD]].concat())?;
+    let mut command = std::process::Command::new(program);
+    command.arg0("cdist").arg(worker_word).arg(word).args(rest);
+    let child = command.spawn().map_err(system_io("starting the plugin's process"))?;
+    let worker = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
+    for number in [inherited.lifeline, inherited.report] {
+        unistd::close(number).map_err(system("closing an inherited descriptor"))?;
+    }
+
+    let ended = reap_until(worker, &signals, &lifeline)?;
+    if !namespaces {
+        kill_descendants();
+    }
+    let (line, status) = match ended {
+        Some(WaitStatus::Exited(_, status)) => (format!("exit {status}\n"), status),
+        Some(WaitStatus::Signaled(_, signal, _)) => (format!("signal {}\n", signal as i32), 1),
+        _ => (String::new(), 1),
+    };
+    // The parent may be gone; then nobody wants to know.
+    let _ = report.write_all(line.as_bytes());
+    Ok(status)
+}
+
+fn enter_mount_namespace() -> Result<(), SuperviseError> {
+    const NONE: Option<&str> = None;
+    unshare(CloneFlags::CLONE_NEWNS).map_err(system("making a mount namespace for the plugin"))?;
+    mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)
+        .map_err(system("making the mounts of the plugin private"))?;
+    // Programs look themselves up in /proc; it has to show the new PID namespace.
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("proc"), "/proc", Some("proc"), flags, NONE).map_err(system("mounting /proc for the plugin"))
+}
+
+/// Reaps children and hands signals on until the worker ends (its status) or the parent does (`None`).
+fn reap_until(
+    worker: Pid,
+    signals: &SignalFd,
+    lifeline: &File,
+) -> Result<Option<WaitStatus>, SuperviseError> {
+    loop {
+        let mut fds = [
+            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(lifeline.as_fd(), PollFlags::POLLIN),
+        ];
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(system("waiting for the plugin")(errno)),
+        }
+        if fds[1].any().unwrap_or(false) {
+            let _ = kill(worker, Signal::SIGKILL);
+            return Ok(None);
+        }
+        while let Ok(Some(info)) = signals.read_signal() {
+            let signal = i32::try_from(info.ssi_signo).ok().and_then(|n| Signal::try_from(n).ok());
+            if let Some(signal) = signal.filter(|&signal| signal != Signal::SIGCHLD) {
+                let _ = kill(worker, signal);
+            }
+        }
+        loop {
+            match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
+                Ok(status @ (WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _))) => {
+                    if pid == worker {
+                        return Ok(Some(status));
+                    }
+                }
+                Ok(WaitStatus::StillAlive) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+    }
+}
+
+/// Kills what the worker left behind. Killing a process makes its children ours, so this repeats.
+fn kill_descendants() {
+    for _ in 0..100 {
+        let children = fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+        let pids: Vec<Pid> =
+            children.split_whitespace().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw).collect();
+        if pids.is_empty() {
+            return;
+        }
+        for &pid in &pids {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+        for &pid in &pids {
+            let _ = waitpid(pid, None);
+        }
+    }
+}
+
+/// The worker's side: says that the plugin has returned.
+#[derive(Debug)]
+pub struct Reporter(File);
+
+impl Reporter {
+    /// Takes over the inherited pipes; `arguments` is what followed the worker word. Returns the rest of them.
+    ///
+    /// # Errors
+    ///
+    /// This process was not started by [`init`].
+    pub fn take(arguments: &[OsString]) -> Result<(Self, &[OsString]), SuperviseError> {
+        let missing = || SuperviseError::System {
+            doing: "reading the descriptors of the plugin's process",
+            source: io::Error::from(io::ErrorKind::InvalidInput),
+        };
+        let (word, rest) = arguments.split_first().ok_or_else(missing)?;
+        let inherited = Inherited::from_word(word).ok_or_else(missing)?;
+        let report = Inherited::reopen(inherited.report, true).map_err(system_io("opening the report pipe"))?;
+        for number in [inherited.lifeline, inherited.report] {
+            unistd::close(number).map_err(system("closing an inherited descriptor"))?;
+        }
+        prctl::set_pdeathsig(Signal::SIGKILL).map_err(system("tying the process to its parent"))?;
+        Ok((Self(report), rest))
+    }
+
+    /// Says that the plugin has returned `status`. To be called right before the process ends with that status.
+    pub fn returned(mut self, status: i32) {
+        // The parent may be gone; then nobody wants to know.
+        let _ = self.0.write_all(format!("returned {status}\n").as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_are_judged_together() {
+        let raw = std::process::ExitStatus::from_raw;
+        assert_eq!(judge("returned 7\nexit 7\n", raw(7 << 8)).unwrap(), 7);
+        assert_eq!(judge("signal 11\n", raw(1 << 8)).unwrap_err().to_string(), "it died: SIGSEGV");
+        assert_eq!(judge("returned 0\nsignal 6\n", raw(0)).unwrap_err().to_string(), "it died: SIGABRT");
+        assert!(matches!(judge("exit 0\n", raw(0)), Err(SuperviseError::Exited(0))));
+        assert_eq!(judge("", raw(9)).unwrap_err().to_string(), "it died: SIGKILL");
+    }
+
+    #[test]
+    fn descriptors_cross_as_one_word() {
+        let word = Inherited { lifeline: 5, report: 8 }.to_word();
+        assert_eq!(word, "5,8");
+        assert!(Inherited::from_word(OsStr::new("5,x")).is_none());
+        assert_eq!(Inherited::from_word(OsStr::new("5,8")).map(|i| i.report), Some(8));
+    }
+}
