@@ -63,8 +63,6 @@ impl Recipe {
         configure => "configure";
         /// Remove the target at the end.
         remove_target => "remove-target";
-        /// Keep documentation and translations of packages.
-        keep_docs => "bootstrap.keep-docs";
     }
 
     single! {
@@ -104,6 +102,10 @@ impl Recipe {
         components => "bootstrap.component";
         /// Packages installed in the one transaction of the bootstrap.
         packages => "bootstrap.package";
+        /// Patterns of paths that dpkg does not unpack, such as `/usr/share/man/*`.
+        path_excludes => "bootstrap.path-exclude";
+        /// Patterns of paths that dpkg unpacks although an exclusion matches.
+        path_includes => "bootstrap.path-include";
         /// Files with ssh public keys for root.
         key_files => "configure.key-file";
         /// Further parameters of the config run, as in `cdist config`.

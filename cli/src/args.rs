@@ -1,0 +1,133 @@
+//! The command line.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::{failure::Failure, preos_command};
+
+/// Makes PreOSes that bare machines boot over the network, and configures hosts without an agent.
+#[derive(Debug, Parser)]
+#[command(name = "cdist", version, arg_required_else_help = false, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Create a PreOS, a minimal OS that bare machines boot over the network
+    Preos(PreosArgs),
+}
+
+/// Options of `cdist preos` before the name of the PreOS.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PreosArgs {
+    /// Also look for plugins in DIR/preos; repeatable
+    #[arg(short = 'c', long = "conf-dir", value_name = "DIR")]
+    pub(crate) conf_dirs: Vec<PathBuf>,
+    /// Also look for plugins in DIR; repeatable, the last one wins
+    #[arg(long = "plugin-dir", value_name = "DIR")]
+    pub(crate) plugin_dirs: Vec<PathBuf>,
+    /// List the available PreOSes: name, summary, API version, file
+    #[arg(short = 'L', long)]
+    pub(crate) list: bool,
+    /// With -L, as JSON
+    #[arg(long, requires = "list")]
+    pub(crate) json: bool,
+    /// Tell progress as one JSON object a line on standard error
+    #[arg(long)]
+    pub(crate) json_progress: bool,
+    /// Say more; repeatable
+    #[arg(short, long, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Say nothing but errors and warnings
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Accepted for compatibility: `cdist preos` needs no beta switch
+    #[arg(short, long, hide = true)]
+    pub(crate) beta: bool,
+    /// PreOS to create; everything after it is handed to the PreOS
+    #[arg(value_name = "preos")]
+    pub(crate) name: Option<OsString>,
+}
+
+/// Parses the command line and runs it.
+pub(crate) fn run(own_name: OsString, words: Vec<OsString>) -> Result<i32, Failure> {
+    let (words, preos_arguments) = split_preos(words);
+    let mut command = Cli::command();
+    if words.first().is_some_and(|word| word == "preos") {
+        command = preos_command::with_names(command, &words);
+    }
+    let parsed = command
+        .try_get_matches_from_mut(std::iter::once(own_name).chain(words))
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to standard output with status 0, usage errors to standard error with 2.
+            let _ = error.print();
+            return Ok(error.exit_code());
+        }
+    };
+    match cli.command {
+        Some(Command::Preos(args)) => preos_command::run(&args, preos_arguments),
+        None => {
+            let _ = Cli::command().print_help();
+            Ok(0)
+        }
+    }
+}
+
+/// Cuts the arguments that belong to a PreOS off, so that nothing here looks at them: `-h` and `--` are theirs.
+fn split_preos(mut words: Vec<OsString>) -> (Vec<OsString>, Vec<OsString>) {
+    if words.first().is_none_or(|word| word != "preos") {
+        return (words, Vec::new());
+    }
+    let cli = Cli::command();
+    let takes_value = |word: &str| {
+        let preos = cli.find_subcommand("preos");
+        let mut arguments = preos.into_iter().flat_map(clap::Command::get_arguments);
+        arguments.any(|argument| {
+            let long = argument.get_long().is_some_and(|long| word == format!("--{long}"));
+            // `-c DIR`, also at the end of a cluster as in `-vc DIR`.
+            let short = argument.get_short().is_some_and(|short| !word.starts_with("--") && word.ends_with(short));
+            argument.get_action().takes_values() && (long || short)
+        })
+    };
+    let mut at = 1;
+    while let Some(word) = words.get(at) {
+        match word.to_str() {
+            Some(option) if option.len() > 1 && option.starts_with('-') => {
+                at += if takes_value(option) { 2 } else { 1 };
+            }
+            _ => break,
+        }
+    }
+    let rest = if at < words.len() { words.split_off(at + 1) } else { Vec::new() };
+    (words, rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(words: &[&str]) -> (Vec<OsString>, Vec<OsString>) {
+        split_preos(words.iter().map(OsString::from).collect())
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_follows_the_name_is_untouched() {
+        let (own, rest) = split(&["preos", "-c", "conf", "-v", "--plugin-dir=x", "debian", "-h", "--", "-c"]);
+        assert_eq!(own, ["preos", "-c", "conf", "-v", "--plugin-dir=x", "debian"]);
+        assert_eq!(rest, ["-h", "--", "-c"]);
+        assert_eq!(split(&["preos", "-h"]).1, Vec::<OsString>::new());
+        assert_eq!(split(&["preos", "-vc", "d", "x", "y"]).1, ["y"]);
+        assert_eq!(split(&["preos", "-c"]).0.len(), 2);
+    }
+}

@@ -1,0 +1,71 @@
+//! Why the program ends with another status than 0, and how that is said. The one place that prints errors.
+
+use std::{
+    error::Error,
+    io::{IsTerminal, Write},
+};
+
+/// A failed run: a sentence, perhaps a hint, an exit status.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// What, where, what to do; empty when it has been said already.
+    message: String,
+    /// What to try next.
+    hint: Option<String>,
+    /// The exit status.
+    pub(crate) status: i32,
+}
+
+impl Failure {
+    /// A failure of the work, exit status 1.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, status: 1 }
+    }
+
+    /// Wrong usage, exit status 2.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { status: 2, ..Self::new(message) }
+    }
+
+    /// An error with its causes, walked once.
+    pub(crate) fn from_error(error: &dyn Error) -> Self {
+        Self::new(chain(error))
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub(crate) fn status(mut self, status: i32) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// Prints it on standard error.
+    pub(crate) fn print(&self) {
+        if self.message.is_empty() {
+            return;
+        }
+        let mut stderr = std::io::stderr().lock();
+        let colour = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let label = if colour { "\x1b[1;31merror:\x1b[0m" } else { "error:" };
+        // Nowhere to say that saying failed.
+        let _ = writeln!(stderr, "{label} {}", self.message.trim_end());
+        if let Some(hint) = &self.hint {
+            let _ = writeln!(stderr, "hint: {hint}");
+        }
+    }
+}
+
+/// An error and its causes, joined by colons.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        message.push_str(": ");
+        message.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    message
+}

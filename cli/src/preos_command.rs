@@ -1,0 +1,176 @@
+//! `cdist preos`: the list of PreOSes, and handing over to one.
+
+use std::{
+    ffi::OsString,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use cdist_core::plugin::{
+    Registered, Registry,
+    search::SearchPath,
+    supervise::{self, SuperviseError},
+};
+use serde_json::json;
+
+use crate::{
+    args::PreosArgs,
+    failure::{Failure, chain},
+    layout::Layout,
+    worker::{self, Settings},
+};
+
+/// Puts the names of all PreOSes into the help text, when it is asked for.
+pub(crate) fn with_names(command: clap::Command, words: &[OsString]) -> clap::Command {
+    let wants_help = words.iter().any(|word| word == "--help" || word.to_str().is_some_and(is_help_cluster));
+    let Some(layout) = Layout::find().ok().filter(|_| wants_help) else {
+        return command;
+    };
+    let registry = Registry::scan(&search_path(&layout, &[], &[]));
+    report_skipped(&registry);
+    let names: Vec<&str> = registry.iter().map(|preos| preos.name.as_str()).collect();
+    let help = format!("PreOS to create, one of: {{{}}}", names.join(", "));
+    let width = names.iter().map(|name| name.len()).max().unwrap_or(0);
+    let mut list = String::from("PreOSes:\n");
+    for preos in registry.iter() {
+        list.push_str(&format!("  {:width$}  {}\n", preos.name, escaped(&preos.summary)));
+    }
+    list.push_str("\n`cdist preos NAME -h` shows the options of a PreOS.");
+    command.mut_subcommand("preos", |preos| preos.mut_arg("name", |name| name.help(help)).after_help(list))
+}
+
+/// `-h`, also in a cluster such as `-vh`.
+fn is_help_cluster(word: &str) -> bool {
+    word.strip_prefix('-').is_some_and(|flags| !flags.starts_with('-') && flags.contains('h'))
+}
+
+fn search_path(layout: &Layout, conf_dirs: &[PathBuf], plugin_dirs: &[PathBuf]) -> SearchPath {
+    SearchPath {
+        distribution: Some(layout.plugins.clone()),
+        home: dirs::home_dir(),
+        conf_dirs: conf_dirs.to_vec(),
+        environment: std::env::var_os("CDIST_PREOS_PATH")
+            .map(|paths| std::env::split_paths(&paths).filter(|path| !path.as_os_str().is_empty()).collect())
+            .unwrap_or_default(),
+        plugin_dirs: plugin_dirs.to_vec(),
+    }
+}
+
+/// Runs `cdist preos`.
+pub(crate) fn run(args: &PreosArgs, arguments: Vec<OsString>) -> Result<i32, Failure> {
+    let layout = Layout::find().map_err(|error| Failure::new(format!("finding the running program: {error}")))?;
+    let registry = Registry::scan(&search_path(&layout, &args.conf_dirs, &args.plugin_dirs));
+    report_skipped(&registry);
+    let Some(name) = args.name.as_ref().filter(|_| !args.list) else {
+        return list(&registry, args.json);
+    };
+    let wanted = name.to_string_lossy();
+    let Some(preos) = registry.get(&wanted) else {
+        return Err(unknown(&registry, &wanted));
+    };
+    let settings = Settings::from_args(args);
+    launch(&layout, preos, &settings, arguments)
+}
+
+fn launch(
+    layout: &Layout,
+    preos: &Registered,
+    settings: &Settings,
+    arguments: Vec<OsString>,
+) -> Result<i32, Failure> {
+    if let Some(bad) = arguments.iter().find(|argument| argument.to_str().is_none()) {
+        return Err(Failure::usage(format!(
+            "the argument {bad:?} is not UTF-8; rename the file or use another path"
+        )));
+    }
+    let mut words = settings.to_words(preos);
+    words.extend(arguments);
+    supervise::run(&layout.program, worker::INIT_WORD, words).map_err(|error| {
+        let origin = format!("({}, built with {})", preos.file.display(), escaped(&preos.built_with));
+        match &error {
+            SuperviseError::System { .. } => Failure::from_error(&error),
+            SuperviseError::Killed(signal) => {
+                Failure::new(format!("the plugin {} died: {signal} {origin}", preos.name))
+                    .hint("nothing it started or mounted is left; report the crash to the plugin's author")
+            }
+            SuperviseError::Exited(_) => {
+                let text = chain(&error);
+                Failure::new(format!("the plugin {} did not finish: {text} {origin}", preos.name))
+            }
+            SuperviseError::Cancelled(signal) => Failure::new(chain(&error)).status(128 + *signal as i32),
+        }
+    })
+}
+
+fn unknown(registry: &Registry, wanted: &str) -> Failure {
+    let names: Vec<&str> = registry.iter().map(|preos| preos.name.as_str()).collect();
+    let list = if names.is_empty() { "there is none".to_owned() } else { names.join(", ") };
+    let failure = Failure::new(format!("there is no PreOS {:?}; available: {list}", escaped(wanted)));
+    match registry.near_match(wanted) {
+        Some(near) => failure.hint(format!("did you mean `cdist preos {near}`?")),
+        None => failure.hint("`cdist preos -L` shows where each PreOS comes from"),
+    }
+}
+
+fn list(registry: &Registry, as_json: bool) -> Result<i32, Failure> {
+    let mut text = String::new();
+    if as_json {
+        let preoses: Vec<_> = registry
+            .iter()
+            .map(|preos| {
+                json!({
+                    "name": preos.name, "type": preos.type_name, "summary": preos.summary,
+                    "api": version(preos), "built_with": preos.built_with, "file": preos.file.display().to_string(),
+                })
+            })
+            .collect();
+        text = format!("{:#}\n", json!(preoses));
+    } else {
+        text.push_str("Available PreOS-es:\n");
+        let width = |field: fn(&Registered) -> usize| registry.iter().map(field).max().unwrap_or(0);
+        let (name, summary) = (width(|preos| preos.name.len()), width(|preos| escaped(&preos.summary).len()));
+        for preos in registry.iter() {
+            let (shown, file) = (escaped(&preos.summary), preos.file.display());
+            text.push_str(&format!("    - {:name$}  {shown:summary$}  {}  {file}\n", preos.name, version(preos)));
+        }
+    }
+    // A reader that went away early is no failure of ours.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(0)
+}
+
+fn version(preos: &Registered) -> String {
+    format!("{}.{}", preos.api.0, preos.api.1)
+}
+
+fn report_skipped(registry: &Registry) {
+    let mut stderr = std::io::stderr().lock();
+    let shown = |path: &Path| escaped(&path.to_string_lossy());
+    for skipped in &registry.skipped {
+        let _ = writeln!(stderr, "skipped {}: {}", shown(&skipped.file), escaped(&skipped.reason));
+    }
+    for replaced in &registry.replaced {
+        let (by, was) = (shown(&replaced.by), shown(&replaced.was));
+        let _ = writeln!(stderr, "note: PreOS {} comes from {by}, which replaces {was}", replaced.name);
+    }
+}
+
+/// Text from a plugin or the command line, safe for a terminal.
+fn escaped(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_shown() {
+        assert_eq!(escaped("a\x1b[2Jé\n"), "a\\u{1b}[2Jé\\n");
+    }
+
+    #[test]
+    fn help_in_a_cluster() {
+        assert!(is_help_cluster("-vh") && !is_help_cluster("--hello") && !is_help_cluster("debian"));
+    }
+}

@@ -1,0 +1,139 @@
+//! The child processes of `cdist preos`: init of the namespaces, and the worker that runs the plugin.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use cdist_core::{
+    host::Cancel,
+    plugin::{
+        Registered,
+        elf,
+        file::Opener,
+        loader::{LoadError, Plugin},
+        supervise::{self, Reporter},
+        text,
+    },
+    preos::services::{Context, Services},
+    progress::Progress,
+};
+use cdist_plugin_api::Host;
+use serde::{Deserialize, Serialize};
+
+use crate::{args::PreosArgs, failure::Failure, layout::Layout, logging, progress_display::Display};
+
+/// The first word of the command line of init.
+pub(crate) const INIT_WORD: &str = "--plugin-init";
+/// The first word of the command line of the worker.
+pub(crate) const WORKER_WORD: &str = "--plugin-worker";
+
+/// What the worker has to know besides the plugin's arguments. Holds no secrets: it crosses as a command line word.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    verbosity: i32,
+    beta: bool,
+    json_progress: bool,
+    conf_dirs: Vec<PathBuf>,
+    name: String,
+    file: PathBuf,
+}
+
+impl Settings {
+    pub(crate) fn from_args(args: &PreosArgs) -> Self {
+        Self {
+            verbosity: if args.quiet { -1 } else { i32::from(args.verbose) },
+            beta: args.beta || std::env::var_os("CDIST_BETA").is_some(),
+            json_progress: args.json_progress,
+            conf_dirs: args.conf_dirs.clone(),
+            name: String::new(),
+            file: PathBuf::new(),
+        }
+    }
+
+    /// The words before the plugin's own arguments.
+    pub(crate) fn to_words(&self, preos: &Registered) -> Vec<OsString> {
+        let settings = Settings {
+            name: preos.name.clone(),
+            file: preos.file.clone(),
+            conf_dirs: self.conf_dirs.clone(),
+            ..*self
+        };
+        vec![serde_json::to_string(&settings).unwrap_or_default().into()]
+    }
+}
+
+/// Runs as init.
+pub(crate) fn init(words: &[OsString]) -> Result<i32, Failure> {
+    supervise::init(Path::new("/proc/self/exe"), WORKER_WORD, words).map_err(|error| Failure::from_error(&error))
+}
+
+/// Runs as the worker: loads the plugin and calls it.
+pub(crate) fn work(words: &[OsString]) -> Result<i32, Failure> {
+    let (reporter, rest) = Reporter::take(words).map_err(|error| {
+        Failure::from_error(&error).hint("this option is for cdist itself; run `cdist preos NAME`")
+    })?;
+    let (settings, arguments) = rest.split_first().ok_or_else(|| Failure::usage("the settings are missing"))?;
+    let settings: Settings = serde_json::from_str(&settings.to_string_lossy())
+        .map_err(|error| Failure::usage(format!("reading the settings of the plugin's process: {error}")))?;
+    let arguments: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+
+    let display = Arc::new(Display::new(settings.json_progress, settings.verbosity < 0));
+    logging::start(settings.verbosity, &display);
+    let result = call(&settings, &arguments, &display);
+    let (status, failure) = match result {
+        Ok(status) => {
+            if status == 0 {
+                display.summary();
+            }
+            (status, None)
+        }
+        Err(failure) => (failure.status, Some(failure)),
+    };
+    if let Some(failure) = failure {
+        failure.print();
+    }
+    reporter.returned(status);
+    Ok(status)
+}
+
+fn call(settings: &Settings, arguments: &[String], display: &Arc<Display>) -> Result<i32, Failure> {
+    let layout = Layout::find().map_err(|error| Failure::new(format!("finding the running program: {error}")))?;
+    let cancel = Cancel::default();
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+        signal_hook::flag::register(signal, cancel.flag())
+            .map_err(|error| Failure::new(format!("listening for signals: {error}")))?;
+    }
+    let plugin = load(settings)?;
+    let host = Host::new(Services::new(Context {
+        preos: settings.name.clone(),
+        plugin_file: settings.file.clone(),
+        cdist_exe: layout.program,
+        distribution_conf: layout.conf,
+        conf_dirs: settings.conf_dirs.clone(),
+        home: dirs::home_dir(),
+        verbosity: settings.verbosity,
+        beta: settings.beta,
+        progress: Progress::new(Arc::clone(display) as _),
+        cancel,
+    }));
+    plugin.commandline(arguments, &host).map_err(|error| {
+        let failure = Failure::new(format!("{}: {}", settings.name, error.message()));
+        failure.status(if error.exit_code == 0 { 1 } else { error.exit_code })
+    })
+}
+
+/// The file is checked once more: this process is a new one, and the file may have been replaced since.
+fn load(settings: &Settings) -> Result<Plugin, Failure> {
+    let fail = |reason: String| Failure::new(format!("loading {}: {reason}", settings.file.display()));
+    let (file, _) = Opener::default().open(&settings.file).map_err(|error| fail(error.to_string()))?;
+    let bytes = elf::read_text(&file).map_err(|error| fail(error.to_string()))?;
+    let text = text::parse(&bytes).map_err(|error| fail(error.to_string()))?;
+    Plugin::load(&settings.file, &settings.name, &text).map_err(|error| {
+        if let (LoadError::Layout { detail, .. }, 3..) = (&error, settings.verbosity) {
+            tracing::debug!("{detail}");
+        }
+        Failure::from_error(&error)
+    })
+}

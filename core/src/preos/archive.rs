@@ -1,0 +1,107 @@
+//! Looking at a Debian-like archive before a bootstrap, so that the usual mistakes get one clear sentence, and so
+//! that a build takes its date from the archive and not from the clock.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::host::{Cancel, Command, CommandError};
+
+/// curl(1), EXIT CODES: could not resolve, connect, time out.
+const UNREACHABLE: [i32; 3] = [6, 7, 28];
+/// curl(1), EXIT CODES: HTTP status of 400 or more, with `--fail`.
+const NOT_FOUND: i32 = 22;
+
+/// What looking at an archive told.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// The suite is there; the date of its Release file, in seconds since 1970.
+    Suite(Option<u64>),
+    /// Nobody answers there.
+    Unreachable,
+    /// The archive answers, and does not have the suite.
+    NoSuite,
+    /// It cannot be told: no curl, another protocol, no mirror given.
+    Unknown,
+}
+
+/// Looks at the suite's Release file.
+pub fn probe(mirror: Option<&str>, suite: &str, cancel: &Cancel) -> Probe {
+    let Some(mirror) = mirror.filter(|mirror| mirror.starts_with("http://") || mirror.starts_with("https://")) else {
+        return Probe::Unknown;
+    };
+    let mut answer = Probe::Unknown;
+    for file in ["InRelease", "Release"] {
+        let url = format!("{}/dists/{suite}/{file}", mirror.trim_end_matches('/'));
+        let fetch = Command::new("curl")
+            .args(["--fail", "--silent", "--show-error", "--location", "--max-time", "30", "--max-filesize", "10000000"])
+            .args(["--", &url]);
+        match fetch.cancel(cancel).run() {
+            Ok(output) => return Probe::Suite(release_date(&String::from_utf8_lossy(&output.stdout))),
+            Err(CommandError::Failed { status, .. }) => match status.code() {
+                Some(code) if UNREACHABLE.contains(&code) => return Probe::Unreachable,
+                Some(NOT_FOUND) => answer = Probe::NoSuite,
+                _ => return Probe::Unknown,
+            },
+            Err(_) => return Probe::Unknown,
+        }
+    }
+    answer
+}
+
+/// The value of `SOURCE_DATE_EPOCH` for a build: the caller's, else the archive's date, else the start of today.
+pub fn source_date(probe: &Probe) -> u64 {
+    let caller = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok());
+    let today = || {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        now - now % 86400
+    };
+    match (caller, probe) {
+        (Some(date), _) | (None, Probe::Suite(Some(date))) => date,
+        _ => today(),
+    }
+}
+
+/// The field `Date: Sat, 11 Jan 2025 09:41:34 UTC` of a Release file (Debian wiki, DebianRepository/Format).
+fn release_date(text: &str) -> Option<u64> {
+    let value = text.lines().find_map(|line| line.strip_prefix("Date:"))?;
+    let words: Vec<&str> = value.split_whitespace().collect();
+    let [_, day, month, year, time, zone] = words[..] else { return None };
+    if !matches!(zone, "UTC" | "GMT" | "+0000") {
+        return None;
+    }
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let month = MONTHS.iter().position(|&name| name == month)? as u64 + 1;
+    let (day, year) = (day.parse::<u64>().ok()?, year.parse::<u64>().ok()?);
+    let mut clock = time.splitn(3, ':').map(|part| part.parse::<u64>().ok());
+    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
+    if !(1970..=9999).contains(&year) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    // Days from 1970-01-01, counting years from March so that the leap day is the last of a year.
+    let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1;
+    (days - 719_468).checked_mul(86400).map(|seconds| seconds + hour * 3600 + minute * 60 + second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_of_release_files() {
+        let date = |date: &str| release_date(&format!("Origin: x\nDate: {date}\n"));
+        assert_eq!(date("Thu, 01 Jan 1970 00:00:00 UTC"), Some(0));
+        assert_eq!(date("Sat, 11 Jan 2025 09:41:34 UTC"), Some(1_736_588_494));
+        assert_eq!(date("Thu, 29 Feb 2024 23:59:59 GMT"), Some(1_709_251_199));
+        assert_eq!(date("yesterday"), None);
+        assert_eq!(date("Sat, 99 Jan 2025 09:41:34 UTC"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(text: String, day: u64, year: u64) {
+            release_date(&text);
+            release_date(&format!("Date: X, {day} Mar {year} 1:2:3 UTC"));
+        }
+    }
+}

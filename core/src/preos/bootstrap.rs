@@ -1,0 +1,442 @@
+//! Filling a root directory with a Debian-like bootstrap program, or with a command of the plugin's own.
+//!
+//! The tree grows in a directory beside the target and is renamed when it is whole. A build that was killed leaves
+//! that directory behind; the next one takes it away.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use super::{
+    Environment,
+    archive::{self, Probe},
+    chroot::{self, Chroot, ChrootError},
+    recipe::Bootstrap,
+};
+use crate::{
+    host::{
+        Cancel, Command, CommandError, Stream,
+        remove::{RemoveError, remove_tree},
+    },
+    progress::{Step, Unit},
+};
+
+/// Hooks of mmdebstrap that merge `/usr` where a suite does not do it by itself; without them bookworm pulls in perl.
+const MERGED_USR: &str = "/usr/share/mmdebstrap/hooks/maybe-merged-usr";
+/// Makes `update-initramfs` do nothing, known to dpkg and before the package with it is unpacked: a PreOS has no
+/// initrd, and each kernel or storage package would make one.
+const NO_INITRD: [&str; 2] = [
+    "dpkg-divert --quiet --local --rename --add /usr/sbin/update-initramfs",
+    "ln -sf /bin/true /usr/sbin/update-initramfs",
+];
+
+/// Why a root directory was not filled.
+#[derive(Debug, thiserror::Error)]
+pub enum BootstrapError {
+    /// A file or directory beside the target.
+    #[error("{doing} {}", .path.display())]
+    File {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// Another build is at work.
+    #[error("another build is filling {} just now; wait for it or choose another target", .0.display())]
+    Busy(PathBuf),
+    /// What an earlier build left could not be removed.
+    #[error("removing what an earlier build left")]
+    Remove(#[from] RemoveError),
+    /// Neither program is there.
+    #[error("neither mmdebstrap nor debootstrap is installed; install one, as with `apt-get install mmdebstrap`")]
+    NoProgram,
+    /// debootstrap is asked for and not there.
+    #[error("a script (-S) needs debootstrap, which is not installed; install it, as with `apt-get install debootstrap`")]
+    NoDebootstrap,
+    /// The archive does not answer.
+    #[error("the mirror {0} cannot be reached; check its address and the network, or name another one with -m")]
+    Unreachable(String),
+    /// The archive has no such suite.
+    #[error("the mirror {mirror} has no suite {suite}; check the spelling of -s, or name another mirror with -m")]
+    NoSuite {
+        /// The mirror.
+        mirror: String,
+        /// The suite.
+        suite: String,
+    },
+    /// The signature of the archive cannot be verified.
+    #[error("the signature of the archive cannot be verified; name the archive's keyring with --keyring")]
+    Signature(#[source] CommandError),
+    /// A package is not in the archive.
+    #[error("the archive does not have all packages of this PreOS")]
+    Package(#[source] CommandError),
+    /// The disk is full.
+    #[error("the disk that holds the target is full; a PreOS needs about 1 GB there")]
+    DiskFull(#[source] CommandError),
+    /// The program failed in another way, or was cancelled.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// Preparing the root for commands failed.
+    #[error(transparent)]
+    Chroot(#[from] ChrootError),
+}
+
+fn file(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> BootstrapError {
+    move |source| BootstrapError::File { doing, path: path.to_owned(), source }
+}
+
+/// Fills `target`.
+///
+/// # Errors
+///
+/// The bootstrap failed; the target is as it was before.
+pub fn run(target: &Path, bootstrap: &Bootstrap, environment: &Environment) -> Result<(), BootstrapError> {
+    let step = environment.progress.step("bootstrap");
+    let staging = Staging::create(target, &environment.cancel)?;
+    let result = fill(staging.path(), bootstrap, environment, &step);
+    if let Err(error) = result {
+        chroot::detach_mounts_below(staging.path());
+        staging.discard();
+        return Err(error);
+    }
+    chroot::detach_mounts_below(staging.path());
+    let packages = installed_packages(staging.path());
+    staging.publish()?;
+    step.finish(if packages > 0 { format!("{packages} packages") } else { String::new() });
+    Ok(())
+}
+
+fn fill(
+    root: &Path,
+    bootstrap: &Bootstrap,
+    environment: &Environment,
+    step: &Step,
+) -> Result<(), BootstrapError> {
+    if !bootstrap.command.is_empty() {
+        let words = bootstrap.command.iter().map(|word| word.replace("@ROOT@", &root.to_string_lossy()));
+        let mut words = words.collect::<Vec<_>>().into_iter();
+        let command = Command::new(words.next().unwrap_or_default()).args(words);
+        return logged(command, environment, step, root).run().map(drop).map_err(BootstrapError::from);
+    }
+    let probe = archive::probe(bootstrap.mirror.as_deref(), &bootstrap.suite, &environment.cancel);
+    let mirror = bootstrap.mirror.clone().unwrap_or_default();
+    match probe {
+        Probe::Unreachable => return Err(BootstrapError::Unreachable(mirror)),
+        Probe::NoSuite => return Err(BootstrapError::NoSuite { mirror, suite: bootstrap.suite.clone() }),
+        Probe::Suite(_) | Probe::Unknown => {}
+    }
+    let date = archive::source_date(&probe).to_string();
+    let tool = choose_tool(bootstrap)?;
+    step.doing(format!("{} {}", tool.program(), bootstrap.suite));
+    let explain = |error| explain(error, environment);
+    match tool {
+        Tool::Mmdebstrap => {
+            let command = Command::new("mmdebstrap").args(mmdebstrap_arguments(bootstrap, root));
+            logged(command.env("SOURCE_DATE_EPOCH", &date), environment, step, root).run().map_err(explain)?;
+        }
+        Tool::Debootstrap => {
+            let command = Command::new("debootstrap").args(debootstrap_arguments(bootstrap, root));
+            logged(command.env("SOURCE_DATE_EPOCH", &date), environment, step, root).run().map_err(explain)?;
+            install_packages(root, bootstrap, &date, environment, step)?;
+        }
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tool {
+    Mmdebstrap,
+    Debootstrap,
+}
+
+impl Tool {
+    fn program(self) -> &'static str {
+        match self {
+            Self::Mmdebstrap => "mmdebstrap",
+            Self::Debootstrap => "debootstrap",
+        }
+    }
+}
+
+fn choose_tool(bootstrap: &Bootstrap) -> Result<Tool, BootstrapError> {
+    let installed = |tool: Tool| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path)
+            .any(|dir| fs::metadata(dir.join(tool.program())).is_ok_and(|file| file.permissions().mode() & 0o111 != 0))
+    };
+    match (bootstrap.script.is_some(), installed(Tool::Mmdebstrap), installed(Tool::Debootstrap)) {
+        (false, true, _) => Ok(Tool::Mmdebstrap),
+        (_, _, true) => Ok(Tool::Debootstrap),
+        (true, _, false) => Err(BootstrapError::NoDebootstrap),
+        (false, false, false) => Err(BootstrapError::NoProgram),
+    }
+}
+
+/// The arguments of mmdebstrap(1): one transaction for all packages.
+fn mmdebstrap_arguments(bootstrap: &Bootstrap, root: &Path) -> Vec<String> {
+    let mut words: Vec<String> =
+        ["--mode=root", "--variant=minbase", "--format=directory", "--verbose"].map(str::to_owned).into();
+    words.push(format!("--include={}", bootstrap.packages.join(",")));
+    words.extend(bootstrap.arch.iter().map(|arch| format!("--architectures={arch}")));
+    if !bootstrap.components.is_empty() {
+        words.push(format!("--components={}", bootstrap.components.join(",")));
+    }
+    words.extend(bootstrap.keyring.iter().map(|keyring| format!("--keyring={keyring}")));
+    words.push("--dpkgopt=force-unsafe-io".to_owned());
+    words.push("--aptopt=Acquire::Languages \"none\"".to_owned());
+    words.extend(dpkg_path_options(bootstrap).map(|option| format!("--dpkgopt={option}")));
+    if Path::new(MERGED_USR).is_dir() {
+        words.push(format!("--hook-dir={MERGED_USR}"));
+    }
+    words.extend(NO_INITRD.map(|command| format!("--essential-hook=chroot \"$1\" {command}")));
+    words.push(bootstrap.suite.clone());
+    words.push(root.to_string_lossy().into_owned());
+    words.extend(bootstrap.mirror.clone());
+    words
+}
+
+/// Options of dpkg(1) that keep paths out of the root; they stay in its configuration.
+fn dpkg_path_options(bootstrap: &Bootstrap) -> impl Iterator<Item = String> + '_ {
+    let out = bootstrap.path_exclude.iter().map(|path| format!("path-exclude={path}"));
+    out.chain(bootstrap.path_include.iter().map(|path| format!("path-include={path}")))
+}
+
+/// The arguments of debootstrap(8), for a minimal system only; the packages come in one transaction of apt.
+fn debootstrap_arguments(bootstrap: &Bootstrap, root: &Path) -> Vec<String> {
+    let mut words = vec!["--variant=minbase".to_owned()];
+    words.extend(bootstrap.arch.iter().map(|arch| format!("--arch={arch}")));
+    if !bootstrap.components.is_empty() {
+        words.push(format!("--components={}", bootstrap.components.join(",")));
+    }
+    match &bootstrap.keyring {
+        Some(keyring) => {
+            words.push(format!("--keyring={keyring}"));
+            words.push("--force-check-gpg".to_owned());
+        }
+        // Without a keyring debootstrap would go on unverified where the distribution's own is not installed.
+        None => words.push("--force-check-gpg".to_owned()),
+    }
+    words.push(bootstrap.suite.clone());
+    words.push(root.to_string_lossy().into_owned());
+    words.extend(bootstrap.mirror.clone());
+    words.extend(bootstrap.script.clone());
+    words
+}
+
+/// What mmdebstrap does by itself: dpkg's options first, then all packages at once, with services off.
+fn install_packages(
+    root: &Path,
+    bootstrap: &Bootstrap,
+    date: &str,
+    environment: &Environment,
+    step: &Step,
+) -> Result<(), BootstrapError> {
+    let options: String = dpkg_path_options(bootstrap).map(|option| option + "\n").collect();
+    let config = root.join("etc/dpkg/dpkg.cfg.d/preos");
+    fs::write(&config, format!("force-unsafe-io\n{options}")).map_err(file("writing", &config))?;
+    if let Some(keyring) = &bootstrap.keyring {
+        let trusted = root.join("etc/apt/trusted.gpg.d").join(match keyring.ends_with(".asc") {
+            true => "preos.asc",
+            false => "preos.gpg",
+        });
+        fs::copy(keyring, &trusted).map_err(file("writing", &trusted))?;
+        fs::set_permissions(&trusted, fs::Permissions::from_mode(0o644)).map_err(file("writing", &trusted))?;
+    }
+    let chroot = Chroot::open(root)?;
+    let explain = |error| explain(error, environment);
+    for command in NO_INITRD {
+        let mut words = command.split(' ');
+        let command = chroot.command(words.next().unwrap_or_default()).args(words);
+        command.log(environment.log.file()).run()?;
+    }
+    let apt = |words: &[&str]| {
+        let command = chroot.command("apt-get").args(words).env("SOURCE_DATE_EPOCH", date);
+        logged(command, environment, step, root).run().map_err(explain)
+    };
+    apt(&["update", "-o", "Acquire::Languages=none"])?;
+    let mut words = vec!["install", "--yes", "--no-install-recommends", "-o", "APT::Sandbox::User=root", "--"];
+    words.extend(bootstrap.packages.iter().map(String::as_str));
+    apt(&words)?;
+    apt(&["clean"])?;
+    chroot.close()?;
+    Ok(())
+}
+
+/// Sends a command's output to the log, and counts packages for the progress.
+fn logged<'a>(command: Command<'a>, environment: &Environment, step: &'a Step, _root: &Path) -> Command<'a> {
+    let (mut total, mut done) = (None, 0);
+    command.cancel(&environment.cancel).log(environment.log.file()).on_line(move |_: Stream, line: &[u8]| {
+        let line = String::from_utf8_lossy(line);
+        if let Some(count) = line.split(" newly installed").next().filter(|_| line.contains(" newly installed")) {
+            let last = count.rsplit(' ').next().and_then(|count| count.parse::<u64>().ok());
+            total = last.map(|count| count + total.unwrap_or(0));
+        } else if line.starts_with("Setting up ") || line.starts_with("I: Configuring ") {
+            done += 1;
+            step.advance(done, total.filter(|&total| total >= done), Unit::Packages);
+        }
+    })
+}
+
+/// The reasons that come up again and again get a sentence of their own.
+fn explain(error: CommandError, environment: &Environment) -> BootstrapError {
+    if !matches!(error, CommandError::Failed { .. }) {
+        return error.into();
+    }
+    let text = environment.log.last_lines(60).join("\n");
+    let has = |needles: &[&str]| needles.iter().any(|needle| text.contains(needle));
+    if has(&["No space left on device", "You don't have enough free space"]) {
+        BootstrapError::DiskFull(error)
+    } else if has(&["NO_PUBKEY", "is not signed", "BADSIG", "invalid signature", "EXPKEYSIG", "Invalid Release signature", "no keyring"]) {
+        BootstrapError::Signature(error)
+    } else if has(&["Unable to locate package", "has no installation candidate", "Couldn't find these debs"]) {
+        BootstrapError::Package(error)
+    } else {
+        error.into()
+    }
+}
+
+/// The number of packages that dpkg knows as installed.
+fn installed_packages(root: &Path) -> usize {
+    let status = fs::read_to_string(root.join("var/lib/dpkg/status")).unwrap_or_default();
+    status.lines().filter(|line| *line == "Status: install ok installed").count()
+}
+
+/// The directory in which the tree grows, locked while this process lives.
+#[derive(Debug)]
+struct Staging {
+    target: PathBuf,
+    path: PathBuf,
+    cancel: Cancel,
+    _lock: Flock<File>,
+}
+
+impl Staging {
+    fn create(target: &Path, cancel: &Cancel) -> Result<Self, BootstrapError> {
+        let (parent, name) = match (target.parent(), target.file_name()) {
+            (Some(parent), Some(name)) => (parent, name),
+            _ => (target, target.as_os_str()),
+        };
+        fs::create_dir_all(parent).map_err(file("making the directory", parent))?;
+        let path = if is_mount_point(target) {
+            // What is mounted there cannot be renamed over; the tree moves up entry by entry.
+            target.join(STAGING)
+        } else {
+            parent.join(format!(".{}{STAGING}", name.to_string_lossy()))
+        };
+        match fs::DirBuilder::new().mode(0o755).create(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            result => result.map_err(file("making the directory", &path))?,
+        }
+        let lock = lock(&path, target)?;
+        if fs::read_dir(&path).map_err(file("reading", &path))?.next().is_some() {
+            tracing::info!("removing {}, which a killed build left", path.display());
+            remove_tree(&path, cancel)?;
+            return Self::create(target, cancel);
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).map_err(file("opening up", &path))?;
+        Ok(Self { target: target.to_owned(), path, cancel: cancel.clone(), _lock: lock })
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes what has grown, after a failure that is reported already.
+    fn discard(self) {
+        // The user has asked to stop, perhaps; removing must go on all the same.
+        let _ = &self.cancel;
+        if let Err(error) = remove_tree(&self.path, &Cancel::default()) {
+            tracing::warn!("{} is left behind: {error}", self.path.display());
+        }
+    }
+
+    /// Moves the whole tree to the target.
+    fn publish(self) -> Result<(), BootstrapError> {
+        let (path, target) = (&self.path, &self.target);
+        if path.parent() != Some(target) {
+            // rename(2) replaces an empty directory.
+            return fs::rename(path, target).map_err(file("moving the finished tree to", target));
+        }
+        for entry in fs::read_dir(path).map_err(file("reading", path))? {
+            let entry = entry.map_err(file("reading", path))?;
+            let to = target.join(entry.file_name());
+            fs::rename(entry.path(), &to).map_err(file("moving the finished tree to", &to))?;
+        }
+        fs::remove_dir(path).map_err(file("removing", path))
+    }
+}
+
+/// The ending of the name of a staging directory.
+pub(super) const STAGING: &str = ".cdist-partial";
+
+fn lock(path: &Path, target: &Path) -> Result<Flock<File>, BootstrapError> {
+    let directory = File::open(path).map_err(file("opening", path))?;
+    Flock::lock(directory, FlockArg::LockExclusiveNonblock)
+        .map_err(|_| BootstrapError::Busy(target.to_owned()))
+}
+
+fn is_mount_point(path: &Path) -> bool {
+    let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
+    let here = device(path);
+    here.is_some() && path.parent().is_some_and(|parent| device(parent) != here)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn debian() -> Bootstrap {
+        Bootstrap {
+            suite: "bookworm".into(),
+            mirror: Some("http://mirror.example/debian".into()),
+            arch: Some("amd64".into()),
+            keyring: Some("/k.gpg".into()),
+            packages: vec!["curl".into(), "file".into()],
+            path_exclude: vec!["/usr/share/man/*".into()],
+            ..Bootstrap::default()
+        }
+    }
+
+    #[test]
+    fn mmdebstrap_gets_one_transaction() {
+        let words = mmdebstrap_arguments(&debian(), Path::new("/root dir"));
+        assert!(words.contains(&"--include=curl,file".to_owned()));
+        assert!(words.contains(&"--dpkgopt=path-exclude=/usr/share/man/*".to_owned()));
+        assert_eq!(words[words.len() - 3..], ["bookworm", "/root dir", "http://mirror.example/debian"]);
+    }
+
+    #[test]
+    fn debootstrap_always_verifies() {
+        let words = debootstrap_arguments(&debian(), Path::new("/r"));
+        assert!(words.contains(&"--force-check-gpg".to_owned()) && words.contains(&"--keyring=/k.gpg".to_owned()));
+        let words = debootstrap_arguments(&Bootstrap { keyring: None, ..debian() }, Path::new("/r"));
+        assert!(words.contains(&"--force-check-gpg".to_owned()));
+    }
+
+    #[test]
+    fn a_tree_appears_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("new/root");
+        let cancel = Cancel::default();
+        let staging = Staging::create(&target, &cancel).unwrap();
+        fs::write(staging.path().join("half"), "").unwrap();
+        assert!(matches!(Staging::create(&target, &cancel), Err(BootstrapError::Busy(_))));
+        drop(staging);
+        let staging = Staging::create(&target, &cancel).unwrap();
+        assert!(fs::read_dir(staging.path()).unwrap().next().is_none(), "the leftover of a killed build is gone");
+        fs::write(staging.path().join("whole"), "").unwrap();
+        staging.publish().unwrap();
+        assert!(target.join("whole").is_file());
+        let second = dir.path().join("second");
+        Staging::create(&second, &cancel).unwrap().discard();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "a failed build leaves nothing");
+    }
+}

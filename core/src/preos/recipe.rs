@@ -1,0 +1,378 @@
+//! What a plugin asks for, parsed from the record that crossed the ABI and checked before anything is done.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use cdist_plugin_api::{Record, RecordError};
+
+use super::keys::{self, KeyError};
+
+/// The versions of the recipe that this program reads.
+const VERSIONS: std::ops::RangeInclusive<u32> = 1..=1;
+
+/// A whole build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipe {
+    /// The name of the PreOS, for messages and the log's name.
+    pub name: String,
+    /// The root directory.
+    pub target: PathBuf,
+    /// How to fill it.
+    pub bootstrap: Option<Bootstrap>,
+    /// How to configure it.
+    pub configure: Option<Configure>,
+    /// The netboot directory to write.
+    pub pxe: Option<Pxe>,
+    /// Remove the root directory at the end.
+    pub remove_target: bool,
+}
+
+/// How to fill the root directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bootstrap {
+    /// The suite, `bookworm`.
+    pub suite: String,
+    /// The archive; `None` leaves it to the bootstrap program.
+    pub mirror: Option<String>,
+    /// The architecture; `None` is the host's.
+    pub arch: Option<String>,
+    /// A debootstrap script.
+    pub script: Option<String>,
+    /// The keyring that signs the archive.
+    pub keyring: Option<String>,
+    /// Components of the archive.
+    pub components: Vec<String>,
+    /// Packages to install.
+    pub packages: Vec<String>,
+    /// Patterns of paths that dpkg does not unpack.
+    pub path_exclude: Vec<String>,
+    /// Patterns of paths that dpkg unpacks all the same.
+    pub path_include: Vec<String>,
+    /// A command that fills `@ROOT@` instead of a Debian-like bootstrap program.
+    pub command: Vec<String>,
+}
+
+/// How to configure the root directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Configure {
+    /// The text of the initial manifest.
+    pub manifest: String,
+    /// Files with ssh public keys for root.
+    pub key_files: Vec<PathBuf>,
+    /// What the trigger runs.
+    pub trigger_command: Option<String>,
+    /// The URL that the trigger agent calls.
+    pub trigger_url: Option<String>,
+    /// The root password.
+    pub root_password: Option<Secret>,
+    /// Custom remote-exec command.
+    pub remote_exec: Option<String>,
+    /// Custom remote-copy command.
+    pub remote_copy: Option<String>,
+    /// Words of `--cdist-params`.
+    pub parameters: Vec<String>,
+}
+
+/// The netboot directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pxe {
+    /// Where it goes.
+    pub dir: PathBuf,
+    /// Kernel command line.
+    pub kernel_parameters: Vec<String>,
+    /// Compression of the initramfs, `zstd|gzip|xz|none[:LEVEL]`.
+    pub compress: Option<String>,
+    /// Paths, relative to the root, that stay out of the initramfs.
+    pub leave_out: Vec<String>,
+}
+
+/// A text that must not be shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// What is wrong with a recipe.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    /// Not a record.
+    #[error("reading the plugin's recipe")]
+    Record(#[source] RecordError),
+    /// Another kind or version.
+    #[error("the plugin's recipe is a `{kind} {version}`, this cdist reads `recipe {}`; use a newer cdist", VERSIONS.end())]
+    Version {
+        /// Its kind.
+        kind: String,
+        /// Its version.
+        version: u32,
+    },
+    /// A key that only a newer cdist knows.
+    #[error("the plugin's recipe asks for `{0}`, which this cdist does not know; use a newer cdist")]
+    UnknownKey(String),
+    /// Something is missing or does not fit together.
+    #[error("{0}")]
+    Unfit(String),
+    /// A key file.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The target directory cannot be looked at.
+    #[error("reading the directory {}", .path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+}
+
+const KEYS: [&str; 27] = [
+    "name",
+    "target",
+    "remove-target",
+    "bootstrap",
+    "bootstrap.suite",
+    "bootstrap.mirror",
+    "bootstrap.arch",
+    "bootstrap.script",
+    "bootstrap.keyring",
+    "bootstrap.component",
+    "bootstrap.package",
+    "bootstrap.path-exclude",
+    "bootstrap.path-include",
+    "bootstrap.command",
+    "configure",
+    "configure.manifest",
+    "configure.key-file",
+    "configure.trigger-command",
+    "configure.trigger-url",
+    "configure.root-password",
+    "configure.remote-exec",
+    "configure.remote-copy",
+    "configure.parameter",
+    "pxe.dir",
+    "pxe.compress",
+    "pxe.kernel-parameter",
+    "pxe.leave-out",
+];
+
+impl Recipe {
+    /// Reads the text form.
+    ///
+    /// # Errors
+    ///
+    /// It is malformed, of another version, or has a key that this program does not know.
+    pub fn parse(text: &str) -> Result<Self, RecipeError> {
+        let record = Record::parse(text).map_err(RecipeError::Record)?;
+        if record.kind() != "recipe" || !VERSIONS.contains(&record.version()) {
+            return Err(RecipeError::Version { kind: record.kind().to_owned(), version: record.version() });
+        }
+        let known = |key: &str| KEYS.contains(&key) || key.starts_with('?');
+        if let Some((key, _)) = record.fields().find(|(key, _)| !known(key)) {
+            return Err(RecipeError::UnknownKey(key.to_owned()));
+        }
+        let text = |key: &str| record.get(key).map(str::to_owned);
+        let all = |key: &str| record.all(key).map(str::to_owned).collect::<Vec<_>>();
+        let switch = |key: &str| record.get(key) == Some("yes");
+        let needed = |key: &str| text(key).filter(|value| !value.is_empty()).ok_or_else(|| {
+            RecipeError::Unfit(format!("the plugin's recipe has no `{key}`"))
+        });
+        let bootstrap = switch("bootstrap").then(|| Bootstrap {
+            suite: text("bootstrap.suite").unwrap_or_default(),
+            mirror: text("bootstrap.mirror"),
+            arch: text("bootstrap.arch"),
+            script: text("bootstrap.script"),
+            keyring: text("bootstrap.keyring"),
+            components: all("bootstrap.component"),
+            packages: all("bootstrap.package"),
+            path_exclude: all("bootstrap.path-exclude"),
+            path_include: all("bootstrap.path-include"),
+            command: all("bootstrap.command"),
+        });
+        let configure = switch("configure").then(|| Configure {
+            manifest: text("configure.manifest").unwrap_or_default(),
+            key_files: record.all("configure.key-file").map(PathBuf::from).collect(),
+            trigger_command: text("configure.trigger-command"),
+            trigger_url: text("configure.trigger-url"),
+            root_password: text("configure.root-password").map(Secret),
+            remote_exec: text("configure.remote-exec"),
+            remote_copy: text("configure.remote-copy"),
+            parameters: all("configure.parameter"),
+        });
+        let pxe = text("pxe.dir").map(|dir| Pxe {
+            dir: dir.into(),
+            kernel_parameters: all("pxe.kernel-parameter"),
+            compress: text("pxe.compress"),
+            leave_out: all("pxe.leave-out"),
+        });
+        Ok(Self {
+            name: needed("name")?,
+            target: needed("target")?.into(),
+            bootstrap,
+            configure,
+            pxe,
+            remove_target: switch("remove-target"),
+        })
+    }
+
+    /// Checks everything that can be known to fail before the first step.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong.
+    pub fn check(&self) -> Result<(), RecipeError> {
+        let unfit = |text: String| Err(RecipeError::Unfit(text));
+        if !self.target.is_absolute() || self.target == Path::new("/") {
+            return unfit(format!("the target {} is no absolute path below /", self.target.display()));
+        }
+        match &self.bootstrap {
+            Some(bootstrap) => {
+                check_empty(&self.target)?;
+                bootstrap.check()?;
+            }
+            None => check_root(&self.target)?,
+        }
+        if let Some(configure) = &self.configure {
+            configure.check()?;
+        }
+        Ok(())
+    }
+}
+
+/// The target of a bootstrap must be absent or empty.
+fn check_empty(target: &Path) -> Result<(), RecipeError> {
+    let fail = |source| RecipeError::Directory { path: target.to_owned(), source };
+    match fs::read_dir(target) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(Err(error)) => Err(fail(error)),
+            Some(Ok(_)) => Err(RecipeError::Unfit(format!(
+                "the target {} is not empty; name an absent or empty directory, or leave -b out to go on with it",
+                target.display()
+            ))),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(RecipeError::Unfit(format!(
+            "the target {} is no directory; name an absent or empty directory",
+            target.display()
+        ))),
+        Err(error) => Err(fail(error)),
+    }
+}
+
+/// Without a bootstrap the target must be a root file system already.
+fn check_root(target: &Path) -> Result<(), RecipeError> {
+    if target.join("etc").is_dir() && target.join("usr").is_dir() {
+        return Ok(());
+    }
+    Err(RecipeError::Unfit(format!(
+        "the target {} holds no root file system; bootstrap it first with -b",
+        target.display()
+    )))
+}
+
+impl Bootstrap {
+    fn check(&self) -> Result<(), RecipeError> {
+        let unfit = |text: &str| Err(RecipeError::Unfit(text.to_owned()));
+        if self.command.is_empty() && self.suite.is_empty() {
+            return unfit("the plugin's recipe has neither a suite nor a command to bootstrap with");
+        }
+        if self.script.is_some() && self.mirror.is_none() {
+            return unfit("a debootstrap script (-S) needs a mirror too (-m)");
+        }
+        let files = [("keyring", &self.keyring), ("debootstrap script", &self.script)];
+        for (what, file) in files {
+            if let Some(file) = file.as_ref().filter(|file| file.contains('/') && !Path::new(file).is_file()) {
+                return unfit(&format!("the {what} {file} is missing"));
+            }
+        }
+        // They become words of another program's command line, which must not take them for options.
+        let paths = self.path_exclude.iter().chain(&self.path_include);
+        if let Some(path) = paths.into_iter().find(|path| !path.starts_with('/') || path.contains('\n')) {
+            return unfit(&format!("the path pattern {path:?} does not begin with /"));
+        }
+        for word in [&self.suite].into_iter().chain(&self.packages).chain(&self.components).chain(&self.arch) {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "._+-:/~=".contains(c);
+            if word.starts_with('-') || !word.chars().all(plain) {
+                return unfit(&format!("{word:?} is no name of a suite, component, package or architecture"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Configure {
+    fn check(&self) -> Result<(), RecipeError> {
+        keys::read_all(&self.key_files)?;
+        for (what, value) in [("trigger command", &self.trigger_command), ("trigger URL", &self.trigger_url)] {
+            if value.as_ref().is_some_and(|value| value.contains(['\n', '\0'])) {
+                return Err(RecipeError::Unfit(format!("the {what} must be one line without NUL bytes")));
+            }
+        }
+        if let Some(url) = self.trigger_url.as_ref().filter(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
+            return Err(RecipeError::Unfit(format!("the trigger URL {url:?} begins with neither http:// nor https://")));
+        }
+        if self.root_password.as_ref().is_some_and(|Secret(text)| text.is_empty() || text.contains(['\n', '\0'])) {
+            return Err(RecipeError::Unfit("the root password must be one line that is not empty".to_owned()));
+        }
+        if self.remote_exec.is_some() != self.remote_copy.is_some() {
+            return Err(RecipeError::Unfit(
+                "a custom remote-exec (-e) needs a remote-copy (-y) too, and the other way round".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cdist_plugin_api::Recipe as Asked;
+
+    use super::*;
+
+    #[test]
+    fn reads_what_the_plugin_api_writes() {
+        let asked = Asked::new("debian", "/srv/preos")
+            .bootstrap()
+            .suite("bookworm")
+            .packages(["curl", "file"])
+            .configure()
+            .manifest("__file /a\n")
+            .root_password("x y")
+            .pxe_dir("/srv/pxe")
+            .with("?later", "1");
+        let recipe = Recipe::parse(&asked.to_text()).unwrap();
+        assert_eq!(recipe.target, Path::new("/srv/preos"));
+        assert_eq!(recipe.bootstrap.unwrap().packages, ["curl", "file"]);
+        assert_eq!(recipe.pxe.unwrap().dir, Path::new("/srv/pxe"));
+        assert!(!format!("{:?}", recipe.configure).contains("x y"));
+        let error = Recipe::parse(&asked.with("boot.uefi", "1").to_text()).unwrap_err();
+        assert!(error.to_string().contains("`boot.uefi`"));
+    }
+
+    #[test]
+    fn a_target_with_files_is_refused_before_anything_is_done() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("x"), "").unwrap();
+        let target = dir.path().to_str().unwrap();
+        let asked = Asked::new("debian", target).bootstrap().suite("bookworm");
+        let error = Recipe::parse(&asked.to_text()).unwrap().check().unwrap_err();
+        assert!(error.to_string().contains("is not empty"));
+        let asked = Asked::new("debian", target).configure();
+        let error = Recipe::parse(&asked.to_text()).unwrap().check().unwrap_err();
+        assert!(error.to_string().contains("bootstrap it first"));
+    }
+
+    #[test]
+    fn options_cannot_be_smuggled_into_the_bootstrap_program() {
+        let asked = Asked::new("debian", "/nonexistent/x").bootstrap().suite("--hook=x");
+        let error = Recipe::parse(&asked.to_text()).unwrap().check().unwrap_err();
+        assert!(error.to_string().contains("\"--hook=x\" is no name"));
+    }
+}
