@@ -4,11 +4,13 @@
 //!
 //! - PreOS: [`preos`] builds a network-boot OS as a plugin asks for it; [`plugin`] finds plugins and runs them.
 //! - Configuration: [`config`] runs shell types, manifests and explorers against a host through a [`connector`].
+//! - Hosts: [`inventory`] holds hosts and their tags.
 //! - Ground: [`host`] is the only code that touches the operating system, [`progress`] tells what is going on.
 
 pub mod config;
 pub mod connector;
 pub mod host;
+pub mod inventory;
 pub mod plugin;
 pub mod preos;
 pub mod progress;

@@ -1,1 +1,55 @@
-//! The configuration engine.
+//! The configuration engine: shell types, explorers and manifests against one host.
+//!
+//! - Entry: [`Run`] describes the work on one host, [`configure`] does it, [`Report`] and [`ConfigError`] tell.
+//! - Configuration: conf dirs are merged into one view ([`conf_dirs`]), which holds [`types`].
+//! - Declaring: [`manifest`] runs manifests; their type calls end up in [`emulator`] ([`emulator_args`],
+//!   [`object`], [`parameters`], [`relations`]).
+//! - Working: [`explorers`], [`gencode`] and [`apply`] on objects in the order of [`scheduler`] and
+//!   [`dependency`]; [`messages`] between scripts.
+//! - Ground: [`stage`] knows the directories, [`environment`] the variables, [`script`] runs local scripts,
+//!   [`remote`] everything on the target, [`quote`] writes shell words.
+
+mod apply;
+pub mod cache;
+mod conf_dirs;
+mod dependency;
+pub mod emulator;
+mod emulator_args;
+mod engine;
+mod environment;
+mod error;
+mod explorers;
+mod gencode;
+pub mod log;
+mod manifest;
+mod messages;
+pub mod names;
+mod object;
+mod parameters;
+pub mod quote;
+mod relations;
+mod remote;
+mod report;
+mod run;
+mod scheduler;
+mod script;
+pub mod settings;
+mod stage;
+mod types;
+
+pub use conf_dirs::without_repetitions;
+pub use environment::inherited;
+pub use error::ConfigError;
+pub use object::{IdError, ObjectName};
+pub use report::Entity;
+pub use run::{Manifest, Mode, Names, Report, Run, Streams, configure, host_dir};
+
+/// "exit status 3" or "killed by SIGSEGV".
+pub(crate) fn describe_status(status: std::process::ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal().map(nix::sys::signal::Signal::try_from)) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(Ok(signal))) => format!("killed by {signal}"),
+        (None, _) => "killed by a signal".to_owned(),
+    }
+}

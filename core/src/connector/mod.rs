@@ -1,1 +1,139 @@
-//! How the engine reaches a target.
+//! How the engine reaches a target: run a command there, copy files there.
+//!
+//! - [`Chroot`]: a directory on this machine, entered with chroot(8); needs root.
+//! - [`Local`]: this machine.
+//! - [`Custom`]: two programs that the user names (`--remote-exec`, `--remote-copy`).
+
+mod custom;
+mod direct;
+mod process;
+
+use std::{
+    ffi::OsString,
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+use async_trait::async_trait;
+
+pub use custom::Custom;
+pub use direct::{Chroot, Local};
+pub use process::{Done, Input, Output, Process, ProcessError, shown};
+
+use crate::host::Cancel;
+
+/// What a connector needs to know of the run that uses it.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The host as the user wrote it.
+    pub host: String,
+    /// The environment of programs that the connector starts on this machine.
+    pub env: Vec<(OsString, OsString)>,
+    /// Ends what is running when set.
+    pub cancel: Cancel,
+}
+
+/// A command for the target.
+#[derive(Debug)]
+pub struct Exec {
+    /// Words that the target's shell reads after they have been joined with blanks, as ssh does. Whoever
+    /// builds them has quoted what needs it.
+    pub words: Vec<OsString>,
+    /// Standard input.
+    pub stdin: Input,
+    /// Standard output.
+    pub stdout: Output,
+    /// Standard error.
+    pub stderr: Output,
+}
+
+/// Where copied files go on the target.
+#[derive(Clone, Debug)]
+pub enum CopyTo {
+    /// Into this directory, which exists, under their own names.
+    Dir(PathBuf),
+    /// To this path; there is one source.
+    File(PathBuf),
+}
+
+/// Files for the target.
+#[derive(Debug)]
+pub struct Copy {
+    /// Absolute paths on this machine. Symbolic links are followed.
+    pub sources: Vec<PathBuf>,
+    /// Absolute path on the target.
+    pub to: CopyTo,
+    /// Standard output of a program that copies.
+    pub stdout: Output,
+    /// Standard error of a program that copies.
+    pub stderr: Output,
+}
+
+/// The commands that local scripts find in `$__remote_exec` and `$__remote_copy`, to be split at blanks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commands {
+    /// Called with host and command words.
+    pub exec: OsString,
+    /// Called with sources and `host:destination`.
+    pub copy: OsString,
+}
+
+/// Why a target could not be reached.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectorError {
+    /// A program on this machine that leads to the target.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// A program that copies ended badly.
+    #[error("{command}: {}", crate::config::describe_status(*.status))]
+    CopyFailed {
+        /// The command line.
+        command: String,
+        /// How it ended.
+        status: std::process::ExitStatus,
+    },
+    /// Copying a file by ourselves.
+    #[error("copying {} to {}", .from.display(), .to.display())]
+    Copy {
+        /// Source on this machine.
+        from: PathBuf,
+        /// Path on the target.
+        to: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl ConnectorError {
+    /// True if the user asked to stop.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Process(ProcessError::Cancelled))
+    }
+}
+
+/// A way to a target. One connector may serve several calls at the same time.
+#[async_trait]
+pub trait Connector: Send + Sync + fmt::Debug {
+    /// Runs a command on the target. A bad exit status is no error.
+    async fn exec(&self, context: &Context, exec: Exec) -> Result<Done, ConnectorError>;
+
+    /// Copies files to the target.
+    async fn copy(&self, context: &Context, copy: Copy) -> Result<(), ConnectorError>;
+
+    /// The commands for local scripts that reach the target by themselves. Whatever files they need are made
+    /// in `dir`, which lives as long as the run.
+    ///
+    /// # Errors
+    ///
+    /// Writing to `dir`.
+    fn commands(&self, dir: &Path) -> io::Result<Commands>;
+
+    /// The argv that `exec` starts on this machine, for error messages.
+    fn shown(&self, context: &Context, words: &[OsString]) -> String;
+
+    /// Ends what the connector keeps open, after the run.
+    async fn close(&self, _context: &Context) -> Result<(), ConnectorError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,114 @@
+//! One host's run while it goes on: settings, directories, names, and the stages in their order.
+
+use std::{
+    collections::HashSet,
+    ffi::OsString,
+    fs,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::{
+    error::ConfigError, log::Level, names::HostNames, object::ObjectName, run::Run, scheduler::Scheduler,
+    stage::Stage,
+};
+use crate::{connector::Context, host::Cancel, progress::Step};
+
+/// One host's run. The parts of the engine add their methods to it.
+#[derive(Debug)]
+pub(super) struct Engine {
+    pub(super) run: Run,
+    pub(super) stage: Stage,
+    pub(super) names: HostNames,
+    /// The environment that local scripts start with.
+    pub(super) base: Vec<(OsString, OsString)>,
+    /// For the connector.
+    pub(super) context: Context,
+    /// Helper programs of the connector; not part of what is kept.
+    connector_dir: PathBuf,
+    pub(super) calls: AtomicU64,
+    /// Types whose explorers are on the target.
+    pub(super) sent_types: tokio::sync::Mutex<HashSet<OsString>>,
+}
+
+impl Engine {
+    pub(super) fn new(
+        run: Run,
+        stage: Stage,
+        names: HostNames,
+        connector_dir: PathBuf,
+    ) -> Result<Self, ConfigError> {
+        let commands = run
+            .connector
+            .commands(&connector_dir)
+            .map_err(ConfigError::io(format!("writing to {}", connector_dir.display())))?;
+        let mut base = run.environment.clone();
+        let own: [(&str, OsString); 3] = [
+            ("__global", stage.out.clone().into()),
+            ("__remote_exec", commands.exec),
+            ("__remote_copy", commands.copy),
+        ];
+        for (key, value) in own {
+            base.retain(|(k, _)| k != key);
+            base.push((key.into(), value));
+        }
+        let context = Context { host: run.host.clone(), env: Vec::new(), cancel: run.cancel.clone() };
+        let mut engine = Self {
+            run,
+            stage,
+            names,
+            base,
+            context,
+            connector_dir,
+            calls: AtomicU64::new(0),
+            sent_types: tokio::sync::Mutex::default(),
+        };
+        let target = engine.target_variables();
+        let mut env = engine.base.clone();
+        env.retain(|(k, _)| !target.iter().any(|(name, _)| k == name));
+        env.extend(target.into_iter().map(|(k, v)| (k.into(), v)));
+        engine.context.env = env;
+        Ok(engine)
+    }
+
+    /// The stages that touch the target. Returns how many objects there were and which had code.
+    pub(super) async fn work(self: Arc<Self>, step: &Step) -> Result<(usize, Vec<ObjectName>), ConfigError> {
+        self.make_remote_dirs().await?;
+        step.doing("global explorers");
+        Arc::clone(&self).run_global_explorers().await?;
+        step.doing("initial manifest");
+        self.run_initial_manifest().await?;
+        Scheduler::new(Arc::clone(&self)).run(step).await
+    }
+
+    /// What must happen after success and failure alike. Nothing of it changes the result.
+    pub(super) async fn finish(&self) {
+        // The user's wish to stop has been heard; cleaning up is not what it was about.
+        let context = Context { cancel: Cancel::default(), ..self.context.clone() };
+        if self.run.remove_remote_dir
+            && let Err(error) = self.remove_remote_dir(&context).await
+        {
+            self.log(
+                Level::Warning,
+                &format!("Cannot remove the work directory on the target: {}", error.report()),
+            );
+        }
+        if let Err(error) = self.run.connector.close(&context).await {
+            self.log(Level::Warning, &format!("Cleanup command failed: {error}"));
+        }
+        if let Err(error) = fs::remove_dir_all(&self.connector_dir) {
+            self.log(Level::Debug, &format!("removing {}: {error}", self.connector_dir.display()));
+        }
+    }
+
+    pub(super) fn log(&self, level: Level, message: &str) {
+        self.run.log.log(level, &self.run.host, message);
+    }
+
+    pub(super) fn remote_calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+}

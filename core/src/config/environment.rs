@@ -1,0 +1,138 @@
+//! The environment of each kind of script.
+
+use std::{collections::BTreeMap, env, ffi::OsString, path::Path};
+
+use super::{engine::Engine, messages::Messages, object::ObjectName};
+
+/// Environment variables in a fixed order.
+pub(super) type Variables = Vec<(&'static str, OsString)>;
+
+/// What a run started by a script of another run must not inherit: it names objects and files of that run.
+const OF_A_RUN: [&str; 17] = [
+    "__object",
+    "__object_id",
+    "__object_name",
+    "__object_fq",
+    "__type",
+    "__type_explorer",
+    "__messages_in",
+    "__messages_out",
+    "__explorer",
+    "__manifest",
+    "__files",
+    "__global",
+    "__cdist_manifest",
+    "__cdist_object_marker",
+    "__cdist_type_base_path",
+    "__cdist_dry_run",
+    "__target_host_tags",
+];
+
+/// The environment of this process without what belongs to an outer run.
+pub fn inherited() -> Vec<(OsString, OsString)> {
+    env::vars_os().filter(|(key, _)| !OF_A_RUN.iter().any(|name| key == name)).collect()
+}
+
+impl Engine {
+    /// What all scripts know of the target.
+    pub(super) fn target_variables(&self) -> Variables {
+        vec![
+            ("__target_host", self.run.host.clone().into()),
+            ("__target_hostname", self.names.hostname.clone().into()),
+            ("__target_fqdn", self.names.fqdn.clone().into()),
+        ]
+    }
+
+    fn log_variables(&self) -> Variables {
+        let level = self.run.log_level;
+        let mut variables: Variables = vec![
+            ("__cdist_log_level", level.number().to_string().into()),
+            ("__cdist_log_level_name", level.name().into()),
+        ];
+        if self.run.dry_run {
+            variables.push(("__cdist_dry_run", "1".into()));
+        }
+        variables
+    }
+
+    fn tags(&self) -> (&'static str, OsString) {
+        ("__target_host_tags", self.run.tags.join(",").into())
+    }
+
+    /// The environment of a local script: what this process has, the variables of the run, and `own`.
+    pub(super) fn local_environment(&self, own: Variables) -> Vec<(OsString, OsString)> {
+        let mut all: BTreeMap<OsString, OsString> = self.base.iter().cloned().collect();
+        let mut set = |variables: Variables| {
+            all.extend(variables.into_iter().map(|(key, value)| (key.into(), value)));
+        };
+        set(self.target_variables());
+        set(vec![self.tags(), ("__files", self.stage.conf("files").into())]);
+        set(self.log_variables());
+        set(own);
+        all.into_iter().collect()
+    }
+
+    /// What manifests have besides: type names as commands, and what these need.
+    pub(super) fn manifest_variables(&self, manifest: &Path, messages: &Messages) -> Variables {
+        let mut path = self.stage.out.join("bin").into_os_string();
+        if let Some((_, inherited)) = self.base.iter().find(|(key, _)| key == "PATH") {
+            path.push(":");
+            path.push(inherited);
+        }
+        vec![
+            ("PATH", path),
+            ("__manifest", self.stage.conf("manifest").into()),
+            ("__cdist_manifest", manifest.into()),
+            ("__cdist_type_base_path", self.stage.conf("type").into()),
+            ("__cdist_object_marker", self.stage.marker.clone()),
+            ("__cdist_colored_log", if self.run.colored { "true" } else { "false" }.into()),
+            ("__messages_in", messages.input.as_os_str().to_owned()),
+            ("__messages_out", messages.output.as_os_str().to_owned()),
+        ]
+    }
+
+    /// What local scripts of an object have.
+    pub(super) fn object_variables(&self, object: &ObjectName) -> Variables {
+        vec![
+            ("__object", self.stage.object_dir(object).into()),
+            ("__object_id", object.id().to_owned()),
+            ("__object_name", object.full()),
+            ("__type", self.stage.conf("type").join(object.type_name()).into()),
+            ("__cdist_object_marker", self.stage.marker.clone()),
+        ]
+    }
+
+    /// What explorers have, in the order in which it is exported.
+    pub(super) fn explorer_variables(&self) -> Variables {
+        let mut variables = self.target_variables();
+        variables.push(("__explorer", self.stage.remote_explorers().into()));
+        variables.push(self.tags());
+        variables.extend(self.log_variables());
+        variables
+    }
+
+    /// What type explorers have besides.
+    pub(super) fn type_explorer_variables(&self, object: &ObjectName) -> Variables {
+        let mut variables = self.explorer_variables();
+        variables.extend(self.code_remote_variables(object));
+        let mut full = object.full();
+        if !object.id().is_empty() {
+            full.push("/");
+        }
+        full.push(&self.stage.marker);
+        variables.extend([
+            ("__object_name", object.full()),
+            ("__object_fq", full),
+            ("__type_explorer", self.stage.remote_type_explorers(object.type_name()).into()),
+        ]);
+        variables
+    }
+
+    /// What generated code has on the target.
+    pub(super) fn code_remote_variables(&self, object: &ObjectName) -> Variables {
+        vec![
+            ("__object", self.stage.remote_object_dir(object).into()),
+            ("__object_id", object.id().to_owned()),
+        ]
+    }
+}

@@ -1,0 +1,113 @@
+//! Why the configuration of a host fails.
+
+use std::{io, path::PathBuf, process::ExitStatus};
+
+use super::{object::ObjectName, report::Entity};
+use crate::connector::{ConnectorError, ProcessError};
+
+/// Why the configuration of a host fails.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The user asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+    /// A file of the run.
+    #[error("{doing}")]
+    Io {
+        /// What was tried, such as "reading /x/y".
+        doing: String,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// A script or command ran and failed, here or on the target.
+    #[error("{command}: {}", super::describe_status(*.status))]
+    Failed {
+        /// The command line, quoted so that it can be pasted into a shell.
+        command: String,
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// A script could not be started.
+    #[error(transparent)]
+    Process(ProcessError),
+    /// The target could not be reached, or not be copied to.
+    #[error(transparent)]
+    Connector(ConnectorError),
+    /// There is no initial manifest.
+    #[error("Initial manifest missing: '{0}'")]
+    ManifestMissing(String),
+    /// Objects that wait for each other.
+    #[error("Cycle detected in object dependencies:\n{}!", super::dependency::cycle_text(.0))]
+    Cycle(Vec<ObjectName>),
+    /// Objects that wait for what never comes.
+    #[error("The requirements of the following objects could not be resolved:{0}")]
+    Unresolved(String),
+    /// A failure while one script, explorer or object was worked on.
+    #[error("{entity}")]
+    Entity {
+        /// What was worked on, with the output of its scripts.
+        entity: Box<Entity>,
+        /// What failed.
+        #[source]
+        source: Box<ConfigError>,
+    },
+    /// The place in the cache cannot be taken.
+    #[error("Cannot delete old cache entry {}", .path.display())]
+    Cache {
+        /// The entry.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// A part of the program ended without a result.
+    #[error("a task of the engine ended early")]
+    Task(#[source] tokio::task::JoinError),
+}
+
+impl ConfigError {
+    /// An I/O error with what was tried.
+    pub(super) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::Io { doing, source }
+    }
+
+    /// True if the user asked to stop.
+    pub fn is_cancelled(&self) -> bool {
+        match self {
+            Self::Cancelled => true,
+            Self::Entity { source, .. } => source.is_cancelled(),
+            _ => false,
+        }
+    }
+
+    /// The whole error as text: what failed, then what was worked on with the output of its scripts.
+    pub fn report(&self) -> String {
+        if let Self::Entity { entity, source } = self {
+            return format!("{}\n\n{entity}", source.report());
+        }
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
+    }
+}
+
+impl From<ProcessError> for ConfigError {
+    fn from(error: ProcessError) -> Self {
+        match error {
+            ProcessError::Cancelled => Self::Cancelled,
+            error => Self::Process(error),
+        }
+    }
+}
+
+impl From<ConnectorError> for ConfigError {
+    fn from(error: ConnectorError) -> Self {
+        if error.is_cancelled() { Self::Cancelled } else { Self::Connector(error) }
+    }
+}

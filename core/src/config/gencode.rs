@@ -1,0 +1,68 @@
+//! Gencode: scripts on this machine whose output is the code of an object.
+
+use std::fs::{self, OpenOptions};
+
+use super::{engine::Engine, error::ConfigError, explorers::end_with_newline, object::ObjectName};
+use crate::connector::Output;
+
+/// Where code runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// On this machine.
+    Local,
+    /// On the target.
+    Remote,
+}
+
+impl Place {
+    /// The script that makes the code.
+    fn gencode(self) -> &'static str {
+        match self {
+            Self::Local => "gencode-local",
+            Self::Remote => "gencode-remote",
+        }
+    }
+
+    /// The file that holds the code.
+    pub(super) fn code(self) -> &'static str {
+        match self {
+            Self::Local => "code-local",
+            Self::Remote => "code-remote",
+        }
+    }
+}
+
+impl Engine {
+    /// Makes the code of an object for one place. True if there is any; without output there is no file.
+    pub(super) async fn generate_code(&self, object: &ObjectName, place: Place) -> Result<bool, ConfigError> {
+        let Some(script) = self.stage.type_of(object).script(place.gencode()) else { return Ok(false) };
+        let dir = self.stage.object_dir(object);
+        let code = dir.join(place.code());
+        let writing = || format!("writing {}", code.display());
+        let file = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(&code);
+        let file = file.map_err(ConfigError::io(writing()))?;
+        let stdout = Output::File(file.try_clone().map_err(ConfigError::io(writing()))?);
+        let messages = self.open_messages(&object.full())?;
+        let mut variables = self.object_variables(object);
+        variables.push(("__messages_in", messages.input.as_os_str().to_owned()));
+        variables.push(("__messages_out", messages.output.as_os_str().to_owned()));
+        let stderr = self.output(&dir, "stderr", place.gencode())?;
+        let result = self.run_script(&script, variables, stdout, stderr).await;
+        let collected = messages.collect();
+        let length = match &result {
+            Ok(()) => end_with_newline(file).map_err(ConfigError::io(writing()))?,
+            Err(_) => 0,
+        };
+        if length == 0 {
+            fs::remove_file(&code).map_err(ConfigError::io(format!("removing {}", code.display())))?;
+        }
+        result?;
+        collected?;
+        if length == 0 {
+            return Ok(false);
+        }
+        // Lines without anything on them are no code, although they are kept.
+        let text = fs::read(&code).map_err(ConfigError::io(format!("reading {}", code.display())))?;
+        Ok(text.iter().any(|&b| b != b'\n'))
+    }
+}

@@ -1,0 +1,166 @@
+//! Everything that happens on the target goes through here: directories, copies, scripts.
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+    sync::atomic::Ordering,
+};
+
+use super::{
+    engine::Engine,
+    environment::Variables,
+    error::ConfigError,
+    quote::{posix, posix_always},
+};
+use crate::connector::{Context, Copy, CopyTo, Done, Exec, Output};
+
+impl Engine {
+    /// Wipes and makes the work directory.
+    pub(super) async fn make_remote_dirs(&self) -> Result<(), ConfigError> {
+        let dir = posix(&self.stage.remote);
+        self.remote_plain(&self.context, &["rm".into(), "-rf".into(), dir.clone()]).await?;
+        self.remote_plain(&self.context, &["mkdir".into(), "-p".into(), dir.clone()]).await?;
+        self.remote_plain(&self.context, &["chmod".into(), "0700".into(), dir]).await?;
+        self.remote_mkdir(&self.stage.remote.join("conf")).await
+    }
+
+    /// Removes the work directory.
+    pub(super) async fn remove_remote_dir(&self, context: &Context) -> Result<(), ConfigError> {
+        self.remote_plain(context, &["rm".into(), "-rf".into(), posix(&self.stage.remote)]).await
+    }
+
+    /// Makes a directory with its parents.
+    pub(super) async fn remote_mkdir(&self, dir: &Path) -> Result<(), ConfigError> {
+        self.remote_plain(&self.context, &["mkdir".into(), "-p".into(), posix(dir)]).await
+    }
+
+    /// Copies the entries `names` of `source` into `target`, which is made, and makes them executable if asked to.
+    pub(super) async fn send_dir(
+        &self,
+        source: &Path,
+        names: &[OsString],
+        target: &Path,
+        executable: bool,
+    ) -> Result<(), ConfigError> {
+        self.remote_mkdir(target).await?;
+        if names.is_empty() {
+            return Ok(());
+        }
+        let sources: Vec<PathBuf> = names.iter().map(|name| source.join(name)).collect();
+        self.remote_copy(sources, CopyTo::Dir(target.to_owned())).await?;
+        if executable {
+            // The pattern is for the target's shell.
+            let mut all = posix(target);
+            all.push("/*");
+            self.remote_plain(&self.context, &["chmod".into(), "0700".into(), all]).await?;
+        }
+        Ok(())
+    }
+
+    /// Copies files.
+    pub(super) async fn remote_copy(&self, sources: Vec<PathBuf>, to: CopyTo) -> Result<(), ConfigError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let copy = Copy {
+            sources,
+            to,
+            stdout: self.output(&self.stage.out, "stdout", "remote")?,
+            stderr: self.output(&self.stage.out, "stderr", "remote")?,
+        };
+        Ok(self.run.connector.copy(&self.context, copy).await?)
+    }
+
+    /// Runs a script of the target with the remote shell and `-e`.
+    pub(super) async fn remote_script(
+        &self,
+        script: &Path,
+        variables: &Variables,
+        stdout: Output,
+        stderr: Output,
+    ) -> Result<(), ConfigError> {
+        let word = script_word(script, variables, self.run.remote_path.as_deref(), &self.run.remote_shell);
+        self.remote_exec(&self.context, &[word], stdout, stderr).await.map(drop)
+    }
+
+    async fn remote_plain(&self, context: &Context, words: &[OsString]) -> Result<(), ConfigError> {
+        let stdout = self.output(&self.stage.out, "stdout", "remote")?;
+        let stderr = self.output(&self.stage.out, "stderr", "remote")?;
+        self.remote_exec(context, words, stdout, stderr).await.map(drop)
+    }
+
+    async fn remote_exec(
+        &self,
+        context: &Context,
+        words: &[OsString],
+        stdout: Output,
+        stderr: Output,
+    ) -> Result<Done, ConfigError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let exec = Exec { words: words.to_vec(), stdin: self.input(), stdout, stderr };
+        let done = self.run.connector.exec(context, exec).await?;
+        if done.status.success() {
+            return Ok(done);
+        }
+        let command = self.run.connector.shown(context, words);
+        Err(ConfigError::Failed { command, status: done.status })
+    }
+}
+
+/// `/bin/sh -c ' export K=V;  export K=V;/bin/sh -e path'`, to be read by a shell on the target.
+///
+/// The blanks are those of the original, for remote exec scripts that look at the string. Values that need it
+/// are quoted for the inner shell, and all of it for the outer one.
+fn script_word(script: &Path, variables: &Variables, path: Option<&str>, shell: &str) -> OsString {
+    let mut inner = OsString::new();
+    let path = path.map(|path| ("PATH", OsString::from(path)));
+    for (i, (key, value)) in variables.iter().chain(path.as_ref()).enumerate() {
+        inner.push(if i == 0 { " export " } else { "  export " });
+        inner.push(key);
+        inner.push("=");
+        if !value.is_empty() {
+            inner.push(posix(value));
+        }
+        inner.push(";");
+    }
+    inner.push(shell);
+    inner.push(" -e ");
+    inner.push(posix(script));
+    let mut word = OsString::from("/bin/sh -c ");
+    word.push(posix_always(OsStr::new(&inner)));
+    word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+    #[test]
+    fn safe_values_give_the_string_of_the_original() {
+        let variables: Variables = vec![("__target_host", "web1".into()), ("__target_host_tags", "".into())];
+        assert_eq!(
+            script_word(
+                Path::new("/var/lib/cdist/conf/explorer/os"),
+                &variables,
+                Some("/bin:/usr/bin"),
+                "/bin/sh"
+            ),
+            "/bin/sh -c ' export __target_host=web1;  export __target_host_tags=;  \
+             export PATH=/bin:/usr/bin;/bin/sh -e /var/lib/cdist/conf/explorer/os'"
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn any_value_reaches_the_script(value in prop::collection::vec(1u8..=255, 0..30)) {
+            let dir = tempfile::tempdir().unwrap();
+            let script = dir.path().join("it's a $script");
+            std::fs::write(&script, "printf '%s' \"$__object_id\"").unwrap();
+            let value = OsString::from_vec(value);
+            let word = script_word(&script, &vec![("__object_id", value.clone())], None, "/bin/sh");
+            let output = std::process::Command::new("/bin/sh").env("LC_ALL", "C").arg("-c").arg(word).output().unwrap();
+            prop_assert_eq!(output.stdout, value.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Running scripts on this machine: manifests, gencode, code-local.
+
+use std::{ffi::OsString, fs, path::Path};
+
+use nix::unistd::{AccessFlags, access};
+
+use super::{engine::Engine, environment::Variables, error::ConfigError, run::Streams, stage::open_append};
+use crate::connector::{Input, Output, Process, shown};
+
+impl Engine {
+    /// Runs `script` with `variables`. An executable file is run by itself, so that its first line decides;
+    /// any other one by the local shell with `-e`.
+    pub(super) async fn run_script(
+        &self,
+        script: &Path,
+        variables: Variables,
+        stdout: Output,
+        stderr: Output,
+    ) -> Result<(), ConfigError> {
+        let argv: Vec<OsString> = if access(script, AccessFlags::X_OK).is_ok() {
+            let real = fs::canonicalize(script)
+                .map_err(ConfigError::io(format!("resolving {}", script.display())))?;
+            vec![real.into()]
+        } else {
+            vec![self.run.local_shell.clone().into(), "-e".into(), script.into()]
+        };
+        let command = shown(&argv);
+        let process = Process {
+            argv,
+            env: self.local_environment(variables),
+            stdin: self.input(),
+            stdout,
+            stderr,
+            cancel: self.run.cancel.clone(),
+        };
+        let done = process.run().await?;
+        if done.status.success() { Ok(()) } else { Err(ConfigError::Failed { command, status: done.status }) }
+    }
+
+    /// What scripts read.
+    pub(super) fn input(&self) -> Input {
+        if self.run.pass_stdin { Input::Inherit } else { Input::Null }
+    }
+
+    /// Where one stream goes: to the end of `dir/<stream>/<name>`, unless the run wants it elsewhere.
+    pub(super) fn output(&self, dir: &Path, stream: &str, name: &str) -> Result<Output, ConfigError> {
+        Ok(match self.run.streams {
+            Streams::Save => Output::File(open_append(&dir.join(stream).join(name))?),
+            Streams::Inherit => Output::Inherit,
+            Streams::Discard => Output::Null,
+        })
+    }
+}

@@ -1,0 +1,124 @@
+//! The directories of one run: the local tree that scripts see as `$__global`, and the remote one.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::{self, DirBuilder, File, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt, symlink},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    error::ConfigError,
+    object::ObjectName,
+    types::{Type, visible_entries},
+};
+
+/// Where the files of one run are, here and on the target.
+#[derive(Clone, Debug)]
+pub(super) struct Stage {
+    /// `$__global`.
+    pub(super) out: PathBuf,
+    /// The work directory on the target.
+    pub(super) remote: PathBuf,
+    /// Name of all object leaf directories of the run.
+    pub(super) marker: OsString,
+}
+
+impl Stage {
+    /// Makes the local tree. What a failed run left at `out` goes first.
+    pub(super) fn create(out: PathBuf, remote: PathBuf) -> Result<Self, ConfigError> {
+        if out.symlink_metadata().is_ok() {
+            fs::remove_dir_all(&out).map_err(ConfigError::io(format!("clearing {}", out.display())))?;
+        }
+        let stage = Self { out, remote, marker: new_marker() };
+        for dir in ["conf", "explorer", "object", "bin", "stdout", "stderr"] {
+            let path = stage.out.join(dir);
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&path)
+                .map_err(ConfigError::io(format!("making {}", path.display())))?;
+        }
+        let mut marker = stage.marker.clone();
+        marker.push("\n");
+        for (name, content) in [("messages", OsStr::new("")), ("object_marker", &marker)] {
+            let path = stage.out.join(name);
+            fs::write(&path, content.as_encoded_bytes())
+                .map_err(ConfigError::io(format!("writing {}", path.display())))?;
+        }
+        Ok(stage)
+    }
+
+    /// Links `bin/<type>` to the program for each type.
+    pub(super) fn link_emulator(&self, program: &Path) -> Result<(), ConfigError> {
+        let dir = self.conf("type");
+        let names = visible_entries(&dir).map_err(ConfigError::io(format!("reading {}", dir.display())))?;
+        for name in names.iter().filter(|name| Type::find(&dir, name).is_some()) {
+            let link = self.out.join("bin").join(name);
+            symlink(program, &link).map_err(ConfigError::io(format!(
+                "Linking emulator from {} to {} failed",
+                program.display(),
+                link.display()
+            )))?;
+        }
+        Ok(())
+    }
+
+    /// A directory of the merged configuration: `explorer`, `files`, `manifest`, `type`.
+    pub(super) fn conf(&self, sub: &str) -> PathBuf {
+        self.out.join("conf").join(sub)
+    }
+
+    /// The files of an object.
+    pub(super) fn object_dir(&self, object: &ObjectName) -> PathBuf {
+        self.out.join(object.dir(&self.marker))
+    }
+
+    /// The files of an object on the target.
+    pub(super) fn remote_object_dir(&self, object: &ObjectName) -> PathBuf {
+        self.remote.join(object.dir(&self.marker))
+    }
+
+    /// Where global explorers are on the target.
+    pub(super) fn remote_explorers(&self) -> PathBuf {
+        self.remote.join("conf/explorer")
+    }
+
+    /// Where the explorers of a type are on the target.
+    pub(super) fn remote_type_explorers(&self, type_name: &OsStr) -> PathBuf {
+        self.remote.join("conf/type").join(type_name).join("explorer")
+    }
+
+    /// The type of an object.
+    pub(super) fn type_of(&self, object: &ObjectName) -> Type {
+        let name = object.type_name().to_owned();
+        Type { dir: self.conf("type").join(&name), name }
+    }
+}
+
+/// Opens a file to add to its end, with its directory.
+pub(super) fn open_append(path: &Path) -> Result<File, ConfigError> {
+    let open = || -> io::Result<File> {
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir)?;
+        }
+        OpenOptions::new().create(true).append(true).open(path)
+    };
+    open().map_err(ConfigError::io(format!("opening {}", path.display())))
+}
+
+/// `.cdist-` and eight characters that no other run has, so that no object id collides with it by chance.
+fn new_marker() -> OsString {
+    const ALPHABET: &[u8; 37] = b"abcdefghijklmnopqrstuvwxyz0123456789_";
+    use std::hash::{BuildHasher, Hasher};
+    // The standard hasher is seeded by the system for each process and each instance.
+    let mut value = std::hash::RandomState::new().build_hasher().finish();
+    let mut marker = String::from(".cdist-");
+    for _ in 0..8 {
+        let at = usize::try_from(value % 37).unwrap_or(0);
+        marker.push(char::from(ALPHABET.get(at).copied().unwrap_or(b'a')));
+        value /= 37;
+    }
+    marker.into()
+}

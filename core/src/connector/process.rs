@@ -1,0 +1,292 @@
+//! One child process of the engine: its streams, its end, and how it is stopped.
+
+use std::{
+    ffi::OsString,
+    fs::File,
+    io::{self, IsTerminal},
+    os::unix::process::ExitStatusExt,
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill, killpg},
+    unistd::Pid,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process::{Child, Command},
+    time::{Instant, sleep, timeout},
+};
+
+use crate::host::Cancel;
+
+/// How long a cancelled process may take to end by itself.
+const GRACE: Duration = Duration::from_secs(5);
+/// How often a running process looks at its [`Cancel`].
+const POLL: Duration = Duration::from_millis(50);
+/// A background process may keep the pipe of a script that has ended.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// Where standard input comes from.
+#[derive(Debug, Default)]
+pub enum Input {
+    /// Nothing to read.
+    #[default]
+    Null,
+    /// What this process reads.
+    Inherit,
+    /// These bytes.
+    Bytes(Vec<u8>),
+}
+
+/// Where an output stream goes.
+#[derive(Debug, Default)]
+pub enum Output {
+    /// Nowhere.
+    #[default]
+    Null,
+    /// Where that of this process goes.
+    Inherit,
+    /// Into [`Done::stdout`] or [`Done::stderr`].
+    Capture,
+    /// Into a file, from its current position.
+    File(File),
+}
+
+/// How a process ended and what it left.
+#[derive(Debug)]
+pub struct Done {
+    /// Exit status or signal.
+    pub status: ExitStatus,
+    /// Standard output, if it was captured.
+    pub stdout: Vec<u8>,
+    /// Standard error, if it was captured.
+    pub stderr: Vec<u8>,
+}
+
+/// Why there is no exit status.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// The program could not be started.
+    #[error("starting {}", shown(.argv))]
+    Start {
+        /// The words of the command.
+        argv: Vec<OsString>,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// Talking to the process failed.
+    #[error("talking to {}", shown(.argv))]
+    Talk {
+        /// The words of the command.
+        argv: Vec<OsString>,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The user asked to stop; the process has been ended.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// The words of a command as one would type them.
+pub fn shown(argv: &[OsString]) -> String {
+    crate::config::quote::posix_line(argv).to_string_lossy().into_owned()
+}
+
+/// A process to run. The environment is exactly `env`.
+#[derive(Debug)]
+pub struct Process {
+    /// Program and arguments.
+    pub argv: Vec<OsString>,
+    /// The whole environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// Standard input.
+    pub stdin: Input,
+    /// Standard output.
+    pub stdout: Output,
+    /// Standard error.
+    pub stderr: Output,
+    /// Ends the process when set.
+    pub cancel: Cancel,
+}
+
+impl Process {
+    /// Runs the process to its end.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be started, its pipes fail, or [`Cancel`] is set. A bad exit status is no error here.
+    pub async fn run(self) -> Result<Done, ProcessError> {
+        let Self { argv, env, stdin, stdout, stderr, cancel } = self;
+        if cancel.is_cancelled() {
+            return Err(ProcessError::Cancelled);
+        }
+        let Some((program, args)) = argv.split_first() else {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "empty command");
+            return Err(ProcessError::Start { argv, source });
+        };
+        let mut command = Command::new(program);
+        command.args(args).env_clear().envs(env).kill_on_drop(true);
+        // A process group of its own gets one signal for all that a script has started. But a group that is
+        // not the terminal's foreground group may not read from it, and ssh asks for passwords there.
+        let own_group = !(matches!(stdin, Input::Inherit) && io::stdin().is_terminal());
+        if own_group {
+            command.process_group(0);
+        }
+        let bytes = match stdin {
+            Input::Null => {
+                command.stdin(Stdio::null());
+                None
+            }
+            Input::Inherit => {
+                command.stdin(Stdio::inherit());
+                None
+            }
+            Input::Bytes(bytes) => {
+                command.stdin(Stdio::piped());
+                Some(bytes)
+            }
+        };
+        command.stdout(stdio(stdout)).stderr(stdio(stderr));
+        let mut child = match command.spawn() {
+            Ok(child) => child,
+            Err(source) => return Err(ProcessError::Start { argv, source }),
+        };
+        drop(command);
+        if let (Some(mut pipe), Some(bytes)) = (child.stdin.take(), bytes) {
+            tokio::spawn(async move {
+                // A child that does not read its input is no error of ours; its exit status tells.
+                let _ = pipe.write_all(&bytes).await;
+            });
+        }
+        let out = child.stdout.take().map(Collector::start);
+        let err = child.stderr.take().map(Collector::start);
+        let status = match wait(&mut child, &cancel, own_group).await {
+            Ok(Some(status)) => status,
+            Ok(None) => return Err(ProcessError::Cancelled),
+            Err(source) => return Err(ProcessError::Talk { argv, source }),
+        };
+        Ok(Done { status, stdout: Collector::finish(out).await, stderr: Collector::finish(err).await })
+    }
+}
+
+fn stdio(output: Output) -> Stdio {
+    match output {
+        Output::Null => Stdio::null(),
+        Output::Inherit => Stdio::inherit(),
+        Output::Capture => Stdio::piped(),
+        Output::File(file) => file.into(),
+    }
+}
+
+/// Waits for the end; `None` if it was cancelled.
+async fn wait(child: &mut Child, cancel: &Cancel, own_group: bool) -> io::Result<Option<ExitStatus>> {
+    let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+    let mut asked: Option<Instant> = None;
+    loop {
+        tokio::select! {
+            status = child.wait() => {
+                let status = status?;
+                return Ok(if asked.is_some() || was_interrupted(status, cancel) { None } else { Some(status) });
+            }
+            () = sleep(POLL) => {}
+        }
+        if !cancel.is_cancelled() {
+            continue;
+        }
+        let signal = match asked {
+            None => Signal::SIGTERM,
+            Some(when) if when.elapsed() > GRACE => Signal::SIGKILL,
+            Some(_) => continue,
+        };
+        asked.get_or_insert_with(Instant::now);
+        if let Some(pid) = pid {
+            // ESRCH: it has just ended by itself.
+            let _ = if own_group { killpg(pid, signal) } else { kill(pid, signal) };
+        }
+    }
+}
+
+/// Ctrl-C on a terminal reaches a child in the same group at the same time as us.
+fn was_interrupted(status: ExitStatus, cancel: &Cancel) -> bool {
+    cancel.is_cancelled() && status.signal().is_some()
+}
+
+/// Reads a pipe in the background.
+struct Collector {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Collector {
+    fn start(mut pipe: impl tokio::io::AsyncRead + Unpin + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let shared = Arc::clone(&bytes);
+        let task = tokio::spawn(async move {
+            let mut buffer = vec![0; 16 * 1024];
+            while let Ok(n @ 1..) = pipe.read(&mut buffer).await {
+                if let (Ok(mut all), Some(part)) = (shared.lock(), buffer.get(..n)) {
+                    all.extend_from_slice(part);
+                }
+            }
+        });
+        Self { bytes, task }
+    }
+
+    async fn finish(this: Option<Self>) -> Vec<u8> {
+        let Some(mut this) = this else { return Vec::new() };
+        if timeout(LINGER, &mut this.task).await.is_err() {
+            this.task.abort();
+        }
+        this.bytes.lock().map(|mut all| std::mem::take(&mut *all)).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str, cancel: &Cancel) -> Process {
+        Process {
+            argv: ["/bin/sh", "-c", script].map(OsString::from).to_vec(),
+            env: vec![],
+            stdin: Input::Null,
+            stdout: Output::Capture,
+            stderr: Output::Capture,
+            cancel: cancel.clone(),
+        }
+    }
+
+    #[tokio::test]
+    async fn captures_both_streams_and_the_status() {
+        let done = sh("echo a; echo b >&2; exit 3", &Cancel::default()).run().await.unwrap();
+        assert_eq!((done.stdout.as_slice(), done.stderr.as_slice()), (&b"a\n"[..], &b"b\n"[..]));
+        assert_eq!(done.status.code(), Some(3));
+    }
+
+    #[tokio::test]
+    async fn cancel_ends_the_whole_group() {
+        let cancel = Cancel::default();
+        let later = cancel.clone();
+        tokio::spawn(async move {
+            sleep(Duration::from_millis(100)).await;
+            later.cancel();
+        });
+        let start = Instant::now();
+        let error = sh("sleep 60 & wait", &cancel).run().await.unwrap_err();
+        assert!(matches!(error, ProcessError::Cancelled), "{error}");
+        assert!(start.elapsed() < GRACE);
+    }
+
+    #[tokio::test]
+    async fn does_not_wait_for_a_background_process() {
+        let start = Instant::now();
+        let done = sh("echo out; sleep 30 &", &Cancel::default()).run().await.unwrap();
+        assert_eq!(done.stdout, b"out\n");
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
+}
