@@ -9,11 +9,16 @@
 //!
 //! [`services`] is what a plugin sees of all this.
 
+pub mod archive;
 pub mod bootstrap;
 pub mod build_log;
 pub mod chroot;
+pub mod compress;
 pub mod configure;
+pub mod initramfs;
+pub mod kernel;
 pub mod keys;
+pub mod pxe;
 pub mod recipe;
 pub mod seal;
 pub mod services;
