@@ -10,7 +10,6 @@ mod worker;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use crate::failure::Failure;
 
 fn main() -> ExitCode {
     let mut words = std::env::args_os();

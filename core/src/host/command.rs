@@ -81,7 +81,7 @@ pub enum CommandError {
         source: io::Error,
     },
     /// The program ran and failed.
-    #[error("{command}: {}{}", describe(*.status), tail_text(.stderr_tail))]
+    #[error("{}: {}{}", shortened(.command), describe(*.status), tail_text(.stderr_tail))]
     Failed {
         /// The command line, quoted so that it can be pasted into a shell.
         command: String,
@@ -99,7 +99,7 @@ pub enum CommandError {
 }
 
 /// "exit status 3" or "killed by SIGSEGV".
-pub(super) fn describe(status: ExitStatus) -> String {
+pub fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
         (None, Some(number)) => match Signal::try_from(number) {
@@ -107,6 +107,15 @@ pub(super) fn describe(status: ExitStatus) -> String {
             Err(_) => format!("killed by signal {number}"),
         },
         (None, None) => "ended in an unknown way".to_owned(),
+    }
+}
+
+/// A command line of a screenful hides what went wrong; the log has it whole.
+fn shortened(command: &str) -> String {
+    const LONG: usize = 160;
+    match command.char_indices().nth(LONG) {
+        Some((at, _)) => format!("{} …", &command[..at]),
+        None => command.to_owned(),
     }
 }
 

@@ -1,8 +1,12 @@
 //! Looking at a Debian-like archive before a bootstrap, so that the usual mistakes get one clear sentence, and so
 //! that a build takes its date from the archive and not from the clock.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
+use super::initramfs::source_date as source_date_of_tree;
 use crate::host::{Cancel, Command, CommandError};
 
 /// curl(1), EXIT CODES: could not resolve, connect, time out.
@@ -55,9 +59,16 @@ pub fn source_date(probe: &Probe) -> u64 {
         now - now % 86400
     };
     match (caller, probe) {
-        (Some(date), _) | (None, Probe::Suite(Some(date))) => date,
+        (Some(date), _) => date,
+        (None, Probe::Suite(Some(date))) => *date,
         _ => today(),
     }
+}
+
+/// The date for work in a tree that stands already: the caller's `SOURCE_DATE_EPOCH`, else the tree's own.
+pub fn tree_date(root: &Path) -> u64 {
+    let caller = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok());
+    caller.unwrap_or_else(|| source_date_of_tree(root))
 }
 
 /// The field `Date: Sat, 11 Jan 2025 09:41:34 UTC` of a Release file (Debian wiki, DebianRepository/Format).

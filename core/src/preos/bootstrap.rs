@@ -74,13 +74,13 @@ pub enum BootstrapError {
     },
     /// The signature of the archive cannot be verified.
     #[error("the signature of the archive cannot be verified; name the archive's keyring with --keyring")]
-    Signature(#[source] CommandError),
+    Signature,
     /// A package is not in the archive.
     #[error("the archive does not have all packages of this PreOS")]
-    Package(#[source] CommandError),
+    Package,
     /// The disk is full.
     #[error("the disk that holds the target is full; a PreOS needs about 1 GB there")]
-    DiskFull(#[source] CommandError),
+    DiskFull,
     /// The program failed in another way, or was cancelled.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -293,11 +293,11 @@ fn explain(error: CommandError, environment: &Environment) -> BootstrapError {
     let text = environment.log.last_lines(60).join("\n");
     let has = |needles: &[&str]| needles.iter().any(|needle| text.contains(needle));
     if has(&["No space left on device", "You don't have enough free space"]) {
-        BootstrapError::DiskFull(error)
+        BootstrapError::DiskFull
     } else if has(&["NO_PUBKEY", "is not signed", "BADSIG", "invalid signature", "EXPKEYSIG", "Invalid Release signature", "no keyring"]) {
-        BootstrapError::Signature(error)
+        BootstrapError::Signature
     } else if has(&["Unable to locate package", "has no installation candidate", "Couldn't find these debs"]) {
-        BootstrapError::Package(error)
+        BootstrapError::Package
     } else {
         error.into()
     }

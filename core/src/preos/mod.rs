@@ -23,14 +23,18 @@ pub mod recipe;
 pub mod seal;
 pub mod services;
 
-use std::{fs, path::PathBuf, time::Instant};
+use std::{path::PathBuf, time::Instant};
 
 use cdist_plugin_api::Record;
+use nix::unistd::Uid;
 
 pub use self::recipe::Recipe;
-use self::{build_log::BuildLog, recipe::RecipeError};
+use self::{build_log::BuildLog, initramfs::InitramfsError, recipe::RecipeError};
 use crate::{
-    host::{Cancel, CommandError},
+    host::{
+        Cancel, CommandError,
+        remove::{RemoveError, remove_tree},
+    },
     progress::Progress,
 };
 
@@ -85,19 +89,24 @@ pub enum BuildError {
         #[source]
         source: seal::SealError,
     },
-    /// The user asked to stop.
-    #[error("cancelled")]
-    Cancelled,
+    /// The netboot directory was not written.
+    #[error("writing the netboot directory")]
+    Pxe(#[from] pxe::PxeError),
+    /// The root directory could not be removed at the end.
+    #[error("removing the root directory")]
+    Remove(#[from] RemoveError),
 }
 
 impl BuildError {
     /// True if it failed because the user asked to stop.
     pub fn is_cancelled(&self) -> bool {
         match self {
-            Self::Cancelled => true,
             Self::Bootstrap { source: bootstrap::BootstrapError::Command(error), .. } => {
                 matches!(error, CommandError::Cancelled { .. })
             }
+            Self::Configure { source, .. } => matches!(source, configure::ConfigureError::Cancelled),
+            Self::Pxe(pxe::PxeError::Initramfs(InitramfsError::Cancelled)) => true,
+            Self::Remove(RemoveError::Cancelled(_)) => true,
             _ => false,
         }
     }
@@ -111,6 +120,9 @@ impl BuildError {
 ///
 /// The first step that fails. Each step leaves its result whole or not at all.
 pub fn build(recipe: &Recipe, environment: &Environment) -> Result<Record, BuildError> {
+    if !Uid::effective().is_root() {
+        return Err(BuildError::NotRoot);
+    }
     recipe.check()?;
     let start = Instant::now();
     let mut report = Record::new("report", 1);
@@ -123,8 +135,22 @@ pub fn build(recipe: &Recipe, environment: &Environment) -> Result<Record, Build
             .map_err(|source| BuildError::Configure { target: recipe.target.clone(), source })?;
     }
     if recipe.bootstrap.is_some() || recipe.configure.is_some() {
-        seal::run(&recipe.target, environment)
+        seal::run(&recipe.target)
             .map_err(|source| BuildError::Seal { target: recipe.target.clone(), source })?;
+    }
+    if let Some(step) = &recipe.pxe {
+        let options = step.options()?;
+        let summary =
+            pxe::write_pxe_dir(&recipe.target, &step.dir, &options, &environment.progress, &environment.cancel)?;
+        report.push("pxe.kernel", summary.kernel);
+        report.push("pxe.kernel-bytes", summary.kernel_size.to_string());
+        report.push("pxe.initramfs-bytes", summary.initramfs_size.to_string());
+        report.push("pxe.archive-bytes", summary.packed.archive_size.to_string());
+    }
+    if recipe.remove_target {
+        let step = environment.progress.step("remove the root directory");
+        remove_tree(&recipe.target, &environment.cancel)?;
+        step.finish("");
     }
     report.push("seconds", format!("{:.3}", start.elapsed().as_secs_f64()));
     Ok(report)

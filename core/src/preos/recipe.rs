@@ -7,7 +7,12 @@ use std::{
 
 use cdist_plugin_api::{Record, RecordError};
 
-use super::keys::{self, KeyError};
+use super::{
+    compress::{Compression, ParseCompressionError},
+    initramfs::{Exclude, InitramfsOptions},
+    keys::{self, KeyError},
+    pxe::PxeOptions,
+};
 
 /// The versions of the recipe that this program reads.
 const VERSIONS: std::ops::RangeInclusive<u32> = 1..=1;
@@ -241,7 +246,48 @@ impl Recipe {
         if let Some(configure) = &self.configure {
             configure.check()?;
         }
+        if let Some(pxe) = &self.pxe {
+            pxe.check(&self.target)?;
+        }
+        if self.bootstrap.is_none() && self.configure.is_none() && self.pxe.is_none() {
+            return unfit("there is nothing to do: ask for a bootstrap, a configuration or a PXE directory".to_owned());
+        }
         Ok(())
+    }
+}
+
+impl Pxe {
+    fn check(&self, target: &Path) -> Result<(), RecipeError> {
+        let nested = || {
+            RecipeError::Unfit(format!(
+                "the PXE directory {} and the target {} lie one within the other; choose another directory",
+                self.dir.display(),
+                target.display()
+            ))
+        };
+        // The step itself looks again through links; this is for saying so before the bootstrap.
+        if self.dir.starts_with(target) || target.starts_with(&self.dir) {
+            return Err(nested());
+        }
+        self.options().map(drop)
+    }
+
+    /// The options of the step.
+    pub(super) fn options(&self) -> Result<PxeOptions, RecipeError> {
+        let compression = match &self.compress {
+            Some(text) => text.parse().map_err(|error: ParseCompressionError| RecipeError::Unfit(format!("--compress: {error}")))?,
+            None => Compression::default(),
+        };
+        let mut options = PxeOptions::default();
+        if !self.kernel_parameters.is_empty() {
+            options.kernel_params = self.kernel_parameters.clone();
+        }
+        options.initramfs = InitramfsOptions {
+            compression,
+            source_date: std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok()),
+            exclude: Exclude::new(&self.leave_out),
+        };
+        Ok(options)
     }
 }
 

@@ -8,9 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Environment;
-
-/// Files and directories that are emptied: name, and whether subdirectories stay.
+/// Directories that are emptied.
 const EMPTIED: [&str; 6] =
     ["var/lib/apt/lists", "var/cache/apt", "tmp", "var/tmp", "run", "root/.cache"];
 /// Files that are removed. Backups of the password files would keep an old root password.
@@ -42,9 +40,7 @@ pub struct SealError {
 /// # Errors
 ///
 /// The first file that cannot be removed.
-pub fn run(root: &Path, environment: &Environment) -> Result<(), SealError> {
-    tracing::debug!("sealing {}", root.display());
-    let _ = environment;
+pub fn run(root: &Path) -> Result<(), SealError> {
     for name in EMPTIED {
         empty(&root.join(name))?;
     }
