@@ -1,3 +1,42 @@
 //! The `cdist` program.
 
-fn main() {}
+mod config_command;
+mod log_lines;
+
+use std::process::ExitCode;
+
+use cdist_core::config::{Mode, emulator};
+use clap::{CommandFactory, Parser};
+
+/// Makes PreOSes that bare machines boot over the network, and installs and configures them by ssh.
+#[derive(Debug, Parser)]
+#[command(name = "cdist", version, infer_long_args = true, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Configure hosts
+    #[command(infer_long_args = true)]
+    Config(Box<config_command::ConfigArgs>),
+    /// Install hosts (beta)
+    #[command(infer_long_args = true)]
+    Install(Box<config_command::ConfigArgs>),
+}
+
+fn main() -> ExitCode {
+    // Before anything else: a manifest may call hundreds of types.
+    if std::env::args_os().next().is_some_and(|argv0| emulator::is_type_call(&argv0)) {
+        return emulator::main();
+    }
+    match Cli::parse().command {
+        Some(Command::Config(args)) => config_command::run(*args, Mode::Config),
+        Some(Command::Install(args)) => config_command::run(*args, Mode::Install),
+        None => match Cli::command().print_help() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+    }
+}

@@ -99,7 +99,7 @@ pub enum CommandError {
 }
 
 /// "exit status 3" or "killed by SIGSEGV".
-pub(super) fn describe(status: ExitStatus) -> String {
+pub fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
         (None, Some(number)) => match Signal::try_from(number) {
