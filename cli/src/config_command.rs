@@ -2,8 +2,7 @@
 
 use std::{
     collections::HashSet,
-    fs,
-    io::{self, Read},
+    fs, io,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -24,7 +23,10 @@ use cdist_core::{
 };
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use crate::log_lines::{LogLines, is_colored};
+use crate::{
+    inventory_command::lines_of,
+    log_lines::{LogLines, is_colored},
+};
 
 /// The options of `cdist config` and `cdist install`.
 #[derive(Clone, Debug, clap::Args)]
@@ -135,7 +137,7 @@ fn count(text: &str) -> Result<i64, String> {
 
 /// A failure before any host was touched: one line for the user.
 #[derive(Debug)]
-struct Refusal(String);
+pub(crate) struct Refusal(pub(crate) String);
 
 impl<E: std::error::Error> From<E> for Refusal {
     fn from(error: E) -> Self {
@@ -486,7 +488,7 @@ fn hosts(args: &ConfigArgs, settings: &Settings) -> Result<Vec<(String, Vec<Stri
     if words.iter().any(String::is_empty) {
         return Err(Refusal("a host name must not be empty".to_owned()));
     }
-    let inventory = inventory_dir(args, settings).map(Inventory::open).transpose()?;
+    let inventory = inventory_dir(args.inventory.as_ref(), settings).map(Inventory::open).transpose()?;
     let selected = match &inventory {
         Some(inventory) if args.all_tagged => inventory.hosts()?,
         Some(inventory) if args.tag => inventory.hosts_with(&words, args.all)?,
@@ -503,24 +505,11 @@ fn hosts(args: &ConfigArgs, settings: &Settings) -> Result<Vec<(String, Vec<Stri
     Ok(hosts)
 }
 
-fn inventory_dir(args: &ConfigArgs, settings: &Settings) -> Option<PathBuf> {
+/// The option's, the configured one, or the user's.
+pub(crate) fn inventory_dir(option: Option<&PathBuf>, settings: &Settings) -> Option<PathBuf> {
     let home = || std::env::var_os("HOME").filter(|h| !h.is_empty());
-    let chosen = args.inventory.clone().or_else(|| settings.inventory_dir.clone());
+    let chosen = option.or(settings.inventory_dir.as_ref()).cloned();
     chosen.or_else(|| home().map(|h| Path::new(&h).join(".cdist/inventory")))
-}
-
-/// The lines of a host file, without comments, blanks around, and empty lines.
-fn lines_of(file: &Path) -> Result<Vec<String>, Refusal> {
-    let read = || -> io::Result<String> {
-        if file != Path::new("-") {
-            return fs::read_to_string(file);
-        }
-        let mut text = String::new();
-        io::stdin().lock().read_to_string(&mut text).map(|_| text)
-    };
-    let text = read().map_err(|e| Refusal(format!("Error reading hosts from '{}': {e}", file.display())))?;
-    let line = |l: &str| l.split('#').next().unwrap_or_default().trim().to_owned();
-    Ok(text.lines().map(line).filter(|l| !l.is_empty()).collect())
 }
 
 /// Set once a signal has asked to stop.

@@ -1,6 +1,7 @@
 //! The `cdist` program.
 
 mod config_command;
+mod inventory_command;
 mod log_lines;
 
 use std::process::ExitCode;
@@ -24,6 +25,9 @@ enum Command {
     /// Install hosts (beta)
     #[command(infer_long_args = true)]
     Install(Box<config_command::ConfigArgs>),
+    /// Keep hosts and their tags (beta)
+    #[command(subcommand)]
+    Inventory(inventory_command::InventoryCommand),
 }
 
 fn main() -> ExitCode {
@@ -34,6 +38,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Some(Command::Config(args)) => config_command::run(*args, Mode::Config),
         Some(Command::Install(args)) => config_command::run(*args, Mode::Install),
+        Some(Command::Inventory(command)) => inventory_command::run(&command),
         None => match Cli::command().print_help() {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
