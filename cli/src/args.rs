@@ -1,10 +1,17 @@
 //! The command line.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
+use cdist_core::config::Mode;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::{failure::Failure, preos_command};
+use crate::{
+    config_command::{self, ConfigArgs},
+    exit_code,
+    failure::Failure,
+    inventory_command::{self, InventoryCommand},
+    preos_command,
+};
 
 /// Makes PreOSes that bare machines boot over the network, and configures hosts without an agent.
 #[derive(Debug, Parser)]
@@ -18,6 +25,15 @@ struct Cli {
 enum Command {
     /// Create a PreOS, a minimal OS that bare machines boot over the network
     Preos(PreosArgs),
+    /// Configure hosts
+    #[command(infer_long_args = true)]
+    Config(Box<ConfigArgs>),
+    /// Install hosts (beta)
+    #[command(infer_long_args = true)]
+    Install(Box<ConfigArgs>),
+    /// Keep hosts and their tags (beta)
+    #[command(subcommand)]
+    Inventory(InventoryCommand),
 }
 
 /// Options of `cdist preos` before the name of the PreOS.
@@ -53,7 +69,7 @@ pub(crate) struct PreosArgs {
 }
 
 /// Parses the command line and runs it.
-pub(crate) fn run(own_name: OsString, words: Vec<OsString>) -> Result<i32, Failure> {
+pub(crate) fn run(own_name: OsString, words: Vec<OsString>) -> Result<ExitCode, Failure> {
     let (words, preos_arguments) = split_preos(words);
     let mut command = Cli::command();
     if words.first().is_some_and(|word| word == "preos") {
@@ -67,14 +83,17 @@ pub(crate) fn run(own_name: OsString, words: Vec<OsString>) -> Result<i32, Failu
         Err(error) => {
             // Help and version go to standard output with status 0, usage errors to standard error with 2.
             let _ = error.print();
-            return Ok(error.exit_code());
+            return Ok(exit_code(error.exit_code()));
         }
     };
     match cli.command {
-        Some(Command::Preos(args)) => preos_command::run(&args, preos_arguments),
+        Some(Command::Preos(args)) => preos_command::run(&args, preos_arguments).map(exit_code),
+        Some(Command::Config(args)) => Ok(config_command::run(*args, Mode::Config)),
+        Some(Command::Install(args)) => Ok(config_command::run(*args, Mode::Install)),
+        Some(Command::Inventory(command)) => Ok(inventory_command::run(&command)),
         None => {
             let _ = Cli::command().print_help();
-            Ok(0)
+            Ok(ExitCode::SUCCESS)
         }
     }
 }

@@ -1,8 +1,11 @@
 //! The `cdist` program: decides by argv[0] and the first word what this process is, and hands over.
 
 mod args;
+mod config_command;
 mod failure;
+mod inventory_command;
 mod layout;
+mod log_lines;
 mod logging;
 mod preos_command;
 mod progress_display;
@@ -11,17 +14,23 @@ mod worker;
 use std::{ffi::OsString, process::ExitCode};
 
 
+use cdist_core::config::emulator;
+
 fn main() -> ExitCode {
     let mut words = std::env::args_os();
     let own_name = words.next().unwrap_or_default();
+    // Before anything else: a manifest may call hundreds of types.
+    if emulator::is_type_call(&own_name) {
+        return emulator::main();
+    }
     let words: Vec<OsString> = words.collect();
     let result = match words.first().and_then(|word| word.to_str()) {
-        Some(worker::INIT_WORD) => worker::init(&words[1..]),
-        Some(worker::WORKER_WORD) => worker::work(&words[1..]),
+        Some(worker::INIT_WORD) => worker::init(&words[1..]).map(exit_code),
+        Some(worker::WORKER_WORD) => worker::work(&words[1..]).map(exit_code),
         _ => args::run(own_name, words),
     };
     match result {
-        Ok(status) => exit_code(status),
+        Ok(status) => status,
         Err(failure) => {
             failure.print();
             exit_code(failure.status)
@@ -30,6 +39,6 @@ fn main() -> ExitCode {
 }
 
 /// A status outside of 0 to 255 must not become 0 by truncation.
-fn exit_code(status: i32) -> ExitCode {
+pub(crate) fn exit_code(status: i32) -> ExitCode {
     ExitCode::from(u8::try_from(status).unwrap_or(1))
 }

@@ -128,7 +128,7 @@ mod tests {
             if free.is_empty() {
                 return !left.is_empty();
             }
-            free.iter().for_each(|i| drop(left.remove(i)));
+            left.retain(|i| !free.contains(i));
         }
     }
 

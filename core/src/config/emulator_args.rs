@@ -272,11 +272,8 @@ mod tests {
             (&["--flag", "--", "--flag"], &["flag=", "@--flag"]),
             (&[""], &["@"]),
         ] {
-            assert_eq!(
-                run(words).as_deref(),
-                Ok(expected.iter().map(ToString::to_string).collect()).as_deref(),
-                "{words:?}"
-            );
+            let expected: Vec<String> = expected.iter().map(ToString::to_string).collect();
+            assert_eq!(run(words), Ok(expected), "{words:?}");
         }
     }
 

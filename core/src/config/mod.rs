@@ -25,6 +25,7 @@ mod manifest;
 mod messages;
 pub mod names;
 mod object;
+mod objects;
 mod parameters;
 pub mod quote;
 mod relations;

@@ -1,0 +1,541 @@
+//! `cdist config` and `cdist install`.
+
+use std::{
+    collections::HashSet,
+    fs, io,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use cdist_core::{
+    config::{
+        self, Manifest, Mode, Names, Run, Streams,
+        cache::entry_name,
+        log::{Level, LogSink},
+        names::Family,
+        settings::{Archiving, Settings, archiving},
+    },
+    connector::{Chroot, Connector, Custom, Local},
+    host::Cancel,
+    inventory::Inventory,
+};
+use tokio::{sync::Semaphore, task::JoinSet};
+
+use crate::{
+    inventory_command::lines_of,
+    log_lines::{LogLines, is_colored},
+};
+
+/// The options of `cdist config` and `cdist install`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ConfigArgs {
+    /// Hosts, or tags with --tag
+    #[arg(value_name = "HOST")]
+    hosts: Vec<String>,
+    /// Set the log level: -1 (errors) to 4 (everything)
+    #[arg(short = 'l', long, value_name = "N", allow_negative_numbers = true)]
+    log_level: Option<i64>,
+    /// Tell more; may be repeated
+    #[arg(short, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Tell nothing
+    #[arg(short, long)]
+    quiet: bool,
+    /// Allow what is not stable yet
+    #[arg(short, long)]
+    beta: bool,
+    /// When to use colours: always, never, auto
+    #[arg(long, value_name = "WHEN", value_parser = ["always", "never", "auto"])]
+    colors: Option<String>,
+    /// One more configuration file
+    #[arg(short = 'g', long, value_name = "FILE")]
+    config_file: Option<PathBuf>,
+    /// Use IPv4 only
+    #[arg(short = '4', long, conflicts_with = "force_ipv6")]
+    force_ipv4: bool,
+    /// Use IPv6 only
+    #[arg(short = '6', long)]
+    force_ipv6: bool,
+    /// Name of a host's place in the cache: %N host, %h its hash, %P process, else as in date(1)
+    #[arg(short = 'C', long, value_name = "PATTERN")]
+    cache_path_pattern: Option<String>,
+    /// Add a configuration directory; the last one wins; may be repeated
+    #[arg(short, long, value_name = "DIR")]
+    conf_dir: Vec<PathBuf>,
+    /// Initial manifest; - is standard input
+    #[arg(short, long, value_name = "FILE")]
+    initial_manifest: Option<PathBuf>,
+    /// Work on N objects of a host at a time; without N one per processor
+    #[arg(short, long, value_name = "N", num_args = 0..=1, default_missing_value = "-1", value_parser = count)]
+    jobs: Option<i64>,
+    /// Collect the log of nested runs
+    #[arg(long)]
+    log_server: bool,
+    /// Do everything but run code
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Directory for the runs' own files; stays
+    #[arg(short, long, value_name = "DIR")]
+    out_dir: Option<PathBuf>,
+    /// Add the time to log lines
+    #[arg(short = 'P', long)]
+    timestamp: bool,
+    /// Work on N hosts at a time; without N one per processor
+    #[arg(short, long, value_name = "N", num_args = 0..=1, default_missing_value = "-1", value_parser = count)]
+    parallel: Option<i64>,
+    /// Work on one host after the other
+    #[arg(short, long, overrides_with = "parallel")]
+    sequential: bool,
+    /// Send directories as archives: tar, tgz, tbz2, txz
+    #[arg(short = 'R', long, value_name = "KIND", num_args = 0..=1, default_missing_value = "tgz",
+          value_parser = ["tar", "tgz", "tbz2", "txz"])]
+    use_archiving: Option<String>,
+    /// Work directory on the target
+    #[arg(short, long, value_name = "DIR")]
+    remote_out_dir: Option<PathBuf>,
+    /// Command that runs a command on the target
+    #[arg(long, value_name = "COMMAND")]
+    remote_exec: Option<String>,
+    /// Command that copies to the target
+    #[arg(long, value_name = "COMMAND")]
+    remote_copy: Option<String>,
+    /// The hosts are directories on this machine, entered with chroot
+    #[arg(long, conflicts_with_all = ["remote_exec", "remote_copy", "local"])]
+    chroot: bool,
+    /// The target is this machine, whatever the host is called
+    #[arg(long, conflicts_with_all = ["remote_exec", "remote_copy"])]
+    local: bool,
+    /// Let the output of scripts through instead of saving it
+    #[arg(short = 'S', long)]
+    disable_saving_output_streams: bool,
+    /// Inventory directory
+    #[arg(short = 'I', long, value_name = "DIR")]
+    inventory: Option<PathBuf>,
+    /// File with hosts, one per line; - is standard input
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The words are tags; work on hosts that have one of them
+    #[arg(short, long)]
+    tag: bool,
+    /// With --tag: hosts must have all tags
+    #[arg(short, long)]
+    all: bool,
+    /// Work on all hosts of the inventory
+    #[arg(short = 'A', long)]
+    all_tagged: bool,
+}
+
+fn count(text: &str) -> Result<i64, String> {
+    match text.parse() {
+        Ok(-1) => Ok(-1),
+        Ok(n @ 1..) => Ok(n),
+        _ => Err("must be a number of at least 1".to_owned()),
+    }
+}
+
+/// A failure before any host was touched: one line for the user.
+#[derive(Debug)]
+pub(crate) struct Refusal(pub(crate) String);
+
+impl<E: std::error::Error> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(source) = cause {
+            text = format!("{text}: {source}");
+            cause = source.source();
+        }
+        Self(text)
+    }
+}
+
+/// Runs the command and chooses the exit status: 0, 1 if anything failed, 130 or 143 after a signal.
+pub(crate) fn run(args: ConfigArgs, mode: Mode) -> ExitCode {
+    // Files of a run may hold secrets.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    let mut log = LogLines { level: Level::Warning, colored: false, with_pid: false, with_time: false };
+    let settings = match Settings::load(args.config_file.as_deref()) {
+        Ok(settings) => settings,
+        Err(error) => return refuse(&log, error.into()),
+    };
+    log.level = level(&args, &settings);
+    log.colored = is_colored(match args.colors.as_deref() {
+        None => settings.colored_output,
+        Some("always") => Some(config::settings::Colors::Always),
+        Some("never") => Some(config::settings::Colors::Never),
+        Some(_) => Some(config::settings::Colors::Auto),
+    });
+    let job = match Job::new(args, settings, mode, log.clone()) {
+        Ok(job) => job,
+        Err(refusal) => return refuse(&log, refusal),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&log, error.into()),
+    };
+    runtime.block_on(job.run())
+}
+
+fn refuse(log: &LogLines, refusal: Refusal) -> ExitCode {
+    log.log(Level::Error, "cdist", &refusal.0);
+    ExitCode::FAILURE
+}
+
+fn level(args: &ConfigArgs, settings: &Settings) -> Level {
+    if args.quiet {
+        return Level::Off;
+    }
+    if args.log_level.is_none() && args.verbose == 0 {
+        return settings.verbosity.unwrap_or(Level::Warning);
+    }
+    let count = args.log_level.unwrap_or(0).saturating_add(i64::from(args.verbose));
+    Level::from_count(count).unwrap_or(Level::Error)
+}
+
+/// Everything that is known before the first host.
+struct Job {
+    args: ConfigArgs,
+    settings: Settings,
+    mode: Mode,
+    log: LogLines,
+    hosts: Vec<(String, Vec<String>)>,
+    manifest: Manifest,
+    /// Keeps a manifest from standard input.
+    _manifest_file: Option<tempfile::TempPath>,
+    conf_dirs: Vec<PathBuf>,
+    jobs: Option<NonZeroUsize>,
+    parallel: Option<NonZeroUsize>,
+    program: PathBuf,
+    pass_stdin: bool,
+}
+
+impl Job {
+    fn new(args: ConfigArgs, settings: Settings, mode: Mode, mut log: LogLines) -> Result<Self, Refusal> {
+        if args.log_level.is_some_and(|l| l < -1) {
+            return Err(Refusal("the log level must be -1 or more".to_owned()));
+        }
+        check_beta(&args, &settings, mode)?;
+        let stdin = Path::new("-");
+        let manifest_from_stdin = args.initial_manifest.as_deref() == Some(stdin);
+        let hosts_from_stdin = args.file.as_deref() == Some(stdin);
+        if manifest_from_stdin && hosts_from_stdin {
+            return Err(Refusal("Cannot read both, manifest and host file, from stdin".to_owned()));
+        }
+        let (manifest, manifest_file) = if manifest_from_stdin {
+            let (path, keeper) = manifest_of_stdin()?;
+            (Manifest::Path(path), Some(keeper))
+        } else {
+            let path = args.initial_manifest.clone().or_else(|| settings.init_manifest.clone());
+            (path.map_or(Manifest::Init, Manifest::Path), None)
+        };
+        let hosts = hosts(&args, &settings)?;
+        let program = std::env::current_exe()?;
+        let conf_dirs = conf_dirs(&args, &settings, &program);
+        let jobs = number(args.jobs.or(settings.jobs));
+        let wished = if args.sequential { None } else { args.parallel.or(settings.parallel) };
+        let parallel = number(wished).filter(|n| n.get() > 1);
+        log.with_pid = jobs.is_some() || parallel.is_some();
+        log.with_time = args.timestamp || settings.timestamp == Some(true);
+        Ok(Self {
+            mode,
+            hosts,
+            manifest,
+            _manifest_file: manifest_file,
+            conf_dirs,
+            jobs,
+            parallel,
+            program,
+            pass_stdin: !hosts_from_stdin,
+            log,
+            args,
+            settings,
+        })
+    }
+
+    async fn run(self) -> ExitCode {
+        let cancel = Cancel::default();
+        let signal = watch_signals(&cancel);
+        let (base, temporary) = match self.base() {
+            Ok(base) => base,
+            Err(refusal) => return refuse(&self.log, refusal),
+        };
+        let started = std::time::Instant::now();
+        self.log.log(Level::Verbose, "cdist", concat!("version ", env!("CARGO_PKG_VERSION")));
+        let failed = self.configure_all(&base, &cancel).await;
+        if let Some(status) = signal.await_status() {
+            return ExitCode::from(status);
+        }
+        self.log.log(
+            Level::Verbose,
+            "config",
+            &format!(
+                "Total processing time for {} host(s): {:.2}",
+                self.hosts.len(),
+                started.elapsed().as_secs_f64()
+            ),
+        );
+        if failed.is_empty() {
+            if temporary && let Err(error) = fs::remove_dir_all(&base) {
+                self.log.log(Level::Warning, "cdist", &format!("removing {}: {error}", base.display()));
+            }
+            return ExitCode::SUCCESS;
+        }
+        let text = format!("Failed to configure the following hosts: {}", failed.join(" "));
+        self.log.log(Level::Error, "cdist", &text);
+        ExitCode::FAILURE
+    }
+
+    /// The directory of the runs' directories, and whether it is temporary. After a failure it stays: that is
+    /// where the user looks for the reason.
+    fn base(&self) -> Result<(PathBuf, bool), Refusal> {
+        if let Some(dir) = self.args.out_dir.clone().or_else(|| self.settings.out_path.clone()) {
+            return Ok((std::path::absolute(dir)?, false));
+        }
+        Ok((tempfile::Builder::new().prefix("cdist-").tempdir()?.keep(), true))
+    }
+
+    /// Returns the hosts that failed, in their order.
+    async fn configure_all(&self, base: &Path, cancel: &Cancel) -> Vec<String> {
+        let permits = Arc::new(Semaphore::new(self.parallel.map_or(1, NonZeroUsize::get)));
+        let mut tasks = JoinSet::new();
+        let mut failed = Vec::new();
+        for (i, (host, tags)) in self.hosts.iter().enumerate() {
+            let run = match self.run_for(host, tags.clone(), base, cancel) {
+                Ok(run) => run,
+                Err(refusal) => {
+                    self.log.log(Level::Error, host, &refusal.0);
+                    failed.push(i);
+                    continue;
+                }
+            };
+            let (permits, log, host) = (Arc::clone(&permits), self.log.clone(), host.clone());
+            tasks.spawn(async move {
+                // The semaphore is never closed, and hands out its permits in the order of the hosts.
+                let _permit = permits.acquire_owned().await;
+                if run.cancel.is_cancelled() {
+                    return Some(i);
+                }
+                let error = config::configure(run).await.err()?;
+                log.log(Level::Error, &host, &error.report());
+                Some(i)
+            });
+        }
+        while let Some(result) = tasks.join_next().await {
+            failed.extend(result.ok().flatten());
+        }
+        failed.sort_unstable();
+        failed.iter().filter_map(|i| self.hosts.get(*i)).map(|(host, _)| host.clone()).collect()
+    }
+
+    fn run_for(&self, host: &str, tags: Vec<String>, base: &Path, cancel: &Cancel) -> Result<Run, Refusal> {
+        let (args, settings) = (&self.args, &self.settings);
+        let mut run = Run::new(
+            host,
+            self.conf_dirs.clone(),
+            self.manifest.clone(),
+            self.connector(host),
+            self.program.clone(),
+        );
+        run.mode = self.mode;
+        run.jobs = self.jobs;
+        run.dry_run = args.dry_run;
+        run.remove_remote_dir = false;
+        run.work_dir = Some(base.to_owned());
+        run.cache = Some(self.cache_entry(host)?);
+        run.tags = tags;
+        run.names = Names::Resolve(family(args));
+        run.pass_stdin = self.pass_stdin;
+        run.streams = if self.log.level == Level::Off {
+            Streams::Discard
+        } else if args.disable_saving_output_streams || settings.save_output_streams == Some(false) {
+            Streams::Inherit
+        } else {
+            Streams::Save
+        };
+        if let Some(dir) = args.remote_out_dir.clone().or_else(|| settings.remote_out_path.clone()) {
+            run.remote_dir = dir;
+        }
+        if let Some(shell) = &settings.local_shell {
+            run.local_shell.clone_from(shell);
+        }
+        if let Some(shell) = &settings.remote_shell {
+            run.remote_shell.clone_from(shell);
+        }
+        run.archiving = args
+            .use_archiving
+            .as_deref()
+            .and_then(archiving)
+            .or(settings.archiving)
+            .unwrap_or(Archiving::None);
+        run.log_level = self.log.level;
+        run.colored = self.log.colored;
+        run.log = Arc::new(self.log.clone());
+        run.cancel = cancel.clone();
+        Ok(run)
+    }
+
+    fn connector(&self, host: &str) -> Arc<dyn Connector> {
+        if self.args.chroot {
+            return Arc::new(Chroot::new(host));
+        }
+        if self.args.local {
+            return Arc::new(Local::new());
+        }
+        let family = match family(&self.args) {
+            Family::Any => "",
+            Family::V4 => " -4",
+            Family::V6 => " -6",
+        };
+        let chosen = |option: &Option<String>, setting: &Option<String>, default: &str| {
+            option.clone().or_else(|| setting.clone()).unwrap_or_else(|| format!("{default}{family}"))
+        };
+        let exec = chosen(&self.args.remote_exec, &self.settings.remote_exec, "ssh -o User=root");
+        let copy = chosen(&self.args.remote_copy, &self.settings.remote_copy, "scp -o User=root -q");
+        Arc::new(Custom::new(exec, copy))
+    }
+
+    fn cache_entry(&self, host: &str) -> Result<PathBuf, Refusal> {
+        let home = std::env::var_os("HOME").filter(|h| !h.is_empty());
+        let Some(home) = home else {
+            return Err(Refusal("No homedir setup and no cache dir location given".to_owned()));
+        };
+        let pattern = self.args.cache_path_pattern.as_ref().or(self.settings.cache_path_pattern.as_ref());
+        let pattern = pattern.map_or("", String::as_str);
+        let name = entry_name(pattern, host, &config::host_dir(host), std::process::id(), date);
+        Ok(Path::new(&home).join(".cdist/cache").join(name))
+    }
+}
+
+/// What date(1) makes of one of its sequences; the sequence itself if it is missing.
+fn date(sequence: &str) -> String {
+    let output = std::process::Command::new("date").arg(format!("+{sequence}")).output();
+    let text =
+        output.ok().filter(|o| o.status.success()).map(|o| String::from_utf8_lossy(&o.stdout).into_owned());
+    text.map_or_else(|| sequence.to_owned(), |t| t.trim_end_matches('\n').to_owned())
+}
+
+fn family(args: &ConfigArgs) -> Family {
+    match (args.force_ipv4, args.force_ipv6) {
+        (true, _) => Family::V4,
+        (_, true) => Family::V6,
+        _ => Family::Any,
+    }
+}
+
+fn check_beta(args: &ConfigArgs, settings: &Settings, mode: Mode) -> Result<(), Refusal> {
+    if args.beta || settings.beta == Some(true) {
+        return Ok(());
+    }
+    let hint = "please use -b to enable beta or set CDIST_BETA";
+    if mode == Mode::Install {
+        return Err(Refusal(format!("'install' command is beta, but beta is not enabled; {hint}")));
+    }
+    let used = [
+        (args.tag, "tag"),
+        (args.all_tagged, "all_tagged_hosts"),
+        (args.use_archiving.is_some(), "use_archiving"),
+    ];
+    match used.iter().find(|(used, _)| *used) {
+        Some((_, name)) => Err(Refusal(format!(
+            "'{name}' argument of 'config' command is beta, but beta is not enabled; {hint}"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// A number of things at a time: `None` and 0 are one after the other, -1 is one per processor.
+fn number(wish: Option<i64>) -> Option<NonZeroUsize> {
+    match wish? {
+        -1 => std::thread::available_parallelism().ok(),
+        n => usize::try_from(n).ok().and_then(NonZeroUsize::new),
+    }
+}
+
+fn manifest_of_stdin() -> Result<(PathBuf, tempfile::TempPath), Refusal> {
+    let mut file = tempfile::Builder::new().prefix("cdist.stdin.").tempfile()?;
+    io::copy(&mut io::stdin().lock(), &mut file)?;
+    let path = file.into_temp_path();
+    Ok((path.to_path_buf(), path))
+}
+
+/// The distribution's, the user's, the configured ones, those of `-c`.
+fn conf_dirs(args: &ConfigArgs, settings: &Settings, program: &Path) -> Vec<PathBuf> {
+    let mut dirs = Vec::new();
+    let real = fs::canonicalize(program).unwrap_or_else(|_| program.to_owned());
+    if let Some(prefix) = real.parent().and_then(Path::parent) {
+        dirs.push(prefix.join("share/cdist/conf"));
+    }
+    if let Some(home) = std::env::var_os("HOME").filter(|h| !h.is_empty()) {
+        dirs.push(Path::new(&home).join(".cdist"));
+    }
+    dirs.extend(settings.conf_dir.iter().flatten().cloned());
+    dirs.extend(args.conf_dir.iter().cloned());
+    dirs
+}
+
+/// The hosts with their tags, without repetitions.
+fn hosts(args: &ConfigArgs, settings: &Settings) -> Result<Vec<(String, Vec<String>)>, Refusal> {
+    let mut words = args.hosts.clone();
+    if let Some(file) = &args.file {
+        words.extend(lines_of(file)?);
+    }
+    if words.is_empty() && args.file.is_none() && !args.all_tagged {
+        let what = if args.tag { "Target host tag(s) missing" } else { "Target host(s) missing" };
+        return Err(Refusal(what.to_owned()));
+    }
+    if words.iter().any(String::is_empty) {
+        return Err(Refusal("a host name must not be empty".to_owned()));
+    }
+    let inventory = inventory_dir(args.inventory.as_ref(), settings).map(Inventory::open).transpose()?;
+    let selected = match &inventory {
+        Some(inventory) if args.all_tagged => inventory.hosts()?,
+        Some(inventory) if args.tag => inventory.hosts_with(&words, args.all)?,
+        _ => words,
+    };
+    let mut seen = HashSet::new();
+    let mut hosts = Vec::new();
+    for host in selected {
+        if seen.insert(host.clone()) {
+            let tags = inventory.as_ref().map(|i| i.tags(&host)).transpose()?.flatten().unwrap_or_default();
+            hosts.push((host, tags));
+        }
+    }
+    Ok(hosts)
+}
+
+/// The option's, the configured one, or the user's.
+pub(crate) fn inventory_dir(option: Option<&PathBuf>, settings: &Settings) -> Option<PathBuf> {
+    let home = || std::env::var_os("HOME").filter(|h| !h.is_empty());
+    let chosen = option.or(settings.inventory_dir.as_ref()).cloned();
+    chosen.or_else(|| home().map(|h| Path::new(&h).join(".cdist/inventory")))
+}
+
+/// Set once a signal has asked to stop.
+struct Signalled(Arc<std::sync::atomic::AtomicU8>);
+
+impl Signalled {
+    fn await_status(&self) -> Option<u8> {
+        Some(self.0.load(std::sync::atomic::Ordering::SeqCst)).filter(|status| *status != 0)
+    }
+}
+
+/// The first SIGINT, SIGTERM or SIGHUP asks the runs to stop.
+fn watch_signals(cancel: &Cancel) -> Signalled {
+    use tokio::signal::unix::{SignalKind, signal};
+    let status = Arc::new(std::sync::atomic::AtomicU8::new(0));
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        let number = u8::try_from(kind.as_raw_value()).unwrap_or(0);
+        // Without a handler the signal ends the program, which is the next best thing.
+        let Ok(mut stream) = signal(kind) else { continue };
+        let (cancel, status) = (cancel.clone(), Arc::clone(&status));
+        tokio::spawn(async move {
+            if stream.recv().await.is_some() {
+                status.store(128 + number, std::sync::atomic::Ordering::SeqCst);
+                cancel.cancel();
+            }
+        });
+    }
+    Signalled(status)
+}
