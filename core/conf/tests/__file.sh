@@ -1,0 +1,115 @@
+#!/bin/sh -e
+# shellcheck disable=SC2012,SC2016,SC2154
+
+mkdir "$R/f"
+
+converge 'inline text' <<'END'
+__file /f/plain --source - --mode 0644 --owner daemon --group 1 <<'TEXT'
+it's $HOME `x` \ %s "quoted"
+CDIST_END
+TEXT
+END
+content 'inline text arrives' /f/plain <<'END'
+it's $HOME `x` \ %s "quoted"
+CDIST_END
+END
+same 'attributes of a new file' '644 1:1' "$(attributes /f/plain)"
+message 'upload message' '__file/f/plain:upload'
+
+echo other >"$R/f/plain"
+converge 'changed content keeps attributes' <<'END'
+echo new | __file /f/plain --source -
+END
+same 'attributes are kept' '644 1:1' "$(attributes /f/plain)"
+
+converge 'attributes alone' <<'END'
+__file /f/plain --mode 4755 --owner 0 --group root --onchange 'touch /f/onchange'
+END
+same 'set-id mode' '4755 0:0' "$(attributes /f/plain)"
+content 'no source leaves the content' /f/plain <<'END'
+new
+END
+check 'onchange was run' test -e "$R/f/onchange"
+message 'chmod message' "__file/f/plain:chmod '4755'"
+
+converge 'symbolic mode' <<'END'
+__file /f/plain --mode u=rw,go=r
+END
+same 'symbolic mode is set' '644 0:0' "$(attributes /f/plain)"
+
+unchanged 'nothing to do' <<'END'
+__file /f/plain --mode 0644 --owner root --group 0
+END
+
+head -c 40000 /dev/urandom >"$tmp/binary"
+converge 'binary upload' <<END
+__file /f/binary --source '$tmp/binary' --mode 600
+END
+check 'binary content' cmp "$tmp/binary" "$R/f/binary"
+same 'nothing is left beside it' 'binary onchange plain' "$(ls -A "$R/f" | tr '\n' ' ' | sed 's/ $//')"
+
+printf 'no newline' >"$tmp/short"
+converge 'text without final newline' <<END
+__file /f/short --source '$tmp/short'
+END
+check 'its content' cmp "$tmp/short" "$R/f/short"
+same 'default mode' '600 0:0' "$(attributes /f/short)"
+
+: >"$tmp/empty"
+converge 'empty source' <<END
+__file /f/short --source '$tmp/empty'
+END
+check 'is empty' test ! -s "$R/f/short"
+
+converge 'created without source' <<'END'
+__file /f/created
+END
+message 'create message' '__file/f/created:create'
+
+# Link and directory give way; what the link points to stays.
+ln -s plain "$R/f/link"
+mkdir -p "$R/f/dir/sub"
+ln -s dir "$R/f/dirlink"
+converge 'in place of links and directories' <<'END'
+echo 1 | __file /f/link --source -
+echo 2 | __file /f/dir --source -
+echo 3 | __file /f/dirlink --source -
+END
+check 'link gave way' test -f "$R/f/link" -a ! -h "$R/f/link"
+check 'directory gave way' test -f "$R/f/dir"
+check 'link to a directory gave way' test -f "$R/f/dirlink" -a ! -h "$R/f/dirlink"
+content 'target of the link stays' /f/plain <<'END'
+new
+END
+
+converge 'state exists' <<'END'
+echo ignored | __file /f/plain --source - --state exists
+echo made | __file /f/exists --source - --state exists
+END
+content 'existing content stays' /f/plain <<'END'
+new
+END
+content 'missing content is made' /f/exists <<'END'
+made
+END
+
+unchanged 'state pre-exists' <<'END'
+__file /f/plain --state pre-exists
+END
+refuse 'pre-exists without the file' 'has to exist already' <<'END'
+__file /f/nothing --state pre-exists
+END
+refuse 'missing source' 'does not exist' <<'END'
+__file /f/nothing --source /no/such/file
+END
+refuse 'unknown state' 'not known' <<'END'
+__file /f/nothing --state sometimes
+END
+
+converge 'state absent' <<'END'
+__file /f/plain --state absent --onchange 'rm /f/onchange'
+__file /f/never --state absent
+END
+check 'is gone' test ! -e "$R/f/plain"
+check 'onchange of a removal' test ! -e "$R/f/onchange"
+message 'remove message' '__file/f/plain:remove'

@@ -1,0 +1,53 @@
+#!/bin/sh -e
+# shellcheck disable=SC2154
+
+refuse 'type that nobody has' 'no configuration directory has' <<'END'
+__package x --type nosuch
+END
+
+if [ -z "$debian" ]; then
+    refuse 'unknown system' "operating system 'busybox'" <<'END'
+__package x
+END
+    # An installed package needs no apt.
+    debian_only || return 0
+fi
+
+unchanged 'installed packages' <<'END'
+__package base-files
+__package_apt dpkg --state present
+__package_apt shell --name dash
+__package awk --type __package_apt
+__package not-installed --state absent
+END
+
+refuse 'not a name' 'cannot be the name' <<'END'
+__package "x; reboot"
+END
+
+converge 'install' <<'END'
+__package ed --state present
+END
+check 'is installed' in_root dpkg-query -s ed
+check 'no policy is left' test ! -e "$R/usr/sbin/policy-rc.d"
+
+version=$(in_root dpkg-query -W -f '${Version}' ed)
+unchanged 'installed in this version' <<END
+__package ed --version '$version'
+END
+
+# What starts services asks this program in a chroot.
+converge 'a service' <<'END'
+__package_apt cron
+END
+check 'no cron runs in the root' test -z "$(find /proc -maxdepth 2 -name root -lname "$R" -exec sh -c 'cat "${1%/root}/comm"' _ {} ';' 2>/dev/null)"
+
+converge 'remove' <<'END'
+__package ed --state absent
+__package_apt cron --state absent
+END
+same 'configuration stays' config-files "$(in_root dpkg-query -W -f '${db:Status-Status}' cron)"
+converge 'purge' <<'END'
+__package cron --state absent --purge-if-absent
+END
+check 'configuration is gone' test ! -e "$R/etc/crontab"
