@@ -96,7 +96,7 @@ struct Level {
 
 impl Removal<'_> {
     fn run(&mut self, parent: &OwnedFd, name: &OsStr) -> Result<(), RemoveError> {
-        let mut levels = vec![self.enter(parent, name, self.tree.to_owned())?];
+        let mut levels = vec![self.enter(parent, name, self.tree)?];
         while let Some(level) = levels.last_mut() {
             if self.cancel.is_cancelled() {
                 return Err(RemoveError::Cancelled(self.tree.to_owned()));
@@ -112,7 +112,7 @@ impl Removal<'_> {
             if levels.len() < DEPTH_MAX {
                 let Some(last) = levels.last() else { break };
                 let name = OsStr::from_bytes(name.to_bytes());
-                let deeper = self.enter(&last.dir, name, self.shown(&levels[1..]).join(name))?;
+                let deeper = self.enter(&last.dir, name, &self.shown(&levels[1..]).join(name))?;
                 levels.push(deeper);
             } else {
                 self.move_up(&mut levels, &name)?;
@@ -125,11 +125,11 @@ impl Removal<'_> {
         &self,
         parent: impl std::os::fd::AsFd,
         name: &OsStr,
-        shown: PathBuf,
+        shown: &Path,
     ) -> Result<Level, RemoveError> {
         let failed = |errno: Errno| match errno {
-            Errno::EXDEV => RemoveError::Mounted { mount: shown.clone(), tree: self.tree.to_owned() },
-            _ => RemoveError::System { path: shown.clone(), source: errno.into() },
+            Errno::EXDEV => RemoveError::Mounted { mount: shown.to_owned(), tree: self.tree.to_owned() },
+            _ => RemoveError::System { path: shown.to_owned(), source: errno.into() },
         };
         let fd = beneath::open_beneath(parent, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY).map_err(failed)?;
         let mut dir = Dir::from_fd(fd).map_err(failed)?;

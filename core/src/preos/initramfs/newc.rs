@@ -144,11 +144,11 @@ mod tests {
         archive.end().unwrap();
         let (bytes, size) = archive.finish().unwrap();
         assert_eq!(size, 512);
-        assert!(bytes.starts_with(
-            b"07070100000001000081A40000000000000000000000010000000A00000003\
-              00000000000000000000000000000000000000030000000\
-              0ab\0\0\0\0xyz\0070701"
-        ));
+        let fields = "00000001 000081A4 00000000 00000000 00000001 0000000A 00000003 00000000 00000000 00000000 \
+                      00000000 00000003 00000000";
+        assert_eq!(bytes[..6], *b"070701");
+        assert_eq!(bytes[6..110], *fields.replace(' ', "").as_bytes());
+        assert_eq!(bytes[110..120], *b"ab\0\0\0\0xyz\0");
         assert_eq!(bytes.len(), 512);
         assert!(bytes[120 + 110..].starts_with(b"TRAILER!!!\0"));
     }

@@ -58,7 +58,7 @@ fn read(archive: &[u8]) -> Vec<Read> {
         };
         at = content_end.next_multiple_of(4);
         if entry.name == newc::TRAILER {
-            assert!(archive[at..].iter().all(|&b| b == 0) && archive.len() % 512 == 0);
+            assert!(archive[at..].iter().all(|&b| b == 0) && archive.len().is_multiple_of(512));
             return entries;
         }
         entries.push(entry);
