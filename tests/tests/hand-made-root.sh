@@ -4,6 +4,8 @@
 # Makes the root of a PreOS by hand, without any code of this project, so that the lab can be tested alone. It is the recipe
 # of docs/decisions/0002-preos-recipe.md cut to what the lab looks at.
 # Result: DIR/vmlinuz, DIR/initramfs, DIR/root.
+# The $1 of the hooks is for mmdebstrap, not for this shell.
+# shellcheck disable=SC2016
 set -eu
 dir=$1 suite=$2 mirror=$3 key=$4 url=$5
 root=$dir/root
@@ -24,7 +26,8 @@ mmdebstrap --quiet --mode=root --variant=minbase --format=directory \
 ln -s sbin/init "$root/init"
 echo preos >"$root/etc/hostname"
 rm -f "$root"/etc/ssh/ssh_host_*
-mkdir -m 0700 "$root/root/.ssh"
+mkdir -p "$root/root/.ssh"
+chmod 0700 "$root/root/.ssh"
 cp "$key" "$root/root/.ssh/authorized_keys"
 printf '%s\n' '[Match]' 'Type=ether' 'Kind=!*' '[Link]' 'RequiredForOnline=routable' '[Network]' DHCP=yes \
     '[DHCPv4]' ClientIdentifier=mac >"$root/etc/systemd/network/80-wired.network"

@@ -124,7 +124,17 @@ fn download(release: Release<'_>, mirror: &str, architecture: &str, state: &Path
     run(&mut install);
     let archives = fs::read_dir(state.join("cache/archives")).expect("reading the downloaded packages");
     for entry in archives.flatten().filter(|entry| entry.path().extension().is_some_and(|end| end == "deb")) {
-        fs::rename(entry.path(), pool.join(entry.file_name())).expect("moving a package");
+        // apt writes an epoch as `1%3a`, which debootstrap would have to quote once more; archives leave epochs out.
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let name = match name.split_once("%3a") {
+            Some((package_and_epoch, rest)) => {
+                let package =
+                    package_and_epoch.rsplit_once('_').map_or(package_and_epoch, |(package, _)| package);
+                format!("{package}_{rest}")
+            }
+            None => name,
+        };
+        fs::rename(entry.path(), pool.join(name)).expect("moving a package");
     }
 }
 
