@@ -1,0 +1,22 @@
+//! The lab: everything a test needs around a PreOS, real and thrown away afterwards.
+//!
+//! | module | gives |
+//! |---|---|
+//! | [`qemu`] | a virtual machine with a serial log |
+//! | [`netns`] | a network of its own with DHCP, DNS and TFTP |
+//! | [`ssh`] | a throwaway key and a connection to a machine |
+//! | [`http`] | a server that remembers requests, a server of files |
+//! | [`mirror`] | where Debian comes from |
+//! | [`archive`] | a small signed apt archive |
+//! | [`process`] | programs that end with the test |
+//!
+//! These are helpers of tests: whatever goes wrong panics with a message that says what to do. Nothing is ever skipped:
+//! a missing program panics with the name of its package.
+
+pub mod archive;
+pub mod http;
+pub mod mirror;
+pub mod netns;
+pub mod process;
+pub mod qemu;
+pub mod ssh;
