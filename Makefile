@@ -1,0 +1,115 @@
+# cdist: build, test, install. `make help` lists the targets.
+#
+# One staged layout, target/dist, is what runs in development and what is installed.
+
+SHELL = /bin/sh
+.DEFAULT_GOAL := build
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+CARGO ?= cargo
+DIST := target/dist
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+# Oldest compiler that builds the workspace; Debian's cargo-web is newer.
+RUST_MINOR := 95
+
+BUILD_PACKAGES := gcc libc6-dev make
+PREOS_PACKAGES := mmdebstrap debootstrap debian-archive-keyring curl
+TEST_PACKAGES := $(PREOS_PACKAGES) apt-utils busybox-static codespell cpio dnsmasq-base gpg gpgv ipxe-qemu iproute2 \
+	openssh-client openssh-server procps python3 qemu-system-x86 seabios shellcheck xz-utils zstd
+
+# Where `make preos` puts its work, and what it is made from. MIRROR without a value is the bootstrap program's default.
+PREOS_DIR ?= target/preos
+SUITE ?= bookworm
+MIRROR ?= $(shell apt-get indextargets --format '$$(REPO_URI)' 'Codename: $(SUITE)' 'Created-By: Packages' 2>/dev/null | head -n 1)
+
+.PHONY: help build preos install test lint unit integration sshd privileged lab bench clean \
+	install-build-packages install-test-packages install-test-tools
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 26
+
+build: ## build and stage everything under target/dist
+	$(CARGO) build --release --locked -p cdist -p cdist-preos-debian -p cdist-preos-ubuntu
+	rm -rf $(DIST)
+	mkdir -p $(DIST)/bin $(DIST)/lib/cdist/preos $(DIST)/share/cdist
+	cp target/release/cdist $(DIST)/bin/cdist
+	cp target/release/libcdist_preos_debian.so $(DIST)/lib/cdist/preos/debian.so
+	cp target/release/libcdist_preos_ubuntu.so $(DIST)/lib/cdist/preos/ubuntu.so
+	mkdir -p $(DIST)/share/cdist/conf
+	for part in explorer type manifest; do \
+		if [ -d core/conf/$$part ]; then cp -R core/conf/$$part $(DIST)/share/cdist/conf/; fi; \
+	done
+	chmod -R go-w $(DIST)
+
+install: build ## install to $(DESTDIR)$(PREFIX)
+	mkdir -p $(DESTDIR)$(PREFIX)
+	cp -R $(DIST)/. $(DESTDIR)$(PREFIX)/
+
+# The main job on real input: a Debian PreOS with its netboot directory. Needs root.
+preos: install-build-packages build ## set everything up and make a Debian PreOS with its netboot directory
+	@command -v mmdebstrap >/dev/null || $(SUDO) apt-get install -y --no-install-recommends $(PREOS_PACKAGES)
+	@mkdir -p $(PREOS_DIR)
+	@[ -f $(PREOS_DIR)/key ] || { command -v ssh-keygen >/dev/null || $(SUDO) apt-get install -y --no-install-recommends openssh-client; \
+		ssh-keygen -q -t ed25519 -N '' -C preos -f $(PREOS_DIR)/key; }
+	$(SUDO) rm -rf --one-file-system $(PREOS_DIR)/root
+	$(SUDO) $(DIST)/bin/cdist preos debian $(PREOS_DIR)/root -b -C -k $(PREOS_DIR)/key.pub -p $(PREOS_DIR)/pxe \
+		-t "/usr/bin/curl http://10.0.2.2:3000/install/" -s $(SUITE) $(if $(MIRROR),-m $(MIRROR))
+	@ls -l $(PREOS_DIR)/pxe
+
+test: install-build-packages install-test-packages install-test-tools ## install what tests need, and run all tiers
+	$(MAKE) lint unit build integration sshd privileged lab
+
+lint: ## formatting, clippy, licences and advisories, unused dependencies, spelling, shell
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
+	$(CARGO) deny --all-features check
+	$(CARGO) machete --skip-target-dir
+	codespell
+	core/conf/lint
+
+unit: ## tests inside the crates; no root, no network
+	$(CARGO) nextest run --workspace --exclude cdist-tests --all-features --locked -E 'not test(/privileged_/)'
+	$(CARGO) test --doc --workspace --locked
+
+integration: ## the staged program with stub commands and hostile plugins; no root needed
+	$(CARGO) nextest run -p cdist-tests --locked -E 'binary(/^integration/)'
+
+sshd: ## against a real sshd
+	@echo "sshd: the ssh connector comes with the whole config engine; there is nothing to run yet"
+
+privileged: ## real mounts, namespaces and bootstraps; needs root and a Debian mirror
+	$(CARGO) nextest run --workspace --exclude cdist-tests --locked -E 'test(/privileged_/)'
+	$(CARGO) nextest run -p cdist-tests --locked -E 'binary(/^privileged/)'
+
+lab: ## boots in QEMU, with DHCP and TFTP in a network namespace; needs root and a Debian mirror
+	$(CARGO) nextest run -p cdist-tests --locked -E 'binary(/^lab/)'
+
+bench: build ## ratios against the original's pipeline and other peers, measured in the same run
+	tests/bench/preos
+
+clean: ## remove what was built
+	$(CARGO) clean
+
+install-build-packages:
+	@for tool in gcc make; do command -v $$tool >/dev/null || missing=1; done; \
+	if [ "$$missing" ]; then $(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends $(BUILD_PACKAGES); fi
+	@minor=$$($(CARGO) --version 2>/dev/null | sed -n 's/^cargo 1\.\([0-9]*\)\..*/\1/p'); \
+	if [ "$${minor:-0}" -lt $(RUST_MINOR) ]; then \
+		$(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends cargo-web; \
+	fi
+
+install-test-packages:
+	@missing=; for package in $(TEST_PACKAGES); do \
+		dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || missing="$$missing $$package"; \
+	done; \
+	if [ "$$missing" ]; then \
+		$(SUDO) apt-get update && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y --no-install-recommends $$missing; \
+	fi
+
+# Debian's cargo has neither of these subcommands; rustfmt and clippy come with Debian's rust-all or rustup.
+install-test-tools:
+	@for tool in nextest deny machete; do \
+		PATH="$$HOME/.cargo/bin:$$PATH" command -v cargo-$$tool >/dev/null || $(CARGO) install --locked cargo-$$tool || exit 1; \
+	done
