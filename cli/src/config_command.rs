@@ -158,7 +158,7 @@ pub(crate) fn run(args: ConfigArgs, mode: Mode) -> ExitCode {
     let mut log = LogLines { level: Level::Warning, colored: false, with_pid: false, with_time: false };
     let settings = match Settings::load(args.config_file.as_deref()) {
         Ok(settings) => settings,
-        Err(error) => return refuse(&log, error.into()),
+        Err(error) => return refuse(&log, &error.into()),
     };
     log.level = level(&args, &settings);
     log.colored = is_colored(match args.colors.as_deref() {
@@ -169,16 +169,16 @@ pub(crate) fn run(args: ConfigArgs, mode: Mode) -> ExitCode {
     });
     let job = match Job::new(args, settings, mode, log.clone()) {
         Ok(job) => job,
-        Err(refusal) => return refuse(&log, refusal),
+        Err(refusal) => return refuse(&log, &refusal),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return refuse(&log, error.into()),
+        Err(error) => return refuse(&log, &error.into()),
     };
     runtime.block_on(job.run())
 }
 
-fn refuse(log: &LogLines, refusal: Refusal) -> ExitCode {
+fn refuse(log: &LogLines, refusal: &Refusal) -> ExitCode {
     log.log(Level::Error, "cdist", &refusal.0);
     ExitCode::FAILURE
 }
@@ -259,7 +259,7 @@ impl Job {
         let signal = watch_signals(&cancel);
         let (base, temporary) = match self.base() {
             Ok(base) => base,
-            Err(refusal) => return refuse(&self.log, refusal),
+            Err(refusal) => return refuse(&self.log, &refusal),
         };
         let started = std::time::Instant::now();
         self.log.log(Level::Verbose, "cdist", concat!("version ", env!("CARGO_PKG_VERSION")));
