@@ -22,6 +22,7 @@ mod error;
 mod explorers;
 mod gencode;
 pub mod log;
+pub mod log_server;
 mod manifest;
 mod messages;
 pub mod names;

@@ -123,6 +123,8 @@ pub struct Run {
     pub colored: bool,
     /// Takes log records.
     pub log: Arc<dyn LogSink>,
+    /// Collects the log of runs that types start; always on for installation.
+    pub log_server: bool,
     /// Takes progress events.
     pub progress: Progress,
     /// Ends the run when set.
@@ -165,6 +167,7 @@ impl Run {
             log_level: Level::Warning,
             colored: false,
             log: Arc::new(TracingLog),
+            log_server: false,
             progress: Progress::silent(),
             cancel: Cancel::default(),
         }
