@@ -14,6 +14,7 @@ use cdist_core::{
         self, Manifest, Mode, Names, Run, Streams,
         cache::entry_name,
         log::{Level, LogSink},
+        log_server::LogClient,
         names::Family,
         settings::{Archiving, Settings, archiving},
     },
@@ -155,11 +156,12 @@ impl<E: std::error::Error> From<E> for Refusal {
 pub(crate) fn run(args: ConfigArgs, mode: Mode) -> ExitCode {
     // Files of a run may hold secrets.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
-    let mut log = LogLines { level: Level::Warning, colored: false, with_pid: false, with_time: false };
+    let mut log = LogLines::new();
     let settings = match Settings::load(args.config_file.as_deref()) {
         Ok(settings) => settings,
-        Err(error) => return refuse(&log, error.into()),
+        Err(error) => return refuse(&log, &error.into()),
     };
+    log.outer = LogClient::from_environment().map(Arc::new);
     log.level = level(&args, &settings);
     log.colored = is_colored(match args.colors.as_deref() {
         None => settings.colored_output,
@@ -169,16 +171,16 @@ pub(crate) fn run(args: ConfigArgs, mode: Mode) -> ExitCode {
     });
     let job = match Job::new(args, settings, mode, log.clone()) {
         Ok(job) => job,
-        Err(refusal) => return refuse(&log, refusal),
+        Err(refusal) => return refuse(&log, &refusal),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return refuse(&log, error.into()),
+        Err(error) => return refuse(&log, &error.into()),
     };
     runtime.block_on(job.run())
 }
 
-fn refuse(log: &LogLines, refusal: Refusal) -> ExitCode {
+fn refuse(log: &LogLines, refusal: &Refusal) -> ExitCode {
     log.log(Level::Error, "cdist", &refusal.0);
     ExitCode::FAILURE
 }
@@ -259,7 +261,7 @@ impl Job {
         let signal = watch_signals(&cancel);
         let (base, temporary) = match self.base() {
             Ok(base) => base,
-            Err(refusal) => return refuse(&self.log, refusal),
+            Err(refusal) => return refuse(&self.log, &refusal),
         };
         let started = std::time::Instant::now();
         self.log.log(Level::Verbose, "cdist", concat!("version ", env!("CARGO_PKG_VERSION")));
@@ -372,6 +374,7 @@ impl Job {
         run.log_level = self.log.level;
         run.colored = self.log.colored;
         run.log = Arc::new(self.log.clone());
+        run.log_server = args.log_server;
         run.cancel = cancel.clone();
         Ok(run)
     }

@@ -119,8 +119,7 @@ impl InventoryCommand {
 
 /// Runs the command; a failure is one line on standard error and exit status 1.
 pub(crate) fn run(command: &InventoryCommand) -> ExitCode {
-    let log =
-        LogLines { level: Level::Warning, colored: is_colored(None), with_pid: false, with_time: false };
+    let log = LogLines { colored: is_colored(None), ..LogLines::new() };
     match act(command, &log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(refusal) => {

@@ -1,9 +1,13 @@
 //! Log records of the engine as lines on standard error.
 
-use std::io::{IsTerminal, Write};
+use std::{
+    io::{IsTerminal, Write},
+    sync::Arc,
+};
 
 use cdist_core::config::{
     log::{Level, LogSink},
+    log_server::LogClient,
     settings::Colors,
 };
 
@@ -17,7 +21,9 @@ pub(crate) struct LogLines {
     /// Adds the process, for runs that work on several things at a time.
     pub with_pid: bool,
     /// Adds the time.
-    pub with_time: bool,
+    pub(crate) with_time: bool,
+    /// The outer run, if this is an inner one: it writes the lines then.
+    pub outer: Option<Arc<LogClient>>,
 }
 
 impl LogSink for LogLines {
@@ -25,6 +31,27 @@ impl LogSink for LogLines {
         if level < self.level || self.level == Level::Off {
             return;
         }
+        if self.outer.as_ref().is_some_and(|outer| outer.send(level, name, message).is_ok()) {
+            return;
+        }
+        self.write(level, name, message);
+    }
+
+    fn pass_on(&self, level: Level, name: &str, message: &str) {
+        match &self.outer {
+            Some(_) => self.log(level, name, message),
+            None => self.write(level, name, message),
+        }
+    }
+}
+
+impl LogLines {
+    /// What a command has before it has read its options and settings.
+    pub(crate) fn new() -> Self {
+        Self { level: Level::Warning, colored: false, with_pid: false, with_time: false, outer: None }
+    }
+
+    fn write(&self, level: Level, name: &str, message: &str) {
         let own = matches!(name, "cdist" | "cdist-type");
         let pid = if self.with_pid && !own { format!("[{}]: ", std::process::id()) } else { String::new() };
         let time = if self.with_time && !own { format!("[{}] ", timestamp()) } else { String::new() };

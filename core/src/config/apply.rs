@@ -51,6 +51,7 @@ impl Engine {
         // Generated code knows its object, but neither its name nor its type, like the original's.
         let mut variables = self.object_variables(object);
         variables.retain(|(key, _)| *key != "__object_name" && *key != "__type");
+        variables.extend(self.log_server_variables());
         let stdout = self.output(&dir, "stdout", name)?;
         let stderr = self.output(&dir, "stderr", name)?;
         self.run_script(&dir.join(name), variables, stdout, stderr).await

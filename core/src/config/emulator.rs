@@ -199,7 +199,7 @@ impl Call {
         let lock = self.global.join("emulator.lock");
         let _lock = relations::lock(&lock).map_err(EmulatorError::write(&lock))?;
         let dir = self.global.join(name.dir(&self.marker));
-        self.store(&name, &dir, &declared, &parsed.values)?;
+        let is_new = self.store(&name, &dir, &declared, &parsed.values)?;
         let relations = Relations {
             global: &self.global,
             marker: &self.marker,
@@ -214,6 +214,11 @@ impl Call {
             if !bytes.is_empty() || !path.exists() {
                 fs::write(&path, bytes).map_err(EmulatorError::write(&path))?;
             }
+        }
+        // Last: whoever finds the object in the list finds it whole.
+        if is_new {
+            relations::append_created(&self.global, &name)
+                .map_err(|(path, source)| EmulatorError::Write { path, source })?;
         }
         Ok(())
     }
@@ -259,21 +264,21 @@ impl Call {
         Ok(all)
     }
 
-    /// Creates the object, or compares it with what is there.
+    /// Creates the object, or compares it with what is there. True if it is new.
     fn store(
         &self,
         name: &ObjectName,
         dir: &Path,
         declared: &[Parameter],
         values: &std::collections::BTreeMap<OsString, parameters::Value>,
-    ) -> Result<(), EmulatorError> {
+    ) -> Result<bool, EmulatorError> {
         let new = parameters::with_defaults(declared, values);
         let files = dir.join("parameter");
         let exists = dir.is_dir();
         if exists && !self.replaces {
             let old = parameters::read(&files).map_err(EmulatorError::write(&files))?;
             if old == new {
-                return Ok(());
+                return Ok(false);
             }
             let sources = fs::read(dir.join("source")).unwrap_or_default();
             return Err(EmulatorError::Conflict {
@@ -286,11 +291,7 @@ impl Call {
         }
         fs::create_dir_all(&files).map_err(|source| EmulatorError::Create { path: files.clone(), source })?;
         parameters::write(&files, &new).map_err(EmulatorError::write(&files))?;
-        if exists {
-            return Ok(());
-        }
-        relations::append_created(&self.global, name)
-            .map_err(|(path, source)| EmulatorError::Write { path, source })
+        Ok(!exists)
     }
 }
 

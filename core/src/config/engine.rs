@@ -12,7 +12,14 @@ use std::{
 };
 
 use super::{
-    error::ConfigError, log::Level, names::HostNames, object::ObjectName, run::Run, scheduler::Scheduler,
+    environment::Variables,
+    error::ConfigError,
+    log::Level,
+    log_server::{LogServer, SOCKET_VARIABLE},
+    names::HostNames,
+    object::ObjectName,
+    run::{Mode, Run},
+    scheduler::Scheduler,
     stage::Stage,
 };
 use crate::{connector::Context, host::Cancel, progress::Step};
@@ -29,6 +36,7 @@ pub(super) struct Engine {
     pub(super) context: Context,
     /// Helper programs of the connector; not part of what is kept.
     connector_dir: PathBuf,
+    log_server: Option<LogServer>,
     pub(super) calls: AtomicU64,
     /// Types whose explorers are on the target.
     pub(super) sent_types: tokio::sync::Mutex<HashSet<OsString>>,
@@ -55,6 +63,12 @@ impl Engine {
             base.retain(|(k, _)| k != key);
             base.push((key.into(), value));
         }
+        let log_server = if run.log_server || run.mode == Mode::Install {
+            let server = LogServer::start(&run.temporary, Arc::clone(&run.log));
+            Some(server.map_err(ConfigError::io("starting the log server"))?)
+        } else {
+            None
+        };
         let context = Context { host: run.host.clone(), env: Vec::new(), cancel: run.cancel.clone() };
         let mut engine = Self {
             run,
@@ -63,6 +77,7 @@ impl Engine {
             base,
             context,
             connector_dir,
+            log_server,
             calls: AtomicU64::new(0),
             sent_types: tokio::sync::Mutex::default(),
         };
@@ -106,6 +121,11 @@ impl Engine {
 
     pub(super) fn log(&self, level: Level, message: &str) {
         self.run.log.log(level, &self.run.host, message);
+    }
+
+    /// What scripts have that may start an inner run.
+    pub(super) fn log_server_variables(&self) -> Variables {
+        self.log_server.iter().map(|server| (SOCKET_VARIABLE, server.path().into())).collect()
     }
 
     pub(super) fn remote_calls(&self) -> u64 {

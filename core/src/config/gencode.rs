@@ -46,6 +46,7 @@ impl Engine {
         let mut variables = self.object_variables(object);
         variables.push(("__messages_in", messages.input.as_os_str().to_owned()));
         variables.push(("__messages_out", messages.output.as_os_str().to_owned()));
+        variables.extend(self.log_server_variables());
         let stderr = self.output(&dir, "stderr", place.gencode())?;
         let result = self.run_script(&script, variables, stdout, stderr).await;
         let collected = messages.collect();

@@ -75,6 +75,11 @@ impl Level {
 pub trait LogSink: Send + Sync + fmt::Debug {
     /// `name` is the host, or the part of the program that speaks.
     fn log(&self, level: Level, name: &str, message: &str);
+
+    /// Takes a record of an inner run, which has chosen by its own level what to tell.
+    fn pass_on(&self, level: Level, name: &str, message: &str) {
+        self.log(level, name, message);
+    }
 }
 
 /// Hands log records to `tracing`.

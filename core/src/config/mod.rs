@@ -7,9 +7,10 @@
 //! - Working: [`explorers`], [`gencode`] and [`apply`] on objects in the order of [`scheduler`] and
 //!   [`dependency`]; [`messages`] between scripts.
 //! - Ground: [`stage`] knows the directories, [`environment`] the variables, [`script`] runs local scripts,
-//!   [`remote`] everything on the target, [`quote`] writes shell words.
+//!   [`remote`] (and [`archive`]) everything on the target, [`quote`] writes shell words.
 
 mod apply;
+mod archive;
 pub mod cache;
 mod conf_dirs;
 mod dependency;
@@ -21,6 +22,7 @@ mod error;
 mod explorers;
 mod gencode;
 pub mod log;
+pub mod log_server;
 mod manifest;
 mod messages;
 pub mod names;

@@ -46,8 +46,7 @@ impl Engine {
         if names.is_empty() {
             return Ok(());
         }
-        let sources: Vec<PathBuf> = names.iter().map(|name| source.join(name)).collect();
-        self.remote_copy(sources, CopyTo::Dir(target.to_owned())).await?;
+        self.send_entries(source, names, target).await?;
         if executable {
             // The pattern is for the target's shell.
             let mut all = posix(target);
@@ -81,7 +80,12 @@ impl Engine {
         self.remote_exec(&self.context, &[word], stdout, stderr).await.map(drop)
     }
 
-    async fn remote_plain(&self, context: &Context, words: &[OsString]) -> Result<(), ConfigError> {
+    /// Runs a plain command, whose words are quoted already.
+    pub(super) async fn remote_plain(
+        &self,
+        context: &Context,
+        words: &[OsString],
+    ) -> Result<(), ConfigError> {
         let stdout = self.output(&self.stage.out, "stdout", "remote")?;
         let stderr = self.output(&self.stage.out, "stderr", "remote")?;
         self.remote_exec(context, words, stdout, stderr).await.map(drop)

@@ -123,6 +123,8 @@ pub struct Run {
     pub colored: bool,
     /// Takes log records.
     pub log: Arc<dyn LogSink>,
+    /// Collects the log of runs that types start; always on for installation.
+    pub log_server: bool,
     /// Takes progress events.
     pub progress: Progress,
     /// Ends the run when set.
@@ -165,6 +167,7 @@ impl Run {
             log_level: Level::Warning,
             colored: false,
             log: Arc::new(TracingLog),
+            log_server: false,
             progress: Progress::silent(),
             cancel: Cancel::default(),
         }
@@ -198,7 +201,7 @@ pub fn host_dir(host: &str) -> String {
 /// # Errors
 ///
 /// The first thing that fails. With `jobs`, objects that were worked on at the same time come to their end first.
-pub async fn configure(run: Run) -> Result<Report, ConfigError> {
+pub async fn configure(mut run: Run) -> Result<Report, ConfigError> {
     let started = Instant::now();
     // Kept until the end: dropping it removes the directory.
     let (base, _temporary) = match &run.work_dir {
@@ -208,6 +211,8 @@ pub async fn configure(run: Run) -> Result<Report, ConfigError> {
                 .prefix("cdist-")
                 .tempdir_in(&run.temporary)
                 .map_err(ConfigError::io(format!("making a directory in {}", run.temporary.display())))?;
+            // One directory to remove, whatever happens in it.
+            run.temporary = dir.path().to_owned();
             (dir.path().to_owned(), Some(dir))
         }
     };

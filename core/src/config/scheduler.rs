@@ -263,7 +263,7 @@ mod tests {
     }
 
     fn name(i: usize) -> ObjectName {
-        ObjectName::parse(OsStr::new(&format!("__{}/{i}", if i % 3 == 0 { "alone" } else { "n" })))
+        ObjectName::parse(OsStr::new(&format!("__{}/{i}", if i.is_multiple_of(3) { "alone" } else { "n" })))
     }
 
     fn number(object: &ObjectName) -> usize {
@@ -314,7 +314,7 @@ mod tests {
             self.events.lock().unwrap().push(Event::RunBegins(i));
             tokio::task::yield_now().await;
             self.events.lock().unwrap().push(Event::RunEnds(i));
-            Ok(i % 2 == 0)
+            Ok(i.is_multiple_of(2))
         }
     }
 
