@@ -102,6 +102,15 @@ END
 refuse 'missing source' 'does not exist' <<'END'
 __file /f/nothing --source /no/such/file
 END
+refuse 'no directory' "the directory of '/f/no/file' does not exist" <<'END'
+__file /f/no/file
+END
+refuse 'no directory to upload to' "the directory of '/f/no/file' does not exist" <<END
+__file /f/no/file --source '$tmp/binary'
+END
+converge 'upload to odd names' <<END
+__file '/f/odd+,=@%:name' --source '$tmp/binary'
+END
 refuse 'unknown state' 'not known' <<'END'
 __file /f/nothing --state sometimes
 END

@@ -1,5 +1,5 @@
 #!/bin/sh -e
-# shellcheck disable=SC2154
+# shellcheck disable=SC2016,SC2154
 
 refuse 'type that nobody has' 'no configuration directory has' <<'END'
 __package x --type nosuch
@@ -22,7 +22,7 @@ __package not-installed --state absent
 END
 
 refuse 'not a name' 'cannot be the name' <<'END'
-__package "x; reboot"
+__package odd --name "x; reboot"
 END
 
 converge 'install' <<'END'
@@ -50,4 +50,4 @@ same 'configuration stays' config-files "$(in_root dpkg-query -W -f '${db:Status
 converge 'purge' <<'END'
 __package cron --state absent --purge-if-absent
 END
-check 'configuration is gone' test ! -e "$R/etc/crontab"
+check 'configuration is gone' sh -c '! chroot "$1" dpkg-query -s cron' _ "$R"
