@@ -111,16 +111,10 @@ impl Network {
         let leases = self.dir.path().join("leases");
         let mut argv = self.enter();
         argv.push(tool("dnsmasq", "dnsmasq-base").into());
-        let fixed = [
-            "--keep-in-foreground",
-            "--conf-file=/dev/null",
-            "--no-resolv",
-            "--no-hosts",
-            "--user=root",
-            "--log-dhcp",
-        ];
+        // In debug mode it keeps its credentials; dropping them would drop the death signal that Process sets.
+        let fixed = ["--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--log-dhcp"];
         argv.extend(fixed.map(Into::into));
-        argv.extend(["--log-facility=-", "--bind-interfaces", "--pid-file", "--enable-tftp"].map(Into::into));
+        argv.extend(["--bind-interfaces", "--enable-tftp"].map(Into::into));
         argv.push(format!("--interface={BRIDGE}").into());
         argv.push(format!("--dhcp-range={RANGE}").into());
         argv.push("--dhcp-boot=pxelinux.0".into());
