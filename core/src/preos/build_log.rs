@@ -28,8 +28,16 @@ impl BuildLog {
     pub fn create(dir: &Path, name: &str) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-        let path = dir.join(format!("preos-{name}-{seconds}-{}.log", std::process::id()));
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        // Process ids are no help: each build has a namespace of its own, in which it is always the same.
+        let mut number = 0;
+        let (path, file) = loop {
+            let path = dir.join(format!("preos-{name}-{seconds}-{number}.log"));
+            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+                Ok(file) => break (path, file),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 1000 => number += 1,
+                Err(error) => return Err(error),
+            }
+        };
         let log = Self { path, file: Arc::new(Mutex::new(file)) };
         // An old log more or less is no reason to fail.
         let _ = remove_old(dir, &format!("preos-{name}-"));
@@ -87,5 +95,7 @@ mod tests {
         let log = BuildLog::create(&dir.path().join("log"), "debian").unwrap();
         log.file().lock().unwrap().write_all(b"one\n\ntwo\nthree\n").unwrap();
         assert_eq!(log.last_lines(2), ["two", "three"]);
+        let second = BuildLog::create(&dir.path().join("log"), "debian").unwrap();
+        assert_ne!(second.path(), log.path());
     }
 }
