@@ -13,7 +13,7 @@ use cdist_tests::lab::{
     ssh::Key,
 };
 
-const BOOT: Duration = Duration::from_secs(300);
+const BOOT: Duration = Duration::from_secs(600);
 const CONSOLE: &str = "console=ttyS0,115200";
 
 fn make_root(dir: &Path, key: &Key, url: &str) {
