@@ -232,7 +232,8 @@ fn zstd_encoder<W: Write>(
     let (job, tables): (u32, u64) = match level {
         ..=8 => (4 << 20, 12 << 20),
         9..=12 => (8 << 20, 30 << 20),
-        _ => (16 << 20, 90 << 20),
+        // The window of level 19; larger jobs would cost each worker as much again.
+        _ => (8 << 20, 90 << 20),
     };
     // Each worker holds a job's input and output, and the main thread fills the next ones.
     let per_worker = u64::from(job) * 2 + tables;
