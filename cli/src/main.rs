@@ -1,8 +1,10 @@
 //! The `cdist` program.
 
+mod config_args;
 mod config_command;
 mod inventory_command;
 mod log_lines;
+mod signals;
 
 use std::process::ExitCode;
 
@@ -21,10 +23,10 @@ struct Cli {
 enum Command {
     /// Configure hosts
     #[command(infer_long_args = true)]
-    Config(Box<config_command::ConfigArgs>),
+    Config(Box<config_args::ConfigArgs>),
     /// Install hosts (beta)
     #[command(infer_long_args = true)]
-    Install(Box<config_command::ConfigArgs>),
+    Install(Box<config_args::ConfigArgs>),
     /// Keep hosts and their tags (beta)
     #[command(subcommand)]
     Inventory(inventory_command::InventoryCommand),
