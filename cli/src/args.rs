@@ -6,7 +6,8 @@ use cdist_core::config::Mode;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{
-    config_command::{self, ConfigArgs},
+    config_args::ConfigArgs,
+    config_command,
     exit_code,
     failure::Failure,
     inventory_command::{self, InventoryCommand},

@@ -25,116 +25,11 @@ use cdist_core::{
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
+    config_args::ConfigArgs,
     inventory_command::lines_of,
     log_lines::{LogLines, is_colored},
+    signals,
 };
-
-/// The options of `cdist config` and `cdist install`.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct ConfigArgs {
-    /// Hosts, or tags with --tag
-    #[arg(value_name = "HOST")]
-    hosts: Vec<String>,
-    /// Set the log level: -1 (errors) to 4 (everything)
-    #[arg(short = 'l', long, value_name = "N", allow_negative_numbers = true)]
-    log_level: Option<i64>,
-    /// Tell more; may be repeated
-    #[arg(short, action = clap::ArgAction::Count)]
-    verbose: u8,
-    /// Tell nothing
-    #[arg(short, long)]
-    quiet: bool,
-    /// Allow what is not stable yet
-    #[arg(short, long)]
-    beta: bool,
-    /// When to use colours: always, never, auto
-    #[arg(long, value_name = "WHEN", value_parser = ["always", "never", "auto"])]
-    colors: Option<String>,
-    /// One more configuration file
-    #[arg(short = 'g', long, value_name = "FILE")]
-    config_file: Option<PathBuf>,
-    /// Use IPv4 only
-    #[arg(short = '4', long, conflicts_with = "force_ipv6")]
-    force_ipv4: bool,
-    /// Use IPv6 only
-    #[arg(short = '6', long)]
-    force_ipv6: bool,
-    /// Name of a host's place in the cache: %N host, %h its hash, %P process, else as in date(1)
-    #[arg(short = 'C', long, value_name = "PATTERN")]
-    cache_path_pattern: Option<String>,
-    /// Add a configuration directory; the last one wins; may be repeated
-    #[arg(short, long, value_name = "DIR")]
-    conf_dir: Vec<PathBuf>,
-    /// Initial manifest; - is standard input
-    #[arg(short, long, value_name = "FILE")]
-    initial_manifest: Option<PathBuf>,
-    /// Work on N objects of a host at a time; without N one per processor
-    #[arg(short, long, value_name = "N", num_args = 0..=1, default_missing_value = "-1", value_parser = count)]
-    jobs: Option<i64>,
-    /// Collect the log of nested runs
-    #[arg(long)]
-    log_server: bool,
-    /// Do everything but run code
-    #[arg(short = 'n', long)]
-    dry_run: bool,
-    /// Directory for the runs' own files; stays
-    #[arg(short, long, value_name = "DIR")]
-    out_dir: Option<PathBuf>,
-    /// Add the time to log lines
-    #[arg(short = 'P', long)]
-    timestamp: bool,
-    /// Work on N hosts at a time; without N one per processor
-    #[arg(short, long, value_name = "N", num_args = 0..=1, default_missing_value = "-1", value_parser = count)]
-    parallel: Option<i64>,
-    /// Work on one host after the other
-    #[arg(short, long, overrides_with = "parallel")]
-    sequential: bool,
-    /// Send directories as archives: tar, tgz, tbz2, txz
-    #[arg(short = 'R', long, value_name = "KIND", num_args = 0..=1, default_missing_value = "tgz",
-          value_parser = ["tar", "tgz", "tbz2", "txz"])]
-    use_archiving: Option<String>,
-    /// Work directory on the target
-    #[arg(short, long, value_name = "DIR")]
-    remote_out_dir: Option<PathBuf>,
-    /// Command that runs a command on the target
-    #[arg(long, value_name = "COMMAND")]
-    remote_exec: Option<String>,
-    /// Command that copies to the target
-    #[arg(long, value_name = "COMMAND")]
-    remote_copy: Option<String>,
-    /// The hosts are directories on this machine, entered with chroot
-    #[arg(long, conflicts_with_all = ["remote_exec", "remote_copy", "local"])]
-    chroot: bool,
-    /// The target is this machine, whatever the host is called
-    #[arg(long, conflicts_with_all = ["remote_exec", "remote_copy"])]
-    local: bool,
-    /// Let the output of scripts through instead of saving it
-    #[arg(short = 'S', long)]
-    disable_saving_output_streams: bool,
-    /// Inventory directory
-    #[arg(short = 'I', long, value_name = "DIR")]
-    inventory: Option<PathBuf>,
-    /// File with hosts, one per line; - is standard input
-    #[arg(short, long, value_name = "FILE")]
-    file: Option<PathBuf>,
-    /// The words are tags; work on hosts that have one of them
-    #[arg(short, long)]
-    tag: bool,
-    /// With --tag: hosts must have all tags
-    #[arg(short, long)]
-    all: bool,
-    /// Work on all hosts of the inventory
-    #[arg(short = 'A', long)]
-    all_tagged: bool,
-}
-
-fn count(text: &str) -> Result<i64, String> {
-    match text.parse() {
-        Ok(-1) => Ok(-1),
-        Ok(n @ 1..) => Ok(n),
-        _ => Err("must be a number of at least 1".to_owned()),
-    }
-}
 
 /// A failure before any host was touched: one line for the user.
 #[derive(Debug)]
@@ -258,7 +153,7 @@ impl Job {
 
     async fn run(self) -> ExitCode {
         let cancel = Cancel::default();
-        let signal = watch_signals(&cancel);
+        let signal = signals::watch(&cancel);
         let (base, temporary) = match self.base() {
             Ok(base) => base,
             Err(refusal) => return refuse(&self.log, &refusal),
@@ -266,7 +161,11 @@ impl Job {
         let started = std::time::Instant::now();
         self.log.log(Level::Verbose, "cdist", concat!("version ", env!("CARGO_PKG_VERSION")));
         let failed = self.configure_all(&base, &cancel).await;
-        if let Some(status) = signal.await_status() {
+        if let Some(status) = signal.status() {
+            if temporary {
+                // Nobody looks for the reason of what was asked for.
+                let _ = fs::remove_dir_all(&base);
+            }
             return ExitCode::from(status);
         }
         self.log.log(
@@ -513,32 +412,4 @@ pub(crate) fn inventory_dir(option: Option<&PathBuf>, settings: &Settings) -> Op
     let home = || std::env::var_os("HOME").filter(|h| !h.is_empty());
     let chosen = option.or(settings.inventory_dir.as_ref()).cloned();
     chosen.or_else(|| home().map(|h| Path::new(&h).join(".cdist/inventory")))
-}
-
-/// Set once a signal has asked to stop.
-struct Signalled(Arc<std::sync::atomic::AtomicU8>);
-
-impl Signalled {
-    fn await_status(&self) -> Option<u8> {
-        Some(self.0.load(std::sync::atomic::Ordering::SeqCst)).filter(|status| *status != 0)
-    }
-}
-
-/// The first SIGINT, SIGTERM or SIGHUP asks the runs to stop.
-fn watch_signals(cancel: &Cancel) -> Signalled {
-    use tokio::signal::unix::{SignalKind, signal};
-    let status = Arc::new(std::sync::atomic::AtomicU8::new(0));
-    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
-        let number = u8::try_from(kind.as_raw_value()).unwrap_or(0);
-        // Without a handler the signal ends the program, which is the next best thing.
-        let Ok(mut stream) = signal(kind) else { continue };
-        let (cancel, status) = (cancel.clone(), Arc::clone(&status));
-        tokio::spawn(async move {
-            if stream.recv().await.is_some() {
-                status.store(128 + number, std::sync::atomic::Ordering::SeqCst);
-                cancel.cancel();
-            }
-        });
-    }
-    Signalled(status)
 }

@@ -1,6 +1,7 @@
 //! The `cdist` program: decides by argv[0] and the first word what this process is, and hands over.
 
 mod args;
+mod config_args;
 mod config_command;
 mod failure;
 mod inventory_command;
@@ -9,6 +10,7 @@ mod log_lines;
 mod logging;
 mod preos_command;
 mod progress_display;
+mod signals;
 mod worker;
 
 use std::{ffi::OsString, process::ExitCode};

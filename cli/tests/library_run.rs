@@ -1,5 +1,7 @@
 //! The engine as a PreOS build uses it: one host, nothing left behind. The program is there for the type calls.
 
+#![allow(clippy::unwrap_used, reason = "helper functions of tests")]
+
 use std::{
     fs,
     os::unix::ffi::OsStrExt,

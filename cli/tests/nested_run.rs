@@ -1,5 +1,7 @@
 //! A type whose generated code starts `cdist` itself, as installation types do.
 
+#![allow(clippy::unwrap_used, reason = "helper functions of tests")]
+
 use std::{fs, path::Path, process::Command};
 
 #[test]

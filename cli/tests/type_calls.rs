@@ -1,5 +1,7 @@
 //! Type calls where the engine differs from the original on purpose, and what they leave for other scripts.
 
+#![allow(clippy::unwrap_used, reason = "helper functions of tests")]
+
 use std::{fs, path::PathBuf, sync::Arc};
 
 use cdist_core::{
