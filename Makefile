@@ -17,14 +17,14 @@ RUST_MINOR := 95
 BUILD_PACKAGES := gcc libc6-dev make
 PREOS_PACKAGES := mmdebstrap debootstrap debian-archive-keyring curl
 TEST_PACKAGES := $(PREOS_PACKAGES) apt-utils busybox-static codespell cpio dnsmasq-base gpg gpgv ipxe-qemu iproute2 \
-	openssh-client openssh-server procps python3 qemu-system-x86 seabios shellcheck xz-utils zstd
+	openssh-client openssh-server procps python3 qemu-system-x86 seabios shellcheck time xz-utils zstd
 
 # Where `make preos` puts its work, and what it is made from. MIRROR without a value is the bootstrap program's default.
 PREOS_DIR ?= target/preos
 SUITE ?= bookworm
 MIRROR ?= $(shell apt-get indextargets --format '$$(REPO_URI)' 'Codename: $(SUITE)' 'Created-By: Packages' 2>/dev/null | head -n 1)
 
-.PHONY: help build preos install test lint unit integration sshd privileged lab bench clean \
+.PHONY: help build preos install test lint audit unit integration sshd privileged lab bench clean \
 	install-build-packages install-test-packages install-test-tools
 
 help: ## this list
@@ -64,10 +64,14 @@ test: install-build-packages install-test-packages install-test-tools ## install
 lint: ## formatting, clippy, licences and advisories, unused dependencies, spelling, shell
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
-	$(CARGO) deny --all-features check
+	$(CARGO) deny --all-features check bans licenses sources
 	$(CARGO) machete --skip-target-dir
 	codespell
 	core/conf/lint
+	shellcheck -s sh tests/bench/preos plugins/apt-family/src/manifest.sh --exclude=SC2148 .ci/run examples/dummies/toolbox/bootstrap
+
+audit: ## known vulnerabilities of the crates; needs the network
+	$(CARGO) deny --all-features check advisories
 
 unit: ## tests inside the crates; no root, no network
 	$(CARGO) nextest run --workspace --exclude cdist-tests --all-features --locked -E 'not test(/privileged_/)'

@@ -58,7 +58,8 @@ fn search_path(layout: &Layout, conf_dirs: &[PathBuf], plugin_dirs: &[PathBuf]) 
 
 /// Runs `cdist preos`.
 pub(crate) fn run(args: &PreosArgs, arguments: Vec<OsString>) -> Result<i32, Failure> {
-    let layout = Layout::find().map_err(|error| Failure::new(format!("finding the running program: {error}")))?;
+    let layout =
+        Layout::find().map_err(|error| Failure::new(format!("finding the running program: {error}")))?;
     let registry = Registry::scan(&search_path(&layout, &args.conf_dirs, &args.plugin_dirs));
     report_skipped(&registry);
     let Some(name) = args.name.as_ref().filter(|_| !args.list) else {
@@ -131,7 +132,11 @@ fn list(registry: &Registry, as_json: bool) -> Result<i32, Failure> {
         let (name, summary) = (width(|preos| preos.name.len()), width(|preos| escaped(&preos.summary).len()));
         for preos in registry.iter() {
             let (shown, file) = (escaped(&preos.summary), preos.file.display());
-            text.push_str(&format!("    - {:name$}  {shown:summary$}  {}  {file}\n", preos.name, version(preos)));
+            text.push_str(&format!(
+                "    - {:name$}  {shown:summary$}  {}  {file}\n",
+                preos.name,
+                version(preos)
+            ));
         }
     }
     // A reader that went away early is no failure of ours.

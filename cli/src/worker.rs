@@ -9,8 +9,7 @@ use std::{
 use cdist_core::{
     host::Cancel,
     plugin::{
-        Registered,
-        elf,
+        Registered, elf,
         file::Opener,
         loader::{LoadError, Plugin},
         supervise::{self, Reporter},
@@ -66,7 +65,8 @@ impl Settings {
 
 /// Runs as init.
 pub(crate) fn init(words: &[OsString]) -> Result<i32, Failure> {
-    supervise::init(Path::new("/proc/self/exe"), WORKER_WORD, words).map_err(|error| Failure::from_error(&error))
+    supervise::init(Path::new("/proc/self/exe"), WORKER_WORD, words)
+        .map_err(|error| Failure::from_error(&error))
 }
 
 /// Runs as the worker: loads the plugin and calls it.
@@ -74,7 +74,8 @@ pub(crate) fn work(words: &[OsString]) -> Result<i32, Failure> {
     let (reporter, rest) = Reporter::take(words).map_err(|error| {
         Failure::from_error(&error).hint("this option is for cdist itself; run `cdist preos NAME`")
     })?;
-    let (settings, arguments) = rest.split_first().ok_or_else(|| Failure::usage("the settings are missing"))?;
+    let (settings, arguments) =
+        rest.split_first().ok_or_else(|| Failure::usage("the settings are missing"))?;
     let settings: Settings = serde_json::from_str(&settings.to_string_lossy())
         .map_err(|error| Failure::usage(format!("reading the settings of the plugin's process: {error}")))?;
     let arguments: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -99,7 +100,8 @@ pub(crate) fn work(words: &[OsString]) -> Result<i32, Failure> {
 }
 
 fn call(settings: &Settings, arguments: &[String], display: &Arc<Display>) -> Result<i32, Failure> {
-    let layout = Layout::find().map_err(|error| Failure::new(format!("finding the running program: {error}")))?;
+    let layout =
+        Layout::find().map_err(|error| Failure::new(format!("finding the running program: {error}")))?;
     let cancel = Cancel::default();
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
         signal_hook::flag::register(signal, cancel.flag())

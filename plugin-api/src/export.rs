@@ -60,7 +60,7 @@ pub mod __private {
     use super::{commandline, Extension, PreOs, PreosEntry, ROption};
 
     pub use abi_stable::{
-        library::{CheckTypeLayout, LibHeader, RootModuleResult, __call_root_module_loader},
+        library::{__call_root_module_loader, CheckTypeLayout, LibHeader, RootModuleResult},
         prefix_type::PrefixTypeTrait,
         std_types::{RSlice, RStr},
     };

@@ -67,12 +67,13 @@ impl Opener {
     /// It is no regular file that only root and the effective user can change.
     pub fn open(&mut self, path: &Path) -> Result<(File, Metadata), FileError> {
         let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(|error| {
-            match error.raw_os_error() {
-                Some(code) if code == nix::errno::Errno::ELOOP as i32 => FileError::SymbolicLink,
-                _ => FileError::Open(error),
-            }
-        })?;
+        let file =
+            OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(
+                |error| match error.raw_os_error() {
+                    Some(code) if code == nix::errno::Errno::ELOOP as i32 => FileError::SymbolicLink,
+                    _ => FileError::Open(error),
+                },
+            )?;
         let metadata = file.metadata().map_err(FileError::Open)?;
         if !metadata.is_file() {
             return Err(FileError::NotRegular);
@@ -147,7 +148,9 @@ mod tests {
         assert!(refused(&path).contains("writable by group or others"));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(refused(&path).contains(&format!("chmod go-w {}", dir.path().canonicalize().unwrap().display())));
+        assert!(
+            refused(&path).contains(&format!("chmod go-w {}", dir.path().canonicalize().unwrap().display()))
+        );
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).unwrap();
         assert!(Opener::default().open(&path).is_ok());
     }

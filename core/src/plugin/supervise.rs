@@ -166,7 +166,8 @@ fn watch(mut child: Child, signals: &SignalFd, reports: OwnedFd) -> Result<i32, 
         }
         let readable = fds[1].any().unwrap_or(false);
         while let Ok(Some(info)) = signals.read_signal() {
-            let Some(signal) = i32::try_from(info.ssi_signo).ok().and_then(|n| Signal::try_from(n).ok()) else {
+            let Some(signal) = i32::try_from(info.ssi_signo).ok().and_then(|n| Signal::try_from(n).ok())
+            else {
                 continue;
             };
             let hard = asked.is_some_and(|(when, _)| when.elapsed() > IMPATIENT);
@@ -203,12 +204,10 @@ fn judge(reports: &str, init: std::process::ExitStatus) -> Result<i32, Supervise
         reports.lines().find_map(|line| line.strip_prefix(key)).and_then(|number| number.parse::<i32>().ok())
     };
     match (value("returned "), value("signal "), value("exit "), init.signal()) {
-        (_, Some(signal), _, _) | (_, None, None, Some(signal)) => {
-            Err(SuperviseError::Killed(Signal::try_from(signal).map_or_else(
-                |_| format!("signal {signal}"),
-                |signal| signal.as_str().to_owned(),
-            )))
-        }
+        (_, Some(signal), _, _) | (_, None, None, Some(signal)) => Err(SuperviseError::Killed(
+            Signal::try_from(signal)
+                .map_or_else(|_| format!("signal {signal}"), |signal| signal.as_str().to_owned()),
+        )),
         (Some(status), None, _, _) => Ok(status),
         (None, None, Some(status), _) => Err(SuperviseError::Exited(status)),
         (None, None, None, None) => Err(SuperviseError::Exited(init.code().unwrap_or(1))),
@@ -229,7 +228,8 @@ pub fn init(program: &Path, worker_word: &str, arguments: &[OsString]) -> Result
     let (word, rest) = arguments.split_first().ok_or_else(missing)?;
     let inherited = Inherited::from_word(word).ok_or_else(missing)?;
     let lifeline = Inherited::reopen(inherited.lifeline, false).map_err(system_io("opening the lifeline"))?;
-    let mut report = Inherited::reopen(inherited.report, true).map_err(system_io("opening the report pipe"))?;
+    let mut report =
+        Inherited::reopen(inherited.report, true).map_err(system_io("opening the report pipe"))?;
     // The parent may be gone in the next moment; the lifeline tells if it went before this.
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(system("tying the process to its parent"))?;
     let namespaces = Uid::effective().is_root();
@@ -346,7 +346,8 @@ impl Reporter {
         };
         let (word, rest) = arguments.split_first().ok_or_else(missing)?;
         let inherited = Inherited::from_word(word).ok_or_else(missing)?;
-        let report = Inherited::reopen(inherited.report, true).map_err(system_io("opening the report pipe"))?;
+        let report =
+            Inherited::reopen(inherited.report, true).map_err(system_io("opening the report pipe"))?;
         for number in [inherited.lifeline, inherited.report] {
             unistd::close(number).map_err(system("closing an inherited descriptor"))?;
         }

@@ -29,14 +29,25 @@ pub enum Probe {
 
 /// Looks at the suite's Release file.
 pub fn probe(mirror: Option<&str>, suite: &str, cancel: &Cancel) -> Probe {
-    let Some(mirror) = mirror.filter(|mirror| mirror.starts_with("http://") || mirror.starts_with("https://")) else {
+    let Some(mirror) =
+        mirror.filter(|mirror| mirror.starts_with("http://") || mirror.starts_with("https://"))
+    else {
         return Probe::Unknown;
     };
     let mut answer = Probe::Unknown;
     for file in ["InRelease", "Release"] {
         let url = format!("{}/dists/{suite}/{file}", mirror.trim_end_matches('/'));
         let fetch = Command::new("curl")
-            .args(["--fail", "--silent", "--show-error", "--location", "--max-time", "30", "--max-filesize", "10000000"])
+            .args([
+                "--fail",
+                "--silent",
+                "--show-error",
+                "--location",
+                "--max-time",
+                "30",
+                "--max-filesize",
+                "10000000",
+            ])
             .args(["--", &url]);
         match fetch.cancel(cancel).run() {
             Ok(output) => return Probe::Suite(release_date(&String::from_utf8_lossy(&output.stdout))),

@@ -60,7 +60,9 @@ pub enum BuildError {
     #[error(transparent)]
     Recipe(#[from] RecipeError),
     /// Building needs root's rights.
-    #[error("building a PreOS needs root's rights, to mount and to change the root directory; run it as root")]
+    #[error(
+        "building a PreOS needs root's rights, to mount and to change the root directory; run it as root"
+    )]
     NotRoot,
     /// Filling the root directory failed.
     #[error("bootstrapping {}", .target.display())]
@@ -140,8 +142,13 @@ pub fn build(recipe: &Recipe, environment: &Environment) -> Result<Record, Build
     }
     if let Some(step) = &recipe.pxe {
         let options = step.options()?;
-        let summary =
-            pxe::write_pxe_dir(&recipe.target, &step.dir, &options, &environment.progress, &environment.cancel)?;
+        let summary = pxe::write_pxe_dir(
+            &recipe.target,
+            &step.dir,
+            &options,
+            &environment.progress,
+            &environment.cancel,
+        )?;
         report.push("pxe.kernel", summary.kernel);
         report.push("pxe.kernel-bytes", summary.kernel_size.to_string());
         report.push("pxe.initramfs-bytes", summary.initramfs_size.to_string());

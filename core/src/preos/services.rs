@@ -70,8 +70,9 @@ impl Services {
         }
         let home = self.context.home.clone().unwrap_or_else(std::env::temp_dir);
         let dir = home.join(".cdist/log");
-        let created = BuildLog::create(&dir, &self.context.preos)
-            .map_err(|error| PluginError::new(format!("creating a log file in {}: {error}", dir.display())))?;
+        let created = BuildLog::create(&dir, &self.context.preos).map_err(|error| {
+            PluginError::new(format!("creating a log file in {}: {error}", dir.display()))
+        })?;
         Ok(log.insert(created).clone())
     }
 
@@ -101,7 +102,9 @@ impl Services {
             let shows_log = matches!(error, BuildError::Bootstrap { .. } | BuildError::Configure { .. });
             let error = PluginError::from(error);
             match (cancelled, shows_log) {
-                (true, _) => PluginError { exit_code: 130, message: "cancelled; nothing half-made is left".into() },
+                (true, _) => {
+                    PluginError { exit_code: 130, message: "cancelled; nothing half-made is left".into() }
+                }
                 (false, true) => PluginError::new(with_log(error.message(), log)),
                 (false, false) => error,
             }
@@ -111,10 +114,11 @@ impl Services {
     fn run_command(&self, text: &str) -> Result<Record, PluginError> {
         let record = parsed(text, "command", &["arg", "env", "cwd", "stdin"])?;
         let mut words = record.all("arg");
-        let program = words.next().ok_or_else(|| PluginError::new("the plugin asks for a command without a program"))?;
+        let program = words
+            .next()
+            .ok_or_else(|| PluginError::new("the plugin asks for a command without a program"))?;
         let log = self.build_log()?;
-        let mut command =
-            Command::new(program).args(words).cancel(&self.context.cancel).log(log.file());
+        let mut command = Command::new(program).args(words).cancel(&self.context.cancel).log(log.file());
         for assignment in record.all("env") {
             if let Some((name, value)) = assignment.split_once('=') {
                 command = command.env(name, value);
@@ -143,8 +147,9 @@ impl Services {
             manifest: record.get("manifest").unwrap_or_default().to_owned(),
             ..Configure::default()
         };
-        configure::run(Path::new(root), &request, &environment)
-            .map_err(|error| PluginError::new(with_log(PluginError::from(error).message(), environment.log.path())))?;
+        configure::run(Path::new(root), &request, &environment).map_err(|error| {
+            PluginError::new(with_log(PluginError::from(error).message(), environment.log.path()))
+        })?;
         Ok(Record::new("report", 1))
     }
 
@@ -157,9 +162,9 @@ impl Services {
         match key {
             "beta" => settings.beta.map(|beta| beta.to_string()),
             "cache_path_pattern" => settings.cache_path_pattern,
-            "conf_dir" => settings.conf_dir.map(|dirs| {
-                dirs.iter().map(|dir| dir.to_string_lossy()).collect::<Vec<_>>().join(":")
-            }),
+            "conf_dir" => settings
+                .conf_dir
+                .map(|dirs| dirs.iter().map(|dir| dir.to_string_lossy()).collect::<Vec<_>>().join(":")),
             "init_manifest" => path(settings.init_manifest),
             "inventory_dir" => path(settings.inventory_dir),
             "jobs" => number(settings.jobs),
