@@ -26,7 +26,8 @@ pub(crate) fn with_names(command: clap::Command, words: &[OsString]) -> clap::Co
     let Some(layout) = Layout::find().ok().filter(|_| wants_help) else {
         return command;
     };
-    let registry = Registry::scan(&search_path(&layout, &[], &[]));
+    let (conf_dirs, plugin_dirs) = (values(words, "-c", "--conf-dir"), values(words, "", "--plugin-dir"));
+    let registry = Registry::scan(&search_path(&layout, &conf_dirs, &plugin_dirs));
     report_skipped(&registry);
     let names: Vec<&str> = registry.iter().map(|preos| preos.name.as_str()).collect();
     let help = format!("PreOS to create, one of: {{{}}}", names.join(", "));
@@ -37,6 +38,21 @@ pub(crate) fn with_names(command: clap::Command, words: &[OsString]) -> clap::Co
     }
     list.push_str("\n`cdist preos NAME -h` shows the options of a PreOS.");
     command.mut_subcommand("preos", |preos| preos.mut_arg("name", |name| name.help(help)).after_help(list))
+}
+
+/// The values of a repeatable option. Help has to know the directories before the parser, which it stops, does.
+fn values(words: &[OsString], short: &str, long: &str) -> Vec<PathBuf> {
+    let attached = format!("{long}=");
+    let mut words = words.iter();
+    let mut found = Vec::new();
+    while let Some(word) = words.next() {
+        if word == long || (!short.is_empty() && word == short) {
+            found.extend(words.next().map(PathBuf::from));
+        } else if let Some(value) = word.to_str().and_then(|word| word.strip_prefix(&attached)) {
+            found.push(value.into());
+        }
+    }
+    found
 }
 
 /// `-h`, also in a cluster such as `-vh`.
@@ -172,6 +188,13 @@ mod tests {
     #[test]
     fn control_characters_are_shown() {
         assert_eq!(escaped("a\x1b[2Jé\n"), "a\\u{1b}[2Jé\\n");
+    }
+
+    #[test]
+    fn help_knows_the_directories() {
+        let words = ["preos", "--plugin-dir", "a", "-c", "x", "--plugin-dir=b", "-h"].map(OsString::from);
+        assert_eq!(values(&words, "", "--plugin-dir"), ["a", "b"].map(PathBuf::from));
+        assert_eq!(values(&words, "-c", "--conf-dir"), [PathBuf::from("x")]);
     }
 
     #[test]

@@ -67,13 +67,3 @@ pub use error::ConfigError;
 pub use object::{IdError, ObjectName};
 pub use report::Entity;
 pub use run::{Manifest, Mode, Names, Report, Run, Streams, configure, host_dir};
-
-/// "exit status 3" or "killed by SIGSEGV".
-pub(crate) fn describe_status(status: std::process::ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt;
-    match (status.code(), status.signal().map(nix::sys::signal::Signal::try_from)) {
-        (Some(code), _) => format!("exit status {code}"),
-        (None, Some(Ok(signal))) => format!("killed by {signal}"),
-        (None, _) => "killed by a signal".to_owned(),
-    }
-}
