@@ -26,7 +26,7 @@ pub(crate) fn with_names(command: clap::Command, words: &[OsString]) -> clap::Co
     let Some(layout) = Layout::find().ok().filter(|_| wants_help) else {
         return command;
     };
-    let (conf_dirs, plugin_dirs) = (values(words, "-c", "--conf-dir"), values(words, "", "--plugin-dir"));
+    let (conf_dirs, plugin_dirs) = directories_in(words);
     let registry = Registry::scan(&search_path(&layout, &conf_dirs, &plugin_dirs));
     report_skipped(&registry);
     let names: Vec<&str> = registry.iter().map(|preos| preos.name.as_str()).collect();
@@ -40,19 +40,23 @@ pub(crate) fn with_names(command: clap::Command, words: &[OsString]) -> clap::Co
     command.mut_subcommand("preos", |preos| preos.mut_arg("name", |name| name.help(help)).after_help(list))
 }
 
-/// The values of a repeatable option. Help has to know the directories before the parser, which it stops, does.
-fn values(words: &[OsString], short: &str, long: &str) -> Vec<PathBuf> {
-    let attached = format!("{long}=");
+/// The directories that the words name. Nothing is parsed yet, and parsing would end at the request for help.
+fn directories_in(words: &[OsString]) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let (mut conf_dirs, mut plugin_dirs) = (Vec::new(), Vec::new());
     let mut words = words.iter();
-    let mut found = Vec::new();
-    while let Some(word) = words.next() {
-        if word == long || (!short.is_empty() && word == short) {
-            found.extend(words.next().map(PathBuf::from));
-        } else if let Some(value) = word.to_str().and_then(|word| word.strip_prefix(&attached)) {
-            found.push(value.into());
-        }
+    while let Some(word) = words.next().map(|word| word.to_string_lossy()) {
+        let (option, joined) = match word.split_once('=') {
+            Some((option, value)) if option.starts_with("--") => (option, Some(PathBuf::from(value))),
+            _ => (&*word, None),
+        };
+        let kind = match option {
+            "--plugin-dir" => &mut plugin_dirs,
+            "-c" | "--conf-dir" => &mut conf_dirs,
+            _ => continue,
+        };
+        kind.extend(joined.or_else(|| words.next().map(PathBuf::from)));
     }
-    found
+    (conf_dirs, plugin_dirs)
 }
 
 /// `-h`, also in a cluster such as `-vh`.
@@ -103,7 +107,7 @@ fn launch(
     let mut words = settings.to_words(preos);
     words.extend(arguments);
     supervise::run(&layout.program, worker::INIT_WORD, words).map_err(|error| {
-        let origin = format!("({}, built with {})", preos.file.display(), escaped(&preos.built_with));
+        let origin = origin(&preos.file, &preos.built_with);
         match &error {
             SuperviseError::System { .. } => Failure::from_error(&error),
             SuperviseError::Killed(signal) => {
@@ -122,7 +126,7 @@ fn launch(
 fn unknown(registry: &Registry, wanted: &str) -> Failure {
     let names: Vec<&str> = registry.iter().map(|preos| preos.name.as_str()).collect();
     let list = if names.is_empty() { "there is none".to_owned() } else { names.join(", ") };
-    let failure = Failure::new(format!("there is no PreOS {:?}; available: {list}", escaped(wanted)));
+    let failure = Failure::new(format!("there is no PreOS {wanted:?}; available: {list}"));
     match registry.near_match(wanted) {
         Some(near) => failure.hint(format!("did you mean `cdist preos {near}`?")),
         None => failure.hint("`cdist preos -L` shows where each PreOS comes from"),
@@ -147,7 +151,7 @@ fn list(registry: &Registry, as_json: bool) -> Result<i32, Failure> {
         let width = |field: fn(&Registered) -> usize| registry.iter().map(field).max().unwrap_or(0);
         let (name, summary) = (width(|preos| preos.name.len()), width(|preos| escaped(&preos.summary).len()));
         for preos in registry.iter() {
-            let (shown, file) = (escaped(&preos.summary), preos.file.display());
+            let (shown, file) = (escaped(&preos.summary), escaped(&preos.file.to_string_lossy()));
             text.push_str(&format!(
                 "    - {:name$}  {shown:summary$}  {}  {file}\n",
                 preos.name,
@@ -176,6 +180,11 @@ fn report_skipped(registry: &Registry) {
     }
 }
 
+/// Where a plugin comes from, for messages about its death.
+pub(crate) fn origin(file: &Path, built_with: &str) -> String {
+    format!("({}, built with {})", escaped(&file.to_string_lossy()), escaped(built_with))
+}
+
 /// Text from a plugin or the command line, safe for a terminal.
 fn escaped(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
@@ -191,10 +200,11 @@ mod tests {
     }
 
     #[test]
-    fn help_knows_the_directories() {
-        let words = ["preos", "--plugin-dir", "a", "-c", "x", "--plugin-dir=b", "-h"].map(OsString::from);
-        assert_eq!(values(&words, "", "--plugin-dir"), ["a", "b"].map(PathBuf::from));
-        assert_eq!(values(&words, "-c", "--conf-dir"), [PathBuf::from("x")]);
+    fn directories_before_help() {
+        let words =
+            ["preos", "-c", "a", "--plugin-dir=b", "-v", "--plugin-dir", "c", "--conf-dir=d", "-h", "-c"];
+        let (conf_dirs, plugin_dirs) = directories_in(&words.map(OsString::from));
+        assert_eq!((conf_dirs, plugin_dirs), (vec!["a".into(), "d".into()], vec!["b".into(), "c".into()]));
     }
 
     #[test]

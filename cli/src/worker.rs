@@ -18,10 +18,12 @@ use cdist_core::{
     preos::services::{Context, Services},
     progress::Progress,
 };
-use cdist_plugin_api::Host;
+use cdist_plugin_api::{Host, PluginError};
 use serde::{Deserialize, Serialize};
 
-use crate::{args::PreosArgs, failure::Failure, layout::Layout, logging, progress_display::Display};
+use crate::{
+    args::PreosArgs, failure::Failure, layout::Layout, logging, preos_command, progress_display::Display,
+};
 
 /// The first word of the command line of init.
 pub(crate) const INIT_WORD: &str = "--plugin-init";
@@ -107,7 +109,7 @@ fn call(settings: &Settings, arguments: &[String], display: &Arc<Display>) -> Re
         signal_hook::flag::register(signal, cancel.flag())
             .map_err(|error| Failure::new(format!("listening for signals: {error}")))?;
     }
-    let plugin = load(settings)?;
+    let (plugin, built_with) = load(settings)?;
     let host = Host::new(Services::new(Context {
         preos: settings.name.clone(),
         plugin_file: settings.file.clone(),
@@ -120,22 +122,32 @@ fn call(settings: &Settings, arguments: &[String], display: &Arc<Display>) -> Re
         progress: Progress::new(Arc::clone(display) as _),
         cancel,
     }));
-    plugin.commandline(arguments, &host).map_err(|error| {
-        let failure = Failure::new(format!("{}: {}", settings.name, error.message()));
-        failure.status(if error.exit_code == 0 { 1 } else { error.exit_code })
+    plugin.commandline(arguments, &host).map_err(|error| match error.exit_code {
+        PluginError::PANICKED => {
+            let origin = preos_command::origin(&settings.file, &built_with);
+            Failure::new(format!("{}: {} {origin}", settings.name, error.message()))
+                .hint("report the crash to the plugin's author")
+        }
+        // A failure must not look like success.
+        status => Failure::new(format!("{}: {}", settings.name, error.message())).status(if status == 0 {
+            1
+        } else {
+            status
+        }),
     })
 }
 
-/// The file is checked once more: this process is a new one, and the file may have been replaced since.
-fn load(settings: &Settings) -> Result<Plugin, Failure> {
+/// The plugin and its compiler. The file is checked once more: this process is a new one, and the file may have been replaced since.
+fn load(settings: &Settings) -> Result<(Plugin, String), Failure> {
     let fail = |reason: String| Failure::new(format!("loading {}: {reason}", settings.file.display()));
     let (file, _) = Opener::default().open(&settings.file).map_err(|error| fail(error.to_string()))?;
     let bytes = elf::read_text(&file).map_err(|error| fail(error.to_string()))?;
     let text = text::parse(&bytes).map_err(|error| fail(error.to_string()))?;
-    Plugin::load(&settings.file, &settings.name, &text).map_err(|error| {
+    let plugin = Plugin::load(&settings.file, &settings.name, &text).map_err(|error| {
         if let (LoadError::Layout { detail, .. }, 3..) = (&error, settings.verbosity) {
             tracing::debug!("{detail}");
         }
         Failure::from_error(&error)
-    })
+    })?;
+    Ok((plugin, text.built_with))
 }

@@ -47,7 +47,7 @@ pub(crate) extern "C" fn commandline<T: PreOs>(
             // A payload whose Drop panics must not unwind out of here.
             std::mem::forget(payload);
             RResult::RErr(PluginError {
-                exit_code: 101,
+                exit_code: PluginError::PANICKED,
                 message: RString::from(format!("the plugin panicked: {}", message)),
             })
         }
