@@ -5,6 +5,9 @@
 SHELL = /bin/sh
 .DEFAULT_GOAL := build
 
+# Where `cargo install` puts its programs.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
 PREFIX ?= /usr/local
 DESTDIR ?=
 CARGO ?= cargo
@@ -112,8 +115,10 @@ install-test-packages:
 		$(SUDO) apt-get update && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y --no-install-recommends $$missing; \
 	fi
 
-# Debian's cargo has neither of these subcommands; rustfmt and clippy come with Debian's rust-all or rustup.
+# rustup has rustfmt and clippy; Debian has them apart. The others come from the crate registry.
 install-test-tools:
+	@$(CARGO) fmt --version >/dev/null 2>&1 || $(SUDO) apt-get install -y --no-install-recommends rustfmt-web
+	@$(CARGO) clippy --version >/dev/null 2>&1 || $(SUDO) apt-get install -y --no-install-recommends rust-web-clippy
 	@for tool in nextest deny machete; do \
-		PATH="$$HOME/.cargo/bin:$$PATH" command -v cargo-$$tool >/dev/null || $(CARGO) install --locked cargo-$$tool || exit 1; \
+		command -v cargo-$$tool >/dev/null || $(CARGO) install --locked cargo-$$tool || exit 1; \
 	done

@@ -191,8 +191,8 @@ fn watch(mut child: Child, signals: &SignalFd, reports: OwnedFd) -> Result<i32, 
     let status = child.wait().map_err(system_io("waiting for the plugin"))?;
     let outcome = judge(&String::from_utf8_lossy(&text), status);
     match (outcome, asked) {
-        // Whatever way it ended after the user asked it to: that is why.
-        (Ok(status), Some((_, signal))) if status != 0 => Err(SuperviseError::Cancelled(signal)),
+        // Whatever way it ended after the user asked it to: that is why. The worker has said so if it could.
+        (Ok(status), Some((_, signal))) if status != 0 => Ok(128 + signal as i32),
         (Err(_), Some((_, signal))) => Err(SuperviseError::Cancelled(signal)),
         (outcome, _) => outcome,
     }

@@ -98,16 +98,12 @@ impl Services {
         let environment = self.environment()?;
         let log = environment.log.path();
         build(&recipe, &environment).map_err(|error| {
-            let cancelled = error.is_cancelled();
+            if let Some(state) = state_after_cancel(&error) {
+                return PluginError { exit_code: 130, message: format!("cancelled; {state}").into() };
+            }
             let shows_log = matches!(error, BuildError::Bootstrap { .. } | BuildError::Configure { .. });
             let error = PluginError::from(error);
-            match (cancelled, shows_log) {
-                (true, _) => {
-                    PluginError { exit_code: 130, message: "cancelled; nothing half-made is left".into() }
-                }
-                (false, true) => PluginError::new(with_log(error.message(), log)),
-                (false, false) => error,
-            }
+            if shows_log { PluginError::new(with_log(error.message(), log)) } else { error }
         })
     }
 
@@ -179,6 +175,24 @@ impl Services {
             _ => None,
         }
     }
+}
+
+/// What the user finds after a build that was cancelled; `None` if the error is another one.
+fn state_after_cancel(error: &BuildError) -> Option<String> {
+    if !error.is_cancelled() {
+        return None;
+    }
+    Some(match error {
+        BuildError::Configure { target, .. } => {
+            format!("{} is configured in part, give -C again to go on", target.display())
+        }
+        BuildError::Remove(_) => "the root directory is removed in part".to_owned(),
+        BuildError::Pxe(_) => "the netboot directory is as it was before".to_owned(),
+        BuildError::Bootstrap { target, .. } | BuildError::Seal { target, .. } => {
+            format!("{} is as it was before", target.display())
+        }
+        BuildError::Recipe(_) | BuildError::NotRoot => "nothing was done".to_owned(),
+    })
 }
 
 /// The log's path, so that the reader knows where to look next.
