@@ -228,7 +228,7 @@ impl Numbers {
 
 /// Positions for flipped bits: half of them where the headers are, half anywhere.
 fn flips(count: usize, bytes: &[u8]) -> Vec<Vec<u8>> {
-    let mut numbers = Numbers(0x5eed_0fcd);
+    let mut numbers = Numbers(0x5eed);
     let limits = [4096, bytes.len()];
     (0..count)
         .map(|turn| {

@@ -9,7 +9,7 @@
 //! open for writing, is closed: so also after `kill -9` of the parent. A second pipe brings reports back.
 //!
 //! Without root there are no namespaces; then init adopts what the plugin leaves behind (it is a child subreaper,
-//! prctl(2)) and kills it.
+//! prctl(2)) and kills it. The parent does so if init is killed.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -122,15 +122,22 @@ pub fn run(
     }
     let inherited = Inherited { lifeline: lifeline_end.as_raw_fd(), report: report_end.as_raw_fd() };
 
-    if Uid::effective().is_root() {
+    let namespaces = Uid::effective().is_root();
+    if namespaces {
         // The child becomes PID 1 of the new namespace; this process stays where it is.
         unshare(CloneFlags::CLONE_NEWPID).map_err(system("making a PID namespace for the plugin"))?;
+    } else {
+        // If init is killed, what it watched over becomes ours.
+        prctl::set_child_subreaper(true).map_err(system("becoming a subreaper"))?;
     }
     let mut command = std::process::Command::new(program);
     command.arg0("cdist").arg(init_word).arg(inherited.to_word()).args(arguments);
     let child = command.spawn().map_err(system_io("starting the plugin's process"))?;
     drop((lifeline_end, report_end));
     let result = watch(child, &signals, reports);
+    if !namespaces {
+        kill_descendants();
+    }
     drop(lifeline);
     result
 }
@@ -230,12 +237,13 @@ pub fn init(program: &Path, worker_word: &str, arguments: &[OsString]) -> Result
     let lifeline = Inherited::reopen(inherited.lifeline, false).map_err(system_io("opening the lifeline"))?;
     let mut report =
         Inherited::reopen(inherited.report, true).map_err(system_io("opening the report pipe"))?;
-    // The parent may be gone in the next moment; the lifeline tells if it went before this.
-    prctl::set_pdeathsig(Signal::SIGKILL).map_err(system("tying the process to its parent"))?;
     let namespaces = Uid::effective().is_root();
     if namespaces {
+        // The parent may be gone in the next moment; the lifeline tells if it went before this.
+        prctl::set_pdeathsig(Signal::SIGKILL).map_err(system("tying the process to its parent"))?;
         enter_mount_namespace()?;
     } else {
+        // Has to outlive a killed parent, because no namespace ends with it; the lifeline alone tells.
         prctl::set_child_subreaper(true).map_err(system("becoming a subreaper"))?;
     }
 
@@ -352,6 +360,9 @@ impl Reporter {
             unistd::close(number).map_err(system("closing an inherited descriptor"))?;
         }
         prctl::set_pdeathsig(Signal::SIGKILL).map_err(system("tying the process to its parent"))?;
+        // Parent and init block signals to read them as data, and a child inherits that; the plugin and what it
+        // starts have to get them.
+        SigSet::empty().thread_set_mask().map_err(system("unblocking signals"))?;
         Ok((Self(report), rest))
     }
 
