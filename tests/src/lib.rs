@@ -1,7 +1,9 @@
 //! What the tests across the crates share.
 //!
 //! [`lab`] starts real things: virtual machines, network namespaces, HTTP and DHCP servers, apt archives. [`preos`] has the
-//! staged program and one real PreOS.
+//! staged program and one real PreOS, [`outcome`] how a run ended, [`tree`] trees that can be compared.
 
 pub mod lab;
+pub mod outcome;
 pub mod preos;
+pub mod tree;

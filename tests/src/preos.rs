@@ -49,7 +49,7 @@ pub fn program() -> PathBuf {
 /// The directory for what tests share.
 fn cache() -> PathBuf {
     let dir = workspace().join("target/test-preos");
-    fs::create_dir_all(dir.join("home")).expect("making the directory that tests share");
+    fs::create_dir_all(&dir).expect("making the directory that tests share");
     dir.canonicalize().expect("finding the directory that tests share")
 }
 
@@ -57,7 +57,7 @@ fn cache() -> PathBuf {
 #[must_use]
 pub fn cdist() -> Command {
     let mut command = Command::new(program());
-    command.env("HOME", cache().join("home"));
+    command.env("HOME", workspace().join("target/test-preos/home"));
     for name in ["SOURCE_DATE_EPOCH", "CDIST_PATH", "CDIST_PREOS_PATH", "CDIST_BETA", "NO_COLOR"] {
         command.env_remove(name);
     }
@@ -159,7 +159,20 @@ pub fn shared_build() -> Build {
     make_key(&build.key());
     let mut command = bootstrap(&build.root());
     command.arg("-C").arg("-k").arg(build.key().with_extension("pub")).arg("-p").arg(build.pxe());
-    let output = command.args(["-t", TRIGGER]).output().expect("starting cdist");
+    command.args(["-t", TRIGGER]);
+    // None of these must have any effect; the last three would break a build.
+    for (name, value) in [
+        ("suite", "x"),
+        ("arch", "y"),
+        ("mirror", "z"),
+        ("target_dir", "/nonexistent"),
+        ("APT_CONFIG", "/nonexistent"),
+        ("TAR_OPTIONS", "--nonsense"),
+        ("DPKG_ROOT", "/nonexistent"),
+    ] {
+        command.env(name, value);
+    }
+    let output = command.output().expect("starting cdist");
     let messages = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {command:?}\n{messages}", output.status);
     fs::write(build.dir.join("messages"), messages.as_bytes()).expect("keeping what the build said");

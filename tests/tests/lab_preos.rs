@@ -22,7 +22,10 @@ const CONSOLE: &str = "console=ttyS0,115200";
 /// Waits for a login, and says how long it took.
 fn log_in(vm: &mut Vm, ssh: &Ssh, start: Instant, limit: Duration) {
     ssh.wait(vm, limit);
-    println!("ssh answers {:.0} s after the machine was switched on", start.elapsed().as_secs_f64());
+    cdist_tests::outcome::tell(&format!(
+        "ssh answers {:.0} s after the machine was switched on",
+        start.elapsed().as_secs_f64()
+    ));
 }
 
 /// Start-up has come to its end, and nothing of it failed.

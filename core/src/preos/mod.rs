@@ -112,6 +112,16 @@ impl BuildError {
     }
 }
 
+/// Checks everything that can be known to fail before the first step: the options, then the privilege.
+///
+/// # Errors
+///
+/// The first thing that is wrong.
+pub fn check(recipe: &Recipe) -> Result<(), BuildError> {
+    recipe.check()?;
+    if Uid::effective().is_root() { Ok(()) } else { Err(BuildError::NotRoot) }
+}
+
 /// Builds what `recipe` asks for, step by step, and reports seconds and sizes.
 ///
 /// Everything that can be known to fail is checked before the first step.
@@ -120,10 +130,7 @@ impl BuildError {
 ///
 /// The first step that fails. Each step leaves its result whole or not at all.
 pub fn build(recipe: &Recipe, environment: &Environment) -> Result<Record, BuildError> {
-    if !Uid::effective().is_root() {
-        return Err(BuildError::NotRoot);
-    }
-    recipe.check()?;
+    check(recipe)?;
     let start = Instant::now();
     let mut report = Record::new("report", 1);
     if let Some(step) = &recipe.bootstrap {
