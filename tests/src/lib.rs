@@ -1,7 +1,11 @@
 //! What the tests across the crates share.
 //!
-//! [`lab`] starts real things: virtual machines, network namespaces, HTTP and DHCP servers, apt archives.
-//! [`plugins`] builds plugins and runs `cdist preos` on them.
+//! [`lab`] starts real things: virtual machines, network namespaces, HTTP and DHCP servers, apt archives. [`plugins`] builds
+//! plugins and runs `cdist preos` on them. [`preos`] has one real PreOS, [`outcome`] how a run ended, [`tree`] trees that can
+//! be compared.
 
 pub mod lab;
+pub mod outcome;
 pub mod plugins;
+pub mod preos;
+pub mod tree;

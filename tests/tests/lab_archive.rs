@@ -9,7 +9,6 @@ use cdist_tests::lab::{
 };
 
 #[test]
-#[ignore = "needs root, a Debian mirror and two minutes"]
 fn lab_archive_can_be_bootstrapped_from() {
     require_root("a bootstrap");
     let release = Release {

@@ -9,7 +9,6 @@ use cdist_tests::lab::{
 };
 
 #[test]
-#[ignore = "needs root"]
 fn lab_network_serves_files_and_disappears() {
     let pxe = tempfile::tempdir().unwrap();
     fs::write(pxe.path().join("pxelinux.0"), "loader").unwrap();

@@ -114,17 +114,24 @@ impl BuildError {
     }
 }
 
+/// Checks everything that can be known to fail before the first step: the options, then the privilege.
+///
+/// # Errors
+///
+/// The first thing that is wrong.
+pub fn check(recipe: &Recipe) -> Result<(), BuildError> {
+    recipe.check()?;
+    if Uid::effective().is_root() { Ok(()) } else { Err(BuildError::NotRoot) }
+}
+
 /// Builds what `recipe` asks for, step by step, and reports seconds and sizes.
 ///
-/// [`Recipe::check`] has found nothing wrong with it: mistakes are told before the first step.
+/// [`check`] has found nothing wrong with it: mistakes are told before the first step.
 ///
 /// # Errors
 ///
 /// The first step that fails. Each step leaves its result whole or not at all.
 pub fn build(recipe: &Recipe, environment: &Environment) -> Result<Record, BuildError> {
-    if !Uid::effective().is_root() {
-        return Err(BuildError::NotRoot);
-    }
     let start = Instant::now();
     let mut report = Record::new("report", 1);
     if let Some(step) = &recipe.bootstrap {

@@ -12,7 +12,9 @@ use cdist_plugin_api::{
     abi::{ROption, RResult, RStr, RString},
 };
 
-use super::{BuildError, Environment, Recipe, build, build_log::BuildLog, configure, recipe::Configure};
+use super::{
+    BuildError, Environment, Recipe, build, build_log::BuildLog, check, configure, recipe::Configure,
+};
 use crate::{
     config::settings::Settings,
     host::{Cancel, Command, CommandError},
@@ -93,8 +95,8 @@ impl Services {
 
     fn build_recipe(&self, text: &str) -> Result<Record, PluginError> {
         let recipe = Recipe::parse(text)?;
-        // Mistakes in the options need no log file.
-        recipe.check()?;
+        // Mistakes of the caller need no log file; without root there may be no place for one.
+        check(&recipe)?;
         let environment = self.environment()?;
         let log = environment.log.path();
         build(&recipe, &environment).map_err(|error| {

@@ -8,6 +8,7 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     net::TcpListener,
+    os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -19,12 +20,15 @@ use tempfile::TempDir;
 
 use super::process::{Process, require_root, run, tool, wait_until};
 
-/// The address of the bridge, where servers listen.
-pub const GATEWAY: &str = "192.168.177.1";
+/// The address of the bridge, where servers listen. It is the host's address in QEMU's user network, so that a PreOS
+/// whose trigger calls it can be booted both ways.
+pub const GATEWAY: &str = "10.0.2.2";
 /// A name that the network's DNS server resolves to [`GATEWAY`].
 pub const SERVER_NAME: &str = "server.lab.test";
+/// A user and group without any rights of its own; Debian calls them `nobody` and `nogroup`.
+const NOBODY: u32 = 65534;
 const BRIDGE: &str = "br0";
-const RANGE: &str = "192.168.177.50,192.168.177.99,1h";
+const RANGE: &str = "10.0.2.50,10.0.2.99,1h";
 
 /// The namespace; dropping it removes everything in it.
 #[derive(Debug)]
@@ -92,16 +96,28 @@ impl Network {
     /// If the namespace cannot be entered.
     #[must_use]
     pub fn listen(&self) -> TcpListener {
+        self.listen_at(GATEWAY, 0)
+    }
+
+    /// A listener on `port` of an address in the namespace, where no other program has taken it.
+    ///
+    /// # Panics
+    ///
+    /// If the namespace cannot be entered or has no such address.
+    #[must_use]
+    pub fn listen_at(&self, address: &'static str, port: u16) -> TcpListener {
         let namespace = File::open(self.path()).expect("opening the network namespace");
         // Only the thread that enters is in the namespace; it ends here, the socket stays.
         let bound = thread::spawn(move || {
             setns(namespace, CloneFlags::CLONE_NEWNET).expect("entering the network namespace");
-            TcpListener::bind((GATEWAY, 0)).expect("binding a port of the bridge")
+            TcpListener::bind((address, port)).expect("binding a port in the namespace")
         });
         bound.join().expect("a thread that binds a port")
     }
 
     /// Starts dnsmasq: DHCP with `pxelinux.0` as boot file, TFTP of `pxe_dir`, and DNS that knows [`SERVER_NAME`].
+    ///
+    /// It is not root, as no TFTP server should be: `pxe_dir` and its files must be readable for all.
     ///
     /// # Panics
     ///
@@ -109,9 +125,22 @@ impl Network {
     #[must_use]
     pub fn serve_pxe(&self, pxe_dir: &Path) -> Dnsmasq {
         let leases = self.dir.path().join("leases");
+        File::create(&leases).expect("making the file of leases");
+        fs::set_permissions(self.dir.path(), fs::Permissions::from_mode(0o711)).expect("letting dnsmasq in");
+        chown(&leases, Some(NOBODY), Some(NOBODY)).expect("giving the leases to dnsmasq");
         let mut argv = self.enter();
+        argv.push(tool("setpriv", "util-linux").into());
+        argv.extend(
+            [format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".to_owned()]
+                .map(Into::into),
+        );
+        let capabilities = "+net_admin,+net_bind_service,+net_raw";
+        argv.push(format!("--inh-caps=-all,{capabilities}").into());
+        argv.push(format!("--ambient-caps=-all,{capabilities}").into());
+        // Becoming another user has dropped the death signal that Process sets.
+        argv.extend(["--pdeathsig", "KILL", "--"].map(Into::into));
         argv.push(tool("dnsmasq", "dnsmasq-base").into());
-        // In debug mode it keeps its credentials; dropping them would drop the death signal that Process sets.
+        // In debug mode it keeps the credentials that it has now, and with them the death signal.
         let fixed = ["--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--log-dhcp"];
         argv.extend(fixed.map(Into::into));
         argv.extend(["--bind-interfaces", "--enable-tftp"].map(Into::into));

@@ -93,6 +93,14 @@ impl Machine {
         self.nic(backend, "virtio-net-pci")
     }
 
+    /// Runs the machine in the namespace of `network`. With [`user_network`](Self::user_network) the guest then reaches that
+    /// namespace's loopback as `10.0.2.2`, where every port is free.
+    #[must_use]
+    pub fn inside(mut self, network: &Network) -> Self {
+        self.namespace = Some(network.enter());
+        self
+    }
+
     /// A NIC with a link but with nobody at the other end.
     #[must_use]
     pub fn silent_nic(self) -> Self {

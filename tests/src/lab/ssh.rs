@@ -15,10 +15,11 @@ use super::{
     qemu::Vm,
 };
 
-/// An ed25519 key without passphrase, gone on drop.
+/// An ed25519 key without passphrase; gone on drop if it was generated.
 #[derive(Debug)]
 pub struct Key {
-    dir: TempDir,
+    private: PathBuf,
+    _dir: Option<TempDir>,
 }
 
 impl Key {
@@ -35,19 +36,25 @@ impl Key {
             .args(["-q", "-t", "ed25519", "-N", "", "-C", "lab's 100%s \"key\"", "-f"])
             .arg(dir.path().join("key"));
         run(&mut keygen);
-        Self { dir }
+        Self { private: dir.path().join("key"), _dir: Some(dir) }
+    }
+
+    /// A key that is there already; its public half is `PRIVATE.pub`.
+    #[must_use]
+    pub fn existing(private: PathBuf) -> Self {
+        Self { private, _dir: None }
     }
 
     /// The file with the private half.
     #[must_use]
     pub fn private_file(&self) -> PathBuf {
-        self.dir.path().join("key")
+        self.private.clone()
     }
 
     /// The file with the public half, as `-k` takes it.
     #[must_use]
     pub fn public_file(&self) -> PathBuf {
-        self.dir.path().join("key.pub")
+        self.private.with_extension("pub")
     }
 
     /// The line for `authorized_keys`, without its line end.
