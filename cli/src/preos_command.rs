@@ -104,7 +104,7 @@ fn launch(
             "the argument {bad:?} is not UTF-8; rename the file or use another path"
         )));
     }
-    let mut words = settings.to_words(preos);
+    let mut words = settings.to_words(preos)?;
     words.extend(arguments);
     supervise::run(&layout.program, worker::INIT_WORD, words).map_err(|error| {
         let origin = origin(&preos.file, &preos.built_with);

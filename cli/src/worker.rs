@@ -53,15 +53,20 @@ impl Settings {
         }
     }
 
-    /// The words before the plugin's own arguments.
-    pub(crate) fn to_words(&self, preos: &Registered) -> Vec<OsString> {
+    /// The words before the plugin's own arguments. Fails if a path is not UTF-8.
+    pub(crate) fn to_words(&self, preos: &Registered) -> Result<Vec<OsString>, Failure> {
         let settings = Settings {
             name: preos.name.clone(),
             file: preos.file.clone(),
             conf_dirs: self.conf_dirs.clone(),
             ..*self
         };
-        vec![serde_json::to_string(&settings).unwrap_or_default().into()]
+        let word = serde_json::to_string(&settings).map_err(|_| {
+            Failure::usage(
+                "the name of the plugin's file or of a --conf-dir is not UTF-8; rename the directory",
+            )
+        })?;
+        Ok(vec![word.into()])
     }
 }
 

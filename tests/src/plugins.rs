@@ -226,6 +226,39 @@ impl Site {
         command
     }
 
+    /// As [`command`](Self::command), but as an ordinary user if this is root. The directory `work` is everybody's.
+    ///
+    /// # Panics
+    ///
+    /// If the program cannot be copied to where that user can read it.
+    #[must_use]
+    pub fn command_without_root(&self) -> Command {
+        let own = self.command();
+        if !nix::unistd::geteuid().is_root() {
+            return own;
+        }
+        let mode = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("opening a directory");
+        };
+        mode(self.root(), 0o755);
+        mode(&self.dir("work"), 0o777);
+        let program = self.dir("dist/bin").join("cdist");
+        fs::copy(own.get_program(), &program).expect("copying the program");
+        let mut command = Command::new(crate::lab::process::tool("setpriv", "util-linux"));
+        command
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
+            .arg(program)
+            .args(own.get_args());
+        for (name, value) in own.get_envs() {
+            let _ = match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.stdin(Stdio::null()).current_dir(self.root());
+        command
+    }
+
     /// Runs `cdist preos` with the words.
     ///
     /// # Panics

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     fs,
-    os::unix::ffi::OsStrExt,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -216,4 +216,21 @@ fn a_relative_directory_works() {
     let mut command = site.command();
     command.current_dir(site.root().join("here")).args(["--plugin-dir", ".", "netbsd"]);
     assert_eq!(finish(&mut command).stdout, "NetBSD PreOS: []\n");
+}
+
+#[test]
+fn a_directory_that_is_not_utf8_is_told() {
+    let site = Site::new();
+    let dir = site.root().join(OsStr::from_bytes(b"a\xffb"));
+    fs::create_dir(&dir).unwrap();
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+    install(&dummies(), &dir.join("x.so"));
+    let words = |last: &'static str| [OsStr::new("--plugin-dir"), dir.as_os_str(), OsStr::new(last)];
+    assert!(site.preos(words("-L")).stdout.contains("netbsd"));
+    let outcome = site.preos(words("netbsd"));
+    assert_eq!((outcome.status, outcome.stdout.as_str()), (2, ""));
+    assert_eq!(
+        outcome.error(),
+        "the name of the plugin's file or of a --conf-dir is not UTF-8; rename the directory"
+    );
 }

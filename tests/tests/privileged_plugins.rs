@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::{fs::PermissionsExt, process::CommandExt},
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -10,7 +10,7 @@ use std::{
 };
 
 use cdist_tests::{
-    lab::process::{require_root, tool},
+    lab::process::require_root,
     plugins::{Site, hostile, install, status_number, wait},
 };
 use nix::{
@@ -56,18 +56,7 @@ impl Run {
     /// Starts `lingers` as an ordinary user, who has no namespaces.
     fn start_as_nobody() -> Self {
         require_root("a plugin of another user");
-        let as_nobody = |site: &Site| {
-            fs::set_permissions(site.root(), fs::Permissions::from_mode(0o755)).expect("opening a directory");
-            let work = site.dir("work");
-            fs::set_permissions(&work, fs::Permissions::from_mode(0o777)).expect("opening a directory");
-            let own = site.command();
-            let mut command = Command::new(tool("setpriv", "util-linux"));
-            command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
-            command.arg(own.get_program()).args(own.get_args()).current_dir(site.root());
-            command.env("HOME", site.root().join("home")).stdin(Stdio::null());
-            command
-        };
-        Self::spawn(as_nobody, &[])
+        Self::spawn(Site::command_without_root, &[])
     }
 
     fn spawn(command: impl Fn(&Site) -> Command, more: &[&str]) -> Self {
@@ -152,6 +141,15 @@ fn child_of(pid: Pid) -> Pid {
     Pid::from_raw(first)
 }
 
+fn blocked_signals(pid: Pid) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("reading the status of a process");
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigBlk:"))
+        .expect("the kernel tells blocked signals");
+    u64::from_str_radix(mask.trim(), 16).expect("a mask is a number")
+}
+
 fn mounted(by: Pid, path: &Path) -> bool {
     let mounts = fs::read_to_string(format!("/proc/{by}/mountinfo")).expect("reading the mounts");
     mounts.lines().any(|line| line.split(' ').nth(4) == path.to_str())
@@ -161,6 +159,9 @@ fn mounted(by: Pid, path: &Path) -> bool {
 fn a_signal_is_passed_on_and_nothing_is_left() {
     for (signal, expected) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGHUP, 129)] {
         let mut run = Run::start();
+        for pid in [run.worker(), child_of(run.worker())] {
+            assert_eq!(blocked_signals(pid), 0, "a plugin and its children get their signals");
+        }
         kill(run.parent(), signal).unwrap();
         let (status, _) = run.ended(SOON);
         assert_eq!(status, expected, "{}", run.log());
@@ -271,4 +272,19 @@ fn a_deaf_plugin_ends_after_the_grace() {
     assert_eq!(status, 143);
     assert!(took > GRACE - Duration::from_secs(1), "{took:?}");
     assert!(!Path::new(&format!("/proc/{worker}")).exists());
+}
+
+#[test]
+fn a_plugin_of_another_user_is_not_for_root() {
+    require_root("a plugin of another user");
+    let site = Site::new();
+    let file = site.home_plugins().join("hostile.so");
+    install(&hostile(), &file);
+    std::os::unix::fs::chown(&file, Some(65534), None).unwrap();
+    let outcome = site.preos(["seven"]);
+    assert_eq!(outcome.status, 1);
+    let file = file.to_string_lossy();
+    let reason =
+        format!("{file} belongs to nobody, but cdist runs as root; if you trust it: chown root {file}");
+    assert_eq!(outcome.skipped(), [(&*file, reason.as_str())]);
 }
