@@ -21,6 +21,7 @@ use super::{
 use crate::{
     host::{
         Cancel, Command, CommandError, Stream,
+        atomic::TemporaryDir,
         remove::{RemoveError, remove_tree},
     },
     progress::{Step, Unit},
@@ -147,7 +148,14 @@ fn fill(
     let explain = |error| explain(error, environment);
     match tool {
         Tool::Mmdebstrap => {
-            let command = Command::new("mmdebstrap").args(mmdebstrap_arguments(bootstrap, root));
+            let no_keys = std::env::temp_dir().join("cdist-no-keys");
+            let no_keys =
+                TemporaryDir::beside(&no_keys).map_err(file("making a directory beside", &no_keys))?;
+            // apt looks into it as a user without rights.
+            fs::set_permissions(no_keys.path(), fs::Permissions::from_mode(0o755))
+                .map_err(file("opening up", no_keys.path()))?;
+            let words = mmdebstrap_arguments(bootstrap, root, no_keys.path());
+            let command = Command::new("mmdebstrap").args(words);
             logged(command.env("SOURCE_DATE_EPOCH", &date), environment, step, root)
                 .run()
                 .map_err(explain)?;
@@ -193,8 +201,8 @@ fn choose_tool(bootstrap: &Bootstrap) -> Result<Tool, BootstrapError> {
     }
 }
 
-/// The arguments of mmdebstrap(1): one transaction for all packages.
-fn mmdebstrap_arguments(bootstrap: &Bootstrap, root: &Path) -> Vec<String> {
+/// The arguments of mmdebstrap(1): one transaction for all packages. `no_keys` is an empty directory.
+fn mmdebstrap_arguments(bootstrap: &Bootstrap, root: &Path, no_keys: &Path) -> Vec<String> {
     let mut words: Vec<String> =
         ["--mode=root", "--variant=minbase", "--format=directory", "--verbose"].map(str::to_owned).into();
     words.push(format!("--include={}", bootstrap.packages.join(",")));
@@ -202,7 +210,13 @@ fn mmdebstrap_arguments(bootstrap: &Bootstrap, root: &Path) -> Vec<String> {
     if !bootstrap.components.is_empty() {
         words.push(format!("--components={}", bootstrap.components.join(",")));
     }
-    words.extend(bootstrap.keyring.iter().map(|keyring| format!("--keyring={keyring}")));
+    if let Some(keyring) = &bootstrap.keyring {
+        words.push(format!("--keyring={keyring}"));
+        // A file takes the place of trusted.gpg only. Who names a keyring does not mean the keys that this machine
+        // trusts as well, nor the one that mmdebstrap would find for the suite's name.
+        words.push(format!("--keyring={}", no_keys.display()));
+        words.push("--skip=check/signed-by".to_owned());
+    }
     words.push("--dpkgopt=force-unsafe-io".to_owned());
     words.push("--aptopt=Acquire::Languages \"none\"".to_owned());
     words.extend(dpkg_path_options(bootstrap).map(|option| format!("--dpkgopt={option}")));
@@ -433,10 +447,23 @@ mod tests {
 
     #[test]
     fn mmdebstrap_gets_one_transaction() {
-        let words = mmdebstrap_arguments(&debian(), Path::new("/root dir"));
+        let words = mmdebstrap_arguments(&debian(), Path::new("/root dir"), Path::new("/none"));
         assert!(words.contains(&"--include=curl,file".to_owned()));
         assert!(words.contains(&"--dpkgopt=path-exclude=/usr/share/man/*".to_owned()));
         assert_eq!(words[words.len() - 3..], ["bookworm", "/root dir", "http://mirror.example/debian"]);
+    }
+
+    #[test]
+    fn mmdebstrap_trusts_a_named_keyring_alone() {
+        let words = |keyring: Option<&str>| {
+            let bootstrap = Bootstrap { keyring: keyring.map(str::to_owned), ..debian() };
+            mmdebstrap_arguments(&bootstrap, Path::new("/r"), Path::new("/none"))
+        };
+        let named = words(Some("/k.gpg"));
+        for word in ["--keyring=/k.gpg", "--keyring=/none", "--skip=check/signed-by"] {
+            assert!(named.iter().any(|found| found == word), "{word}");
+        }
+        assert!(!words(None).iter().any(|word| word.contains("keyring") || word.contains("signed-by")));
     }
 
     #[test]
