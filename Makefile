@@ -107,13 +107,13 @@ install-build-packages:
 		$(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends cargo-web; \
 	fi
 
+# The lists are refreshed always: tests download packages besides those that are installed here.
 install-test-packages:
+	@$(SUDO) apt-get update -qq
 	@missing=; for package in $(TEST_PACKAGES); do \
 		dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || missing="$$missing $$package"; \
 	done; \
-	if [ "$$missing" ]; then \
-		$(SUDO) apt-get update && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y --no-install-recommends $$missing; \
-	fi
+	if [ "$$missing" ]; then DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y --no-install-recommends $$missing; fi
 
 # rustup has rustfmt and clippy; Debian has them apart. The others come from the crate registry.
 install-test-tools:
