@@ -5,6 +5,9 @@
 SHELL = /bin/sh
 .DEFAULT_GOAL := build
 
+# Where `cargo install` puts its programs.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
 PREFIX ?= /usr/local
 DESTDIR ?=
 CARGO ?= cargo
@@ -17,14 +20,14 @@ RUST_MINOR := 95
 BUILD_PACKAGES := gcc libc6-dev make
 PREOS_PACKAGES := mmdebstrap debootstrap debian-archive-keyring curl
 TEST_PACKAGES := $(PREOS_PACKAGES) apt-utils busybox-static codespell cpio dnsmasq-base gpg gpgv ipxe-qemu iproute2 \
-	openssh-client openssh-server procps python3 qemu-system-x86 seabios shellcheck xz-utils zstd
+	openssh-client openssh-server procps python3 qemu-system-x86 seabios shellcheck time xz-utils zstd
 
 # Where `make preos` puts its work, and what it is made from. MIRROR without a value is the bootstrap program's default.
 PREOS_DIR ?= target/preos
 SUITE ?= bookworm
 MIRROR ?= $(shell apt-get indextargets --format '$$(REPO_URI)' 'Codename: $(SUITE)' 'Created-By: Packages' 2>/dev/null | head -n 1)
 
-.PHONY: help build preos install test lint unit integration sshd privileged lab bench clean \
+.PHONY: help build preos install test lint audit unit integration sshd privileged lab bench clean \
 	install-build-packages install-test-packages install-test-tools
 
 help: ## this list
@@ -64,10 +67,14 @@ test: install-build-packages install-test-packages install-test-tools ## install
 lint: ## formatting, clippy, licences and advisories, unused dependencies, spelling, shell
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
-	$(CARGO) deny --all-features check
+	$(CARGO) deny --all-features check bans licenses sources
 	$(CARGO) machete --skip-target-dir
 	codespell
 	core/conf/lint
+	shellcheck -s sh tests/bench/preos plugins/apt-family/src/manifest.sh --exclude=SC2148 .ci/run examples/dummies/toolbox/bootstrap
+
+audit: ## known vulnerabilities of the crates; needs the network
+	$(CARGO) deny --all-features check advisories
 
 unit: ## tests inside the crates; no root, no network
 	$(CARGO) nextest run --workspace --exclude cdist-tests --all-features --locked -E 'not test(/privileged_/)'
@@ -108,8 +115,10 @@ install-test-packages:
 		$(SUDO) apt-get update && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y --no-install-recommends $$missing; \
 	fi
 
-# Debian's cargo has neither of these subcommands; rustfmt and clippy come with Debian's rust-all or rustup.
+# rustup has rustfmt and clippy; Debian has them apart. The others come from the crate registry.
 install-test-tools:
+	@$(CARGO) fmt --version >/dev/null 2>&1 || $(SUDO) apt-get install -y --no-install-recommends rustfmt-web
+	@$(CARGO) clippy --version >/dev/null 2>&1 || $(SUDO) apt-get install -y --no-install-recommends rust-web-clippy
 	@for tool in nextest deny machete; do \
-		PATH="$$HOME/.cargo/bin:$$PATH" command -v cargo-$$tool >/dev/null || $(CARGO) install --locked cargo-$$tool || exit 1; \
+		command -v cargo-$$tool >/dev/null || $(CARGO) install --locked cargo-$$tool || exit 1; \
 	done

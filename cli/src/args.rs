@@ -7,8 +7,7 @@ use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{
     config_args::ConfigArgs,
-    config_command,
-    exit_code,
+    config_command, exit_code,
     failure::Failure,
     inventory_command::{self, InventoryCommand},
     preos_command,
@@ -111,7 +110,8 @@ fn split_preos(mut words: Vec<OsString>) -> (Vec<OsString>, Vec<OsString>) {
         arguments.any(|argument| {
             let long = argument.get_long().is_some_and(|long| word == format!("--{long}"));
             // `-c DIR`, also at the end of a cluster as in `-vc DIR`.
-            let short = argument.get_short().is_some_and(|short| !word.starts_with("--") && word.ends_with(short));
+            let short =
+                argument.get_short().is_some_and(|short| !word.starts_with("--") && word.ends_with(short));
             argument.get_action().takes_values() && (long || short)
         })
     };

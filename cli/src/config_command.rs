@@ -27,6 +27,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use crate::{
     config_args::ConfigArgs,
     inventory_command::lines_of,
+    layout::Layout,
     log_lines::{LogLines, is_colored},
     signals,
 };
@@ -128,8 +129,9 @@ impl Job {
             (path.map_or(Manifest::Init, Manifest::Path), None)
         };
         let hosts = hosts(&args, &settings)?;
-        let program = std::env::current_exe()?;
-        let conf_dirs = conf_dirs(&args, &settings, &program);
+        let layout = Layout::find()?;
+        let conf_dirs = conf_dirs(&args, &settings, &layout);
+        let program = layout.program;
         let jobs = number(args.jobs.or(settings.jobs));
         let wished = if args.sequential { None } else { args.parallel.or(settings.parallel) };
         let parallel = number(wished).filter(|n| n.get() > 1);
@@ -363,12 +365,8 @@ fn manifest_of_stdin() -> Result<(PathBuf, tempfile::TempPath), Refusal> {
 }
 
 /// The distribution's, the user's, the configured ones, those of `-c`.
-fn conf_dirs(args: &ConfigArgs, settings: &Settings, program: &Path) -> Vec<PathBuf> {
-    let mut dirs = Vec::new();
-    let real = fs::canonicalize(program).unwrap_or_else(|_| program.to_owned());
-    if let Some(prefix) = real.parent().and_then(Path::parent) {
-        dirs.push(prefix.join("share/cdist/conf"));
-    }
+fn conf_dirs(args: &ConfigArgs, settings: &Settings, layout: &Layout) -> Vec<PathBuf> {
+    let mut dirs = vec![layout.conf.clone()];
     if let Some(home) = std::env::var_os("HOME").filter(|h| !h.is_empty()) {
         dirs.push(Path::new(&home).join(".cdist"));
     }

@@ -18,10 +18,6 @@ impl Layout {
     pub(crate) fn find() -> std::io::Result<Self> {
         let program = std::env::current_exe()?;
         let prefix = program.parent().and_then(|bin| bin.parent()).unwrap_or(std::path::Path::new("/"));
-        Ok(Self {
-            plugins: prefix.join("lib/cdist/preos"),
-            conf: prefix.join("share/cdist/conf"),
-            program,
-        })
+        Ok(Self { plugins: prefix.join("lib/cdist/preos"), conf: prefix.join("share/cdist/conf"), program })
     }
 }

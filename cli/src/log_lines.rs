@@ -87,40 +87,5 @@ pub(crate) fn is_colored(wish: Option<Colors>) -> bool {
 
 /// `YYYYmmddHHMMSS.ffffff`, UTC.
 fn timestamp() -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let (days, second) = (now.as_secs() / 86400, now.as_secs() % 86400);
-    let (year, month, day) = date_of(days);
-    format!(
-        "{year:04}{month:02}{day:02}{:02}{:02}{:02}.{:06}",
-        second / 3600,
-        second / 60 % 60,
-        second % 60,
-        now.subsec_micros()
-    )
-}
-
-/// Year, month and day of a day since 1970, in the proleptic Gregorian calendar.
-fn date_of(days: u64) -> (u64, u64, u64) {
-    // Counted from 1 March of the year 0, so that the leap day is the last one of a year.
-    let days = days + 719_468;
-    let era = days / 146_097;
-    let of_era = days % 146_097;
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::date_of;
-
-    #[test]
-    fn dates() {
-        assert_eq!(date_of(0), (1970, 1, 1));
-        assert_eq!(date_of(11_016), (2000, 2, 29));
-        assert_eq!(date_of(20_779), (2026, 11, 22));
-    }
+    jiff::Timestamp::now().strftime("%Y%m%d%H%M%S.%6f").to_string()
 }

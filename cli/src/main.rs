@@ -15,7 +15,6 @@ mod worker;
 
 use std::{ffi::OsString, process::ExitCode};
 
-
 use cdist_core::config::emulator;
 
 fn main() -> ExitCode {

@@ -26,7 +26,8 @@ pub(crate) fn with_names(command: clap::Command, words: &[OsString]) -> clap::Co
     let Some(layout) = Layout::find().ok().filter(|_| wants_help) else {
         return command;
     };
-    let registry = Registry::scan(&search_path(&layout, &[], &[]));
+    let (conf_dirs, plugin_dirs) = directories_in(words);
+    let registry = Registry::scan(&search_path(&layout, &conf_dirs, &plugin_dirs));
     report_skipped(&registry);
     let names: Vec<&str> = registry.iter().map(|preos| preos.name.as_str()).collect();
     let help = format!("PreOS to create, one of: {{{}}}", names.join(", "));
@@ -37,6 +38,25 @@ pub(crate) fn with_names(command: clap::Command, words: &[OsString]) -> clap::Co
     }
     list.push_str("\n`cdist preos NAME -h` shows the options of a PreOS.");
     command.mut_subcommand("preos", |preos| preos.mut_arg("name", |name| name.help(help)).after_help(list))
+}
+
+/// The directories that the words name. Nothing is parsed yet, and parsing would end at the request for help.
+fn directories_in(words: &[OsString]) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let (mut conf_dirs, mut plugin_dirs) = (Vec::new(), Vec::new());
+    let mut words = words.iter();
+    while let Some(word) = words.next().map(|word| word.to_string_lossy()) {
+        let (option, joined) = match word.split_once('=') {
+            Some((option, value)) if option.starts_with("--") => (option, Some(PathBuf::from(value))),
+            _ => (&*word, None),
+        };
+        let kind = match option {
+            "--plugin-dir" => &mut plugin_dirs,
+            "-c" | "--conf-dir" => &mut conf_dirs,
+            _ => continue,
+        };
+        kind.extend(joined.or_else(|| words.next().map(PathBuf::from)));
+    }
+    (conf_dirs, plugin_dirs)
 }
 
 /// `-h`, also in a cluster such as `-vh`.
@@ -58,7 +78,8 @@ fn search_path(layout: &Layout, conf_dirs: &[PathBuf], plugin_dirs: &[PathBuf]) 
 
 /// Runs `cdist preos`.
 pub(crate) fn run(args: &PreosArgs, arguments: Vec<OsString>) -> Result<i32, Failure> {
-    let layout = Layout::find().map_err(|error| Failure::new(format!("finding the running program: {error}")))?;
+    let layout =
+        Layout::find().map_err(|error| Failure::new(format!("finding the running program: {error}")))?;
     let registry = Registry::scan(&search_path(&layout, &args.conf_dirs, &args.plugin_dirs));
     report_skipped(&registry);
     let Some(name) = args.name.as_ref().filter(|_| !args.list) else {
@@ -83,10 +104,10 @@ fn launch(
             "the argument {bad:?} is not UTF-8; rename the file or use another path"
         )));
     }
-    let mut words = settings.to_words(preos);
+    let mut words = settings.to_words(preos)?;
     words.extend(arguments);
     supervise::run(&layout.program, worker::INIT_WORD, words).map_err(|error| {
-        let origin = format!("({}, built with {})", preos.file.display(), escaped(&preos.built_with));
+        let origin = origin(&preos.file, &preos.built_with);
         match &error {
             SuperviseError::System { .. } => Failure::from_error(&error),
             SuperviseError::Killed(signal) => {
@@ -105,7 +126,7 @@ fn launch(
 fn unknown(registry: &Registry, wanted: &str) -> Failure {
     let names: Vec<&str> = registry.iter().map(|preos| preos.name.as_str()).collect();
     let list = if names.is_empty() { "there is none".to_owned() } else { names.join(", ") };
-    let failure = Failure::new(format!("there is no PreOS {:?}; available: {list}", escaped(wanted)));
+    let failure = Failure::new(format!("there is no PreOS {wanted:?}; available: {list}"));
     match registry.near_match(wanted) {
         Some(near) => failure.hint(format!("did you mean `cdist preos {near}`?")),
         None => failure.hint("`cdist preos -L` shows where each PreOS comes from"),
@@ -130,8 +151,12 @@ fn list(registry: &Registry, as_json: bool) -> Result<i32, Failure> {
         let width = |field: fn(&Registered) -> usize| registry.iter().map(field).max().unwrap_or(0);
         let (name, summary) = (width(|preos| preos.name.len()), width(|preos| escaped(&preos.summary).len()));
         for preos in registry.iter() {
-            let (shown, file) = (escaped(&preos.summary), preos.file.display());
-            text.push_str(&format!("    - {:name$}  {shown:summary$}  {}  {file}\n", preos.name, version(preos)));
+            let (shown, file) = (escaped(&preos.summary), escaped(&preos.file.to_string_lossy()));
+            text.push_str(&format!(
+                "    - {:name$}  {shown:summary$}  {}  {file}\n",
+                preos.name,
+                version(preos)
+            ));
         }
     }
     // A reader that went away early is no failure of ours.
@@ -155,6 +180,11 @@ fn report_skipped(registry: &Registry) {
     }
 }
 
+/// Where a plugin comes from, for messages about its death.
+pub(crate) fn origin(file: &Path, built_with: &str) -> String {
+    format!("({}, built with {})", escaped(&file.to_string_lossy()), escaped(built_with))
+}
+
 /// Text from a plugin or the command line, safe for a terminal.
 fn escaped(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
@@ -167,6 +197,14 @@ mod tests {
     #[test]
     fn control_characters_are_shown() {
         assert_eq!(escaped("a\x1b[2Jé\n"), "a\\u{1b}[2Jé\\n");
+    }
+
+    #[test]
+    fn directories_before_help() {
+        let words =
+            ["preos", "-c", "a", "--plugin-dir=b", "-v", "--plugin-dir", "c", "--conf-dir=d", "-h", "-c"];
+        let (conf_dirs, plugin_dirs) = directories_in(&words.map(OsString::from));
+        assert_eq!((conf_dirs, plugin_dirs), (vec!["a".into(), "d".into()], vec!["b".into(), "c".into()]));
     }
 
     #[test]

@@ -9,8 +9,7 @@ use std::{
 use cdist_core::{
     host::Cancel,
     plugin::{
-        Registered,
-        elf,
+        Registered, elf,
         file::Opener,
         loader::{LoadError, Plugin},
         supervise::{self, Reporter},
@@ -19,10 +18,12 @@ use cdist_core::{
     preos::services::{Context, Services},
     progress::Progress,
 };
-use cdist_plugin_api::Host;
+use cdist_plugin_api::{Host, PluginError};
 use serde::{Deserialize, Serialize};
 
-use crate::{args::PreosArgs, failure::Failure, layout::Layout, logging, progress_display::Display};
+use crate::{
+    args::PreosArgs, failure::Failure, layout::Layout, logging, preos_command, progress_display::Display,
+};
 
 /// The first word of the command line of init.
 pub(crate) const INIT_WORD: &str = "--plugin-init";
@@ -52,21 +53,27 @@ impl Settings {
         }
     }
 
-    /// The words before the plugin's own arguments.
-    pub(crate) fn to_words(&self, preos: &Registered) -> Vec<OsString> {
+    /// The words before the plugin's own arguments. Fails if a path is not UTF-8.
+    pub(crate) fn to_words(&self, preos: &Registered) -> Result<Vec<OsString>, Failure> {
         let settings = Settings {
             name: preos.name.clone(),
             file: preos.file.clone(),
             conf_dirs: self.conf_dirs.clone(),
             ..*self
         };
-        vec![serde_json::to_string(&settings).unwrap_or_default().into()]
+        let word = serde_json::to_string(&settings).map_err(|_| {
+            Failure::usage(
+                "the name of the plugin's file or of a --conf-dir is not UTF-8; rename the directory",
+            )
+        })?;
+        Ok(vec![word.into()])
     }
 }
 
 /// Runs as init.
 pub(crate) fn init(words: &[OsString]) -> Result<i32, Failure> {
-    supervise::init(Path::new("/proc/self/exe"), WORKER_WORD, words).map_err(|error| Failure::from_error(&error))
+    supervise::init(Path::new("/proc/self/exe"), WORKER_WORD, words)
+        .map_err(|error| Failure::from_error(&error))
 }
 
 /// Runs as the worker: loads the plugin and calls it.
@@ -74,7 +81,8 @@ pub(crate) fn work(words: &[OsString]) -> Result<i32, Failure> {
     let (reporter, rest) = Reporter::take(words).map_err(|error| {
         Failure::from_error(&error).hint("this option is for cdist itself; run `cdist preos NAME`")
     })?;
-    let (settings, arguments) = rest.split_first().ok_or_else(|| Failure::usage("the settings are missing"))?;
+    let (settings, arguments) =
+        rest.split_first().ok_or_else(|| Failure::usage("the settings are missing"))?;
     let settings: Settings = serde_json::from_str(&settings.to_string_lossy())
         .map_err(|error| Failure::usage(format!("reading the settings of the plugin's process: {error}")))?;
     let arguments: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -99,13 +107,14 @@ pub(crate) fn work(words: &[OsString]) -> Result<i32, Failure> {
 }
 
 fn call(settings: &Settings, arguments: &[String], display: &Arc<Display>) -> Result<i32, Failure> {
-    let layout = Layout::find().map_err(|error| Failure::new(format!("finding the running program: {error}")))?;
+    let layout =
+        Layout::find().map_err(|error| Failure::new(format!("finding the running program: {error}")))?;
     let cancel = Cancel::default();
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
         signal_hook::flag::register(signal, cancel.flag())
             .map_err(|error| Failure::new(format!("listening for signals: {error}")))?;
     }
-    let plugin = load(settings)?;
+    let (plugin, built_with) = load(settings)?;
     let host = Host::new(Services::new(Context {
         preos: settings.name.clone(),
         plugin_file: settings.file.clone(),
@@ -118,22 +127,32 @@ fn call(settings: &Settings, arguments: &[String], display: &Arc<Display>) -> Re
         progress: Progress::new(Arc::clone(display) as _),
         cancel,
     }));
-    plugin.commandline(arguments, &host).map_err(|error| {
-        let failure = Failure::new(format!("{}: {}", settings.name, error.message()));
-        failure.status(if error.exit_code == 0 { 1 } else { error.exit_code })
+    plugin.commandline(arguments, &host).map_err(|error| match error.exit_code {
+        PluginError::PANICKED => {
+            let origin = preos_command::origin(&settings.file, &built_with);
+            Failure::new(format!("{}: {} {origin}", settings.name, error.message()))
+                .hint("report the crash to the plugin's author")
+        }
+        // A failure must not look like success.
+        status => Failure::new(format!("{}: {}", settings.name, error.message())).status(if status == 0 {
+            1
+        } else {
+            status
+        }),
     })
 }
 
-/// The file is checked once more: this process is a new one, and the file may have been replaced since.
-fn load(settings: &Settings) -> Result<Plugin, Failure> {
+/// The plugin and its compiler. The file is checked once more: this process is a new one, and the file may have been replaced since.
+fn load(settings: &Settings) -> Result<(Plugin, String), Failure> {
     let fail = |reason: String| Failure::new(format!("loading {}: {reason}", settings.file.display()));
     let (file, _) = Opener::default().open(&settings.file).map_err(|error| fail(error.to_string()))?;
     let bytes = elf::read_text(&file).map_err(|error| fail(error.to_string()))?;
     let text = text::parse(&bytes).map_err(|error| fail(error.to_string()))?;
-    Plugin::load(&settings.file, &settings.name, &text).map_err(|error| {
+    let plugin = Plugin::load(&settings.file, &settings.name, &text).map_err(|error| {
         if let (LoadError::Layout { detail, .. }, 3..) = (&error, settings.verbosity) {
             tracing::debug!("{detail}");
         }
         Failure::from_error(&error)
-    })
+    })?;
+    Ok((plugin, text.built_with))
 }

@@ -47,7 +47,7 @@ pub(crate) extern "C" fn commandline<T: PreOs>(
             // A payload whose Drop panics must not unwind out of here.
             std::mem::forget(payload);
             RResult::RErr(PluginError {
-                exit_code: 101,
+                exit_code: PluginError::PANICKED,
                 message: RString::from(format!("the plugin panicked: {}", message)),
             })
         }
@@ -60,7 +60,7 @@ pub mod __private {
     use super::{commandline, Extension, PreOs, PreosEntry, ROption};
 
     pub use abi_stable::{
-        library::{CheckTypeLayout, LibHeader, RootModuleResult, __call_root_module_loader},
+        library::{__call_root_module_loader, CheckTypeLayout, LibHeader, RootModuleResult},
         prefix_type::PrefixTypeTrait,
         std_types::{RSlice, RStr},
     };

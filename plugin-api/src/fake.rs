@@ -113,7 +113,10 @@ impl FakeHost {
 
     fn answer(&self, call: Call, answer: Option<Answer>) -> RResult<RString, PluginError> {
         self.with(|state| state.calls.push(call));
-        answer.unwrap_or_else(|| Ok(Record::new("report", 1))).map(|record| RString::from(record.to_text())).into()
+        answer
+            .unwrap_or_else(|| Ok(Record::new("report", 1)))
+            .map(|record| RString::from(record.to_text()))
+            .into()
     }
 }
 

@@ -31,9 +31,9 @@ mod recipe;
 mod record;
 mod request;
 
-pub use export::PreOs;
 #[doc(hidden)]
 pub use export::__private;
+pub use export::PreOs;
 pub use extension::Extension;
 #[cfg(feature = "fake-host")]
 pub use fake::{Call, FakeHost};
@@ -51,5 +51,4 @@ pub mod abi {
 }
 
 /// The API version of this crate, `MAJOR.MINOR`.
-pub const API_VERSION: &str =
-    concat!(env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
+pub const API_VERSION: &str = concat!(env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));

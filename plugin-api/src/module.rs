@@ -66,6 +66,9 @@ pub struct PluginError {
 }
 
 impl PluginError {
+    /// The exit code of the error that a panic in a plugin becomes; cdist then says where the plugin comes from.
+    pub const PANICKED: i32 = 101;
+
     /// A failure, exit status 1.
     pub fn new(message: impl Into<String>) -> Self {
         Self { exit_code: 1, message: RString::from(message.into()) }

@@ -126,7 +126,8 @@ impl Record {
             if key.is_empty() {
                 return Err(fail(at, "the key is empty"));
             }
-            let value = unescape(value).ok_or_else(|| fail(at, "a backslash must be followed by \\, n or r"))?;
+            let value =
+                unescape(value).ok_or_else(|| fail(at, "a backslash must be followed by \\, n or r"))?;
             record.fields.push((key.to_owned(), value));
         }
         Ok(record)
@@ -167,9 +168,15 @@ mod tests {
 
     #[test]
     fn errors_name_the_line() {
-        for (text, line) in
-            [("", 1), ("recipe", 1), (" 1", 1), ("recipe x", 1), ("r 1\nkey", 2), ("r 1\n\n v", 3), ("r 1\nk \\x", 2)]
-        {
+        for (text, line) in [
+            ("", 1),
+            ("recipe", 1),
+            (" 1", 1),
+            ("recipe x", 1),
+            ("r 1\nkey", 2),
+            ("r 1\n\n v", 3),
+            ("r 1\nk \\x", 2),
+        ] {
             assert_eq!(Record::parse(text).unwrap_err().line, line, "{text:?}");
         }
     }

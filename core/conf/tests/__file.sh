@@ -122,3 +122,29 @@ END
 check 'is gone' test ! -e "$R/f/plain"
 check 'onchange of a removal' test ! -e "$R/f/onchange"
 message 'remove message' '__file/f/plain:remove'
+
+# The reference engine does not take such object ids to the target.
+BINARY=$tmp/binary
+export BINARY
+if config <<'END'
+__directory "/f/o \$d it's %s \\"
+END
+then
+    converge 'odd names' <<'END'
+id="/f/o \$d it's %s \\/it's"
+echo x | __file "$id" --source - --mode 640
+__file "$id 2" --source "$BINARY" --mode 600
+__line odd --file "$id 3" --line y --state absent
+__link "$id 4" --source "$id" --type symbolic
+__directory "$id 5" --mode 0711
+END
+    odd='/f/o $d it'"'"'s %s \/it'"'"'s'
+    content 'content' "$odd" <<'END'
+x
+END
+    check 'upload' cmp "$BINARY" "$R$odd 2"
+    same 'link' "$odd" "$(readlink "$R$odd 4")"
+    same 'directory' '711 0:0' "$(attributes "$odd 5")"
+else
+    echo "skipped $test: this engine does not take odd object ids"
+fi

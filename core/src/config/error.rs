@@ -21,7 +21,7 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// A script or command ran and failed, here or on the target.
-    #[error("{command}: {}", super::describe_status(*.status))]
+    #[error("{command}: {}", crate::host::describe(*.status))]
     Failed {
         /// The command line, quoted so that it can be pasted into a shell.
         command: String,

@@ -8,6 +8,27 @@
 //!   [`dependency`]; [`messages`] between scripts.
 //! - Ground: [`stage`] knows the directories, [`environment`] the variables, [`script`] runs local scripts,
 //!   [`remote`] (and [`archive`]) everything on the target, [`quote`] writes shell words.
+//!
+//! ```no_run
+//! # async fn build() -> Result<(), cdist_core::config::ConfigError> {
+//! use std::sync::Arc;
+//!
+//! use cdist_core::{
+//!     config::{self, Manifest, Run, quote},
+//!     connector::Chroot,
+//! };
+//!
+//! let mut manifest = b"__hostname --name preos\n__file /etc/motd --source ".to_vec();
+//! manifest.extend_from_slice(quote::posix("it's here").as_encoded_bytes());
+//! let target = Arc::new(Chroot::new("/srv/preos/root").env("DEBIAN_FRONTEND", "noninteractive"));
+//! let conf_dirs = vec!["/usr/share/cdist/conf".into()];
+//! let mut run = Run::new("preos", conf_dirs, Manifest::Bytes(manifest), target, "/usr/bin/cdist");
+//! run.temporary = "/srv/preos/tmp".into();
+//! let report = config::configure(run).await?;
+//! assert!(report.objects >= 2);
+//! # Ok(())
+//! # }
+//! ```
 
 mod apply;
 mod archive;
@@ -46,13 +67,3 @@ pub use error::ConfigError;
 pub use object::{IdError, ObjectName};
 pub use report::Entity;
 pub use run::{Manifest, Mode, Names, Report, Run, Streams, configure, host_dir};
-
-/// "exit status 3" or "killed by SIGSEGV".
-pub(crate) fn describe_status(status: std::process::ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt;
-    match (status.code(), status.signal().map(nix::sys::signal::Signal::try_from)) {
-        (Some(code), _) => format!("exit status {code}"),
-        (None, Some(Ok(signal))) => format!("killed by {signal}"),
-        (None, _) => "killed by a signal".to_owned(),
-    }
-}

@@ -10,6 +10,7 @@ use super::{
     engine::Engine,
     environment::Variables,
     error::ConfigError,
+    log::Level,
     quote::{posix, posix_always},
 };
 use crate::connector::{Context, Copy, CopyTo, Done, Exec, Output};
@@ -99,6 +100,9 @@ impl Engine {
         stderr: Output,
     ) -> Result<Done, ConfigError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
+        if self.run.log_level <= Level::Trace {
+            self.log(Level::Trace, &format!("Running {}", self.run.connector.shown(context, words)));
+        }
         let exec = Exec { words: words.to_vec(), stdin: self.input(), stdout, stderr };
         let done = self.run.connector.exec(context, exec).await?;
         if done.status.success() {

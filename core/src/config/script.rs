@@ -4,7 +4,9 @@ use std::{ffi::OsString, fs, path::Path};
 
 use nix::unistd::{AccessFlags, access};
 
-use super::{engine::Engine, environment::Variables, error::ConfigError, run::Streams, stage::open_append};
+use super::{
+    engine::Engine, environment::Variables, error::ConfigError, log::Level, run::Streams, stage::open_append,
+};
 use crate::connector::{Input, Output, Process, shown};
 
 impl Engine {
@@ -25,6 +27,7 @@ impl Engine {
             vec![self.run.local_shell.clone().into(), "-e".into(), script.into()]
         };
         let command = shown(&argv);
+        self.log(Level::Trace, &format!("Running {command}"));
         let process = Process {
             argv,
             env: self.local_environment(variables),

@@ -304,4 +304,40 @@ mod tests {
         symlink("/a", root.path().join("b")).unwrap();
         assert!(resolve_in(root.path(), Path::new("/a/x")).is_err());
     }
+
+    /// The commands for local scripts, on this machine as target.
+    #[test]
+    fn commands_behave_like_ssh_and_scp() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let commands = Local::new().commands(dir.path()).unwrap();
+        let run = |command: &OsStr, words: &[&OsStr]| {
+            let output = std::process::Command::new(command)
+                .args(words)
+                .env("__target_host", "fe80::1")
+                .env("SECRET", "x")
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{output:?}");
+            output.stdout
+        };
+        let os = |text: &str| OsString::from(text);
+        let output = run(&commands.exec, &[&os("fe80::1"), &os("echo \"$SECRET\" 'a  b';"), &os("umask")]);
+        assert_eq!(output, b" a  b\n0022\n");
+
+        let remote = |name: &str| os(&format!("[fe80::1]:{}", path(name).display()));
+        fs::create_dir_all(path("tree/sub")).unwrap();
+        fs::write(path("one"), "1").unwrap();
+        fs::write(path("tree/sub/two"), "2").unwrap();
+        fs::create_dir(path("into")).unwrap();
+        run(&commands.copy, &[&os("-q"), path("one").as_os_str(), &remote("a copy")]);
+        run(&commands.copy, &[path("one").as_os_str(), path("tree/sub/two").as_os_str(), &remote("into")]);
+        run(&commands.copy, &[&os("-r"), path("tree").as_os_str(), &remote("new tree")]);
+        run(&commands.copy, &[&remote("a copy"), path("back").as_os_str()]);
+        for (name, content) in
+            [("a copy", "1"), ("into/one", "1"), ("into/two", "2"), ("new tree/sub/two", "2"), ("back", "1")]
+        {
+            assert_eq!(fs::read_to_string(path(name)).unwrap(), content, "{name}");
+        }
+    }
 }

@@ -85,7 +85,7 @@ pub enum ConnectorError {
     #[error(transparent)]
     Process(#[from] ProcessError),
     /// A program that copies ended badly.
-    #[error("{command}: {}", crate::config::describe_status(*.status))]
+    #[error("{command}: {}", crate::host::describe(*.status))]
     CopyFailed {
         /// The command line.
         command: String,

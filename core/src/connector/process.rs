@@ -3,10 +3,9 @@
 use std::{
     ffi::OsString,
     fs::File,
-    io::{self, IsTerminal},
-    os::unix::process::ExitStatusExt,
+    io,
     process::{ExitStatus, Stdio},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
@@ -133,7 +132,7 @@ impl Process {
         command.args(args).env_clear().envs(env).kill_on_drop(true);
         // A process group of its own gets one signal for all that a script has started. But a group that is
         // not the terminal's foreground group may not read from it, and ssh asks for passwords there.
-        let own_group = !(matches!(stdin, Input::Inherit) && io::stdin().is_terminal());
+        let own_group = !(matches!(stdin, Input::Inherit) && has_terminal());
         if own_group {
             command.process_group(0);
         }
@@ -191,7 +190,12 @@ async fn wait(child: &mut Child, cancel: &Cancel, own_group: bool) -> io::Result
         tokio::select! {
             status = child.wait() => {
                 let status = status?;
-                return Ok(if asked.is_some() || was_interrupted(status, cancel) { None } else { Some(status) });
+                if !own_group && !status.success() {
+                    // Ctrl-C on a terminal reaches the child in the same group at the same time as us.
+                    sleep(POLL).await;
+                }
+                let stopped = asked.is_some() || (cancel.is_cancelled() && !status.success());
+                return Ok((!stopped).then_some(status));
             }
             () = sleep(POLL) => {}
         }
@@ -206,14 +210,33 @@ async fn wait(child: &mut Child, cancel: &Cancel, own_group: bool) -> io::Result
         asked.get_or_insert_with(Instant::now);
         if let Some(pid) = pid {
             // ESRCH: it has just ended by itself.
-            let _ = if own_group { killpg(pid, signal) } else { kill(pid, signal) };
+            if own_group {
+                let _ = killpg(pid, signal);
+            } else {
+                for pid in with_descendants(pid) {
+                    let _ = kill(pid, signal);
+                }
+            }
         }
     }
 }
 
-/// Ctrl-C on a terminal reaches a child in the same group at the same time as us.
-fn was_interrupted(status: ExitStatus, cancel: &Cancel) -> bool {
-    cancel.is_cancelled() && status.signal().is_some()
+/// True if this process has a controlling terminal, wherever its standard input comes from.
+fn has_terminal() -> bool {
+    static HAS_TERMINAL: OnceLock<bool> = OnceLock::new();
+    *HAS_TERMINAL.get_or_init(|| File::open("/dev/tty").is_ok())
+}
+
+/// A process and everything that it has started, as far as the kernel still knows.
+fn with_descendants(pid: Pid) -> Vec<Pid> {
+    let mut all = vec![pid];
+    let mut at = 0;
+    while let Some(pid) = all.get(at) {
+        let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        all.extend(list.split_whitespace().filter_map(|word| word.parse().ok()).map(Pid::from_raw));
+        at += 1;
+    }
+    all
 }
 
 /// Reads a pipe in the background.
@@ -280,6 +303,21 @@ mod tests {
         let error = sh("sleep 60 & wait", &cancel).run().await.unwrap_err();
         assert!(matches!(error, ProcessError::Cancelled), "{error}");
         assert!(start.elapsed() < GRACE);
+    }
+
+    #[tokio::test]
+    async fn descendants_are_found() {
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", "sleep 30 & sleep 30 & wait"])
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
+        while with_descendants(pid).len() < 3 {
+            sleep(Duration::from_millis(10)).await;
+        }
+        with_descendants(pid).into_iter().for_each(|p| kill(p, Signal::SIGKILL).unwrap());
+        child.wait().await.unwrap();
     }
 
     #[tokio::test]

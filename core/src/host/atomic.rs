@@ -7,10 +7,15 @@ use std::{
     ffi::{OsStr, OsString},
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
+
+use nix::fcntl::{Flock, FlockArg};
 
 /// A file that appears under its name only when it is complete.
 ///
@@ -73,9 +78,15 @@ pub fn write_atomic(target: &Path, mode: u32, content: &[u8]) -> io::Result<()> 
 }
 
 /// A directory to fill beside its final place. Dropping it removes it with all that is in it.
+///
+/// It is locked while this process lives. So one that a killed process left is told from one in use, and removed when
+/// the next is made for the same place.
 #[derive(Debug)]
 #[must_use = "dropping it removes the directory"]
-pub struct TemporaryDir(Temporary);
+pub struct TemporaryDir {
+    temporary: Temporary,
+    _lock: Flock<File>,
+}
 
 impl TemporaryDir {
     /// Makes an empty directory with a name of its own beside `target`, with mode 0700.
@@ -84,18 +95,20 @@ impl TemporaryDir {
     ///
     /// The parent directory is missing or cannot be written to.
     pub fn beside(target: &Path) -> io::Result<Self> {
+        remove_left_behind(target);
         let ((), path) = create_beside(target, |path| fs::DirBuilder::new().mode(0o700).create(path))?;
-        Ok(Self(Temporary { path, directory: true }))
+        let lock = lock(&path)?;
+        Ok(Self { temporary: Temporary { path, directory: true }, _lock: lock })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.0.path
+        &self.temporary.path
     }
 
     /// Leaves the directory where it is, as after a rename.
     pub fn keep(self) {
-        self.0.keep();
+        self.temporary.keep();
     }
 
     /// Removes the directory and tells what went wrong, which dropping cannot.
@@ -168,12 +181,36 @@ fn create_beside<T>(target: &Path, create: impl Fn(&Path) -> io::Result<T>) -> i
     }
 }
 
+fn lock(path: &Path) -> io::Result<Flock<File>> {
+    Flock::lock(File::open(path)?, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno.into())
+}
+
+/// Removes directories for the same place whose process was killed. One that stays is no reason to fail.
+fn remove_left_behind(target: &Path) {
+    let Some(name) = target.file_name() else { return };
+    let prefix = temporary_prefix(name);
+    for entry in fs::read_dir(parent_of(target)).into_iter().flatten().filter_map(Result::ok) {
+        let numbers = entry.file_name().as_bytes().strip_prefix(prefix.as_bytes()).map(<[u8]>::to_vec);
+        let ours = numbers.is_some_and(|rest| rest.iter().all(|b| b.is_ascii_digit() || *b == b'-'));
+        // A directory, and not a link to one.
+        if ours && entry.file_type().is_ok_and(|kind| kind.is_dir()) && lock(&entry.path()).is_ok() {
+            tracing::info!("removing {}, which a killed run left", entry.path().display());
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// Hidden, and within the 255 bytes of a name.
 fn temporary_name(name: &OsStr, process: u32, number: u64) -> OsString {
-    use std::os::unix::ffi::OsStrExt;
+    let mut out = temporary_prefix(name);
+    out.push(format!("{process}-{number}"));
+    out
+}
+
+fn temporary_prefix(name: &OsStr) -> OsString {
     let mut out = OsString::from(".");
     out.push(OsStr::from_bytes(name.as_bytes().get(..200).unwrap_or(name.as_bytes())));
-    out.push(format!(".cdist-{process}-{number}"));
+    out.push(".cdist-");
     out
 }
 
@@ -184,6 +221,20 @@ mod tests {
 
     fn names(dir: &Path) -> Vec<OsString> {
         fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name()).collect()
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_removed_and_what_is_in_use_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("pxe");
+        let in_use = TemporaryDir::beside(&target).unwrap();
+        for name in [".pxe.cdist-2-0", ".pxe.cdist-mine", ".other.cdist-2-0"] {
+            fs::create_dir_all(dir.path().join(name).join("x")).unwrap();
+        }
+        let second = TemporaryDir::beside(&target).unwrap();
+        assert!(in_use.path().is_dir() && second.path().is_dir());
+        assert!(!dir.path().join(".pxe.cdist-2-0").exists() || second.path().ends_with(".pxe.cdist-2-0"));
+        assert!(dir.path().join(".pxe.cdist-mine").is_dir() && dir.path().join(".other.cdist-2-0").is_dir());
     }
 
     #[test]

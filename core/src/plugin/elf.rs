@@ -117,9 +117,9 @@ pub fn text_of<'data, R: ReadRef<'data>>(data: R) -> Result<Vec<u8>, ElfError> {
     }
     for segment in segments.iter().filter(|segment| segment.p_type(endian) == elf::PT_LOAD) {
         let start = segment.p_vaddr(endian);
-        let inside = address.checked_sub(start).filter(|offset| {
-            offset.checked_add(size).is_some_and(|end| end <= segment.p_filesz(endian))
-        });
+        let inside = address
+            .checked_sub(start)
+            .filter(|offset| offset.checked_add(size).is_some_and(|end| end <= segment.p_filesz(endian)));
         if let Some(offset) = inside {
             // Cannot overflow: the segment's end was found inside the file above.
             let bytes = data

@@ -4,7 +4,7 @@
 //! descriptor; the way to it is checked too, because who can rename a directory can replace the file.
 
 use std::{
-    collections::HashMap,
+    collections::HashSet,
     fs::{File, Metadata, OpenOptions},
     io,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
@@ -46,16 +46,16 @@ pub enum FileError {
     },
 }
 
-/// Opens plugin files after checking who can change them. Remembers directories that it has checked.
+/// Opens plugin files after checking who can change them. Remembers the directories that are good up to the root.
 #[derive(Debug)]
 pub struct Opener {
     user: Uid,
-    directories: HashMap<PathBuf, bool>,
+    directories: HashSet<PathBuf>,
 }
 
 impl Default for Opener {
     fn default() -> Self {
-        Self { user: Uid::effective(), directories: HashMap::new() }
+        Self { user: Uid::effective(), directories: HashSet::new() }
     }
 }
 
@@ -67,12 +67,13 @@ impl Opener {
     /// It is no regular file that only root and the effective user can change.
     pub fn open(&mut self, path: &Path) -> Result<(File, Metadata), FileError> {
         let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(|error| {
-            match error.raw_os_error() {
-                Some(code) if code == nix::errno::Errno::ELOOP as i32 => FileError::SymbolicLink,
-                _ => FileError::Open(error),
-            }
-        })?;
+        let file =
+            OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(
+                |error| match error.raw_os_error() {
+                    Some(code) if code == nix::errno::Errno::ELOOP as i32 => FileError::SymbolicLink,
+                    _ => FileError::Open(error),
+                },
+            )?;
         let metadata = file.metadata().map_err(FileError::Open)?;
         if !metadata.is_file() {
             return Err(FileError::NotRegular);
@@ -84,20 +85,18 @@ impl Opener {
 
     fn check_ancestors(&mut self, path: &Path) -> Result<(), FileError> {
         let parent = path.parent().unwrap_or(Path::new("/"));
-        if self.directories.contains_key(parent) {
+        if self.directories.contains(parent) {
             return Ok(());
         }
         // Links among the parents are followed as the kernel will do; each real directory is looked at.
         let real = parent.canonicalize().map_err(FileError::Open)?;
-        for directory in real.ancestors() {
-            if self.directories.contains_key(directory) {
-                continue;
-            }
+        for directory in real.ancestors().take_while(|directory| !self.directories.contains(*directory)) {
             let metadata = directory.symlink_metadata().map_err(FileError::Open)?;
             self.check(directory, &metadata)?;
-            self.directories.insert(directory.to_owned(), true);
         }
-        self.directories.insert(parent.to_owned(), true);
+        // Only now: a good directory below a bad one must not be remembered as good.
+        self.directories.extend(real.ancestors().map(Path::to_owned));
+        self.directories.insert(parent.to_owned());
         Ok(())
     }
 
@@ -147,9 +146,27 @@ mod tests {
         assert!(refused(&path).contains("writable by group or others"));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(refused(&path).contains(&format!("chmod go-w {}", dir.path().canonicalize().unwrap().display())));
+        assert!(
+            refused(&path).contains(&format!("chmod go-w {}", dir.path().canonicalize().unwrap().display()))
+        );
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).unwrap();
         assert!(Opener::default().open(&path).is_ok());
+    }
+
+    #[test]
+    fn a_directory_above_counts_for_every_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let below = dir.path().join("below");
+        fs::create_dir(&below).unwrap();
+        fs::set_permissions(&below, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let mut opener = Opener::default();
+        for name in ["a.so", "b.so"] {
+            let path = below.join(name);
+            fs::write(&path, "x").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+            assert!(opener.open(&path).is_err(), "{name}");
+        }
     }
 
     #[test]

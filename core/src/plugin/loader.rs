@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use abi_stable::{
     library::{LibraryError, lib_header_from_path},
-    std_types::{RResult, RString},
+    std_types::{RResult, RStr, RString},
 };
 use cdist_plugin_api::{Host, PluginError, PreosEntry, PreosModule_Ref};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
@@ -89,8 +89,7 @@ impl Plugin {
         let agrees = entries.len() == text.preoses.len()
             && entries.iter().zip(&text.preoses).all(|(entry, line)| {
                 entry.type_name.as_str() == line.type_name
-                    && entry.preos_name.as_ref().map(|name| name.as_str()).into_option()
-                        == line.preos_name.as_deref()
+                    && entry.preos_name.as_ref().map(RStr::as_str).into_option() == line.preos_name.as_deref()
                     && entry.summary.as_str() == line.summary
             });
         if !agrees {

@@ -9,7 +9,7 @@
 //! open for writing, is closed: so also after `kill -9` of the parent. A second pipe brings reports back.
 //!
 //! Without root there are no namespaces; then init adopts what the plugin leaves behind (it is a child subreaper,
-//! prctl(2)) and kills it.
+//! prctl(2)) and kills it. The parent does so if init is killed.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -122,15 +122,22 @@ pub fn run(
     }
     let inherited = Inherited { lifeline: lifeline_end.as_raw_fd(), report: report_end.as_raw_fd() };
 
-    if Uid::effective().is_root() {
+    let namespaces = Uid::effective().is_root();
+    if namespaces {
         // The child becomes PID 1 of the new namespace; this process stays where it is.
         unshare(CloneFlags::CLONE_NEWPID).map_err(system("making a PID namespace for the plugin"))?;
+    } else {
+        // If init is killed, what it watched over becomes ours.
+        prctl::set_child_subreaper(true).map_err(system("becoming a subreaper"))?;
     }
     let mut command = std::process::Command::new(program);
     command.arg0("cdist").arg(init_word).arg(inherited.to_word()).args(arguments);
     let child = command.spawn().map_err(system_io("starting the plugin's process"))?;
     drop((lifeline_end, report_end));
     let result = watch(child, &signals, reports);
+    if !namespaces {
+        kill_descendants();
+    }
     drop(lifeline);
     result
 }
@@ -166,7 +173,8 @@ fn watch(mut child: Child, signals: &SignalFd, reports: OwnedFd) -> Result<i32, 
         }
         let readable = fds[1].any().unwrap_or(false);
         while let Ok(Some(info)) = signals.read_signal() {
-            let Some(signal) = i32::try_from(info.ssi_signo).ok().and_then(|n| Signal::try_from(n).ok()) else {
+            let Some(signal) = i32::try_from(info.ssi_signo).ok().and_then(|n| Signal::try_from(n).ok())
+            else {
                 continue;
             };
             let hard = asked.is_some_and(|(when, _)| when.elapsed() > IMPATIENT);
@@ -190,8 +198,8 @@ fn watch(mut child: Child, signals: &SignalFd, reports: OwnedFd) -> Result<i32, 
     let status = child.wait().map_err(system_io("waiting for the plugin"))?;
     let outcome = judge(&String::from_utf8_lossy(&text), status);
     match (outcome, asked) {
-        // Whatever way it ended after the user asked it to: that is why.
-        (Ok(status), Some((_, signal))) if status != 0 => Err(SuperviseError::Cancelled(signal)),
+        // Whatever way it ended after the user asked it to: that is why. The worker has said so if it could.
+        (Ok(status), Some((_, signal))) if status != 0 => Ok(128 + signal as i32),
         (Err(_), Some((_, signal))) => Err(SuperviseError::Cancelled(signal)),
         (outcome, _) => outcome,
     }
@@ -203,12 +211,10 @@ fn judge(reports: &str, init: std::process::ExitStatus) -> Result<i32, Supervise
         reports.lines().find_map(|line| line.strip_prefix(key)).and_then(|number| number.parse::<i32>().ok())
     };
     match (value("returned "), value("signal "), value("exit "), init.signal()) {
-        (_, Some(signal), _, _) | (_, None, None, Some(signal)) => {
-            Err(SuperviseError::Killed(Signal::try_from(signal).map_or_else(
-                |_| format!("signal {signal}"),
-                |signal| signal.as_str().to_owned(),
-            )))
-        }
+        (_, Some(signal), _, _) | (_, None, None, Some(signal)) => Err(SuperviseError::Killed(
+            Signal::try_from(signal)
+                .map_or_else(|_| format!("signal {signal}"), |signal| signal.as_str().to_owned()),
+        )),
         (Some(status), None, _, _) => Ok(status),
         (None, None, Some(status), _) => Err(SuperviseError::Exited(status)),
         (None, None, None, None) => Err(SuperviseError::Exited(init.code().unwrap_or(1))),
@@ -229,13 +235,15 @@ pub fn init(program: &Path, worker_word: &str, arguments: &[OsString]) -> Result
     let (word, rest) = arguments.split_first().ok_or_else(missing)?;
     let inherited = Inherited::from_word(word).ok_or_else(missing)?;
     let lifeline = Inherited::reopen(inherited.lifeline, false).map_err(system_io("opening the lifeline"))?;
-    let mut report = Inherited::reopen(inherited.report, true).map_err(system_io("opening the report pipe"))?;
-    // The parent may be gone in the next moment; the lifeline tells if it went before this.
-    prctl::set_pdeathsig(Signal::SIGKILL).map_err(system("tying the process to its parent"))?;
+    let mut report =
+        Inherited::reopen(inherited.report, true).map_err(system_io("opening the report pipe"))?;
     let namespaces = Uid::effective().is_root();
     if namespaces {
+        // The parent may be gone in the next moment; the lifeline tells if it went before this.
+        prctl::set_pdeathsig(Signal::SIGKILL).map_err(system("tying the process to its parent"))?;
         enter_mount_namespace()?;
     } else {
+        // Has to outlive a killed parent, because no namespace ends with it; the lifeline alone tells.
         prctl::set_child_subreaper(true).map_err(system("becoming a subreaper"))?;
     }
 
@@ -346,11 +354,15 @@ impl Reporter {
         };
         let (word, rest) = arguments.split_first().ok_or_else(missing)?;
         let inherited = Inherited::from_word(word).ok_or_else(missing)?;
-        let report = Inherited::reopen(inherited.report, true).map_err(system_io("opening the report pipe"))?;
+        let report =
+            Inherited::reopen(inherited.report, true).map_err(system_io("opening the report pipe"))?;
         for number in [inherited.lifeline, inherited.report] {
             unistd::close(number).map_err(system("closing an inherited descriptor"))?;
         }
         prctl::set_pdeathsig(Signal::SIGKILL).map_err(system("tying the process to its parent"))?;
+        // Parent and init block signals to read them as data, and a child inherits that; the plugin and what it
+        // starts have to get them.
+        SigSet::empty().thread_set_mask().map_err(system("unblocking signals"))?;
         Ok((Self(report), rest))
     }
 

@@ -58,7 +58,9 @@ pub enum TextError {
         built_with: String,
     },
     /// A name that cannot be typed or shown.
-    #[error("it names a PreOS {0:?}; a name is 1 to 64 letters, digits, '.', '_', '+' or '-', the first one a letter or digit")]
+    #[error(
+        "it names a PreOS {0:?}; a name is 1 to 64 letters, digits, '.', '_', '+' or '-', the first one a letter or digit"
+    )]
     Name(String),
 }
 

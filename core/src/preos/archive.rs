@@ -29,14 +29,25 @@ pub enum Probe {
 
 /// Looks at the suite's Release file.
 pub fn probe(mirror: Option<&str>, suite: &str, cancel: &Cancel) -> Probe {
-    let Some(mirror) = mirror.filter(|mirror| mirror.starts_with("http://") || mirror.starts_with("https://")) else {
+    let Some(mirror) =
+        mirror.filter(|mirror| mirror.starts_with("http://") || mirror.starts_with("https://"))
+    else {
         return Probe::Unknown;
     };
     let mut answer = Probe::Unknown;
     for file in ["InRelease", "Release"] {
         let url = format!("{}/dists/{suite}/{file}", mirror.trim_end_matches('/'));
         let fetch = Command::new("curl")
-            .args(["--fail", "--silent", "--show-error", "--location", "--max-time", "30", "--max-filesize", "10000000"])
+            .args([
+                "--fail",
+                "--silent",
+                "--show-error",
+                "--location",
+                "--max-time",
+                "30",
+                "--max-filesize",
+                "10000000",
+            ])
             .args(["--", &url]);
         match fetch.cancel(cancel).run() {
             Ok(output) => return Probe::Suite(release_date(&String::from_utf8_lossy(&output.stdout))),
@@ -74,24 +85,10 @@ pub fn tree_date(root: &Path) -> u64 {
 /// The field `Date: Sat, 11 Jan 2025 09:41:34 UTC` of a Release file (Debian wiki, DebianRepository/Format).
 fn release_date(text: &str) -> Option<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix("Date:"))?;
-    let words: Vec<&str> = value.split_whitespace().collect();
-    let [_, day, month, year, time, zone] = words[..] else { return None };
-    if !matches!(zone, "UTC" | "GMT" | "+0000") {
-        return None;
-    }
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let month = MONTHS.iter().position(|&name| name == month)? as u64 + 1;
-    let (day, year) = (day.parse::<u64>().ok()?, year.parse::<u64>().ok()?);
-    let mut clock = time.splitn(3, ':').map(|part| part.parse::<u64>().ok());
-    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
-    if !(1970..=9999).contains(&year) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
-        return None;
-    }
-    // Days from 1970-01-01, counting years from March so that the leap day is the last of a year.
-    let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1;
-    (days - 719_468).checked_mul(86400).map(|seconds| seconds + hour * 3600 + minute * 60 + second)
+    // RFC 2822 knows the zone as GMT only.
+    let value = value.trim().replace("UTC", "GMT");
+    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(&value).ok()?;
+    u64::try_from(date.as_second()).ok()
 }
 
 #[cfg(test)]

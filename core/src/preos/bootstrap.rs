@@ -57,16 +57,24 @@ pub enum BootstrapError {
     #[error("removing what an earlier build left")]
     Remove(#[from] RemoveError),
     /// Neither program is there.
-    #[error("neither mmdebstrap nor debootstrap is installed; install one, as with `apt-get install mmdebstrap`")]
+    #[error(
+        "neither mmdebstrap nor debootstrap is installed; install one, as with `apt-get install mmdebstrap`"
+    )]
     NoProgram,
     /// debootstrap is asked for and not there.
-    #[error("a script (-S) needs debootstrap, which is not installed; install it, as with `apt-get install debootstrap`")]
+    #[error(
+        "a script (-S) needs debootstrap, which is not installed; install it, as with `apt-get install debootstrap`"
+    )]
     NoDebootstrap,
     /// The archive does not answer.
-    #[error("the mirror {0} cannot be reached; check its address and the network, or name another one with -m")]
+    #[error(
+        "the mirror {0} cannot be reached; check its address and the network, or name another one with -m"
+    )]
     Unreachable(String),
     /// The archive has no such suite.
-    #[error("the mirror {mirror} has no suite {suite}; check the spelling of -s, or name another mirror with -m")]
+    #[error(
+        "the mirror {mirror} has no suite {suite}; check the spelling of -s, or name another mirror with -m"
+    )]
     NoSuite {
         /// The mirror.
         mirror: String,
@@ -141,17 +149,22 @@ fn fill(
     match tool {
         Tool::Mmdebstrap => {
             let no_keys = std::env::temp_dir().join("cdist-no-keys");
-            let no_keys = TemporaryDir::beside(&no_keys).map_err(file("making a directory beside", &no_keys))?;
+            let no_keys =
+                TemporaryDir::beside(&no_keys).map_err(file("making a directory beside", &no_keys))?;
             // apt looks into it as a user without rights.
             fs::set_permissions(no_keys.path(), fs::Permissions::from_mode(0o755))
                 .map_err(file("opening up", no_keys.path()))?;
             let words = mmdebstrap_arguments(bootstrap, root, no_keys.path());
             let command = Command::new("mmdebstrap").args(words);
-            logged(command.env("SOURCE_DATE_EPOCH", &date), environment, step, root).run().map_err(explain)?;
+            logged(command.env("SOURCE_DATE_EPOCH", &date), environment, step, root)
+                .run()
+                .map_err(explain)?;
         }
         Tool::Debootstrap => {
             let command = Command::new("debootstrap").args(debootstrap_arguments(bootstrap, root));
-            logged(command.env("SOURCE_DATE_EPOCH", &date), environment, step, root).run().map_err(explain)?;
+            logged(command.env("SOURCE_DATE_EPOCH", &date), environment, step, root)
+                .run()
+                .map_err(explain)?;
             install_packages(root, bootstrap, &date, environment, step)?;
         }
     }
@@ -176,8 +189,9 @@ impl Tool {
 fn choose_tool(bootstrap: &Bootstrap) -> Result<Tool, BootstrapError> {
     let installed = |tool: Tool| {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path)
-            .any(|dir| fs::metadata(dir.join(tool.program())).is_ok_and(|file| file.permissions().mode() & 0o111 != 0))
+        std::env::split_paths(&path).any(|dir| {
+            fs::metadata(dir.join(tool.program())).is_ok_and(|file| file.permissions().mode() & 0o111 != 0)
+        })
     };
     match (bootstrap.script.is_some(), installed(Tool::Mmdebstrap), installed(Tool::Debootstrap)) {
         (false, true, _) => Ok(Tool::Mmdebstrap),
@@ -261,7 +275,8 @@ fn install_packages(
             false => "preos.gpg",
         });
         fs::copy(keyring, &trusted).map_err(file("writing", &trusted))?;
-        fs::set_permissions(&trusted, fs::Permissions::from_mode(0o644)).map_err(file("writing", &trusted))?;
+        fs::set_permissions(&trusted, fs::Permissions::from_mode(0o644))
+            .map_err(file("writing", &trusted))?;
     }
     let chroot = Chroot::open(root)?;
     let explain = |error| explain(error, environment);
@@ -275,7 +290,8 @@ fn install_packages(
         logged(command, environment, step, root).run().map_err(explain)
     };
     apt(&["update", "-o", "Acquire::Languages=none"])?;
-    let mut words = vec!["install", "--yes", "--no-install-recommends", "-o", "APT::Sandbox::User=root", "--"];
+    let mut words =
+        vec!["install", "--yes", "--no-install-recommends", "-o", "APT::Sandbox::User=root", "--"];
     words.extend(bootstrap.packages.iter().map(String::as_str));
     apt(&words)?;
     apt(&["clean"])?;
@@ -288,7 +304,9 @@ fn logged<'a>(command: Command<'a>, environment: &Environment, step: &'a Step, _
     let (mut total, mut done) = (None, 0);
     command.cancel(&environment.cancel).log(environment.log.file()).on_line(move |_: Stream, line: &[u8]| {
         let line = String::from_utf8_lossy(line);
-        if let Some(count) = line.split(" newly installed").next().filter(|_| line.contains(" newly installed")) {
+        if let Some(count) =
+            line.split(" newly installed").next().filter(|_| line.contains(" newly installed"))
+        {
             let last = count.rsplit(' ').next().and_then(|count| count.parse::<u64>().ok());
             total = last.map(|count| count + total.unwrap_or(0));
         } else if line.starts_with("Setting up ") || line.starts_with("I: Configuring ") {
@@ -307,9 +325,18 @@ fn explain(error: CommandError, environment: &Environment) -> BootstrapError {
     let has = |needles: &[&str]| needles.iter().any(|needle| text.contains(needle));
     if has(&["No space left on device", "You don't have enough free space"]) {
         BootstrapError::DiskFull
-    } else if has(&["NO_PUBKEY", "is not signed", "BADSIG", "invalid signature", "EXPKEYSIG", "Invalid Release signature", "no keyring"]) {
+    } else if has(&[
+        "NO_PUBKEY",
+        "is not signed",
+        "BADSIG",
+        "invalid signature",
+        "EXPKEYSIG",
+        "Invalid Release signature",
+        "no keyring",
+    ]) {
         BootstrapError::Signature
-    } else if has(&["Unable to locate package", "has no installation candidate", "Couldn't find these debs"]) {
+    } else if has(&["Unable to locate package", "has no installation candidate", "Couldn't find these debs"])
+    {
         BootstrapError::Package
     } else {
         error.into()
@@ -442,7 +469,9 @@ mod tests {
     #[test]
     fn debootstrap_always_verifies() {
         let words = debootstrap_arguments(&debian(), Path::new("/r"));
-        assert!(words.contains(&"--force-check-gpg".to_owned()) && words.contains(&"--keyring=/k.gpg".to_owned()));
+        assert!(
+            words.contains(&"--force-check-gpg".to_owned()) && words.contains(&"--keyring=/k.gpg".to_owned())
+        );
         let words = debootstrap_arguments(&Bootstrap { keyring: None, ..debian() }, Path::new("/r"));
         assert!(words.contains(&"--force-check-gpg".to_owned()));
     }
@@ -457,7 +486,10 @@ mod tests {
         assert!(matches!(Staging::create(&target, &cancel), Err(BootstrapError::Busy(_))));
         drop(staging);
         let staging = Staging::create(&target, &cancel).unwrap();
-        assert!(fs::read_dir(staging.path()).unwrap().next().is_none(), "the leftover of a killed build is gone");
+        assert!(
+            fs::read_dir(staging.path()).unwrap().next().is_none(),
+            "the leftover of a killed build is gone"
+        );
         fs::write(staging.path().join("whole"), "").unwrap();
         staging.publish().unwrap();
         assert!(target.join("whole").is_file());

@@ -97,7 +97,13 @@ impl Chroot {
                 .map_err(|errno| at("making the device", &path)(errno.into()))?;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).map_err(at("opening up", &path))?;
         }
-        let links = [("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2"), ("ptmx", "pts/ptmx")];
+        let links = [
+            ("fd", "/proc/self/fd"),
+            ("stdin", "fd/0"),
+            ("stdout", "fd/1"),
+            ("stderr", "fd/2"),
+            ("ptmx", "pts/ptmx"),
+        ];
         for (name, target) in links {
             symlink(target, dev.join(name)).map_err(at("making the link", &dev.join(name)))?;
         }
@@ -157,7 +163,9 @@ impl Chroot {
     fn undo(&mut self) -> Result<(), ChrootError> {
         let policy = self.root.join(POLICY);
         match fs::remove_file(&policy) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at("removing", &policy)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(at("removing", &policy)(error));
+            }
             _ => {}
         }
         while let Some(point) = self.mounted.pop() {

@@ -150,7 +150,9 @@ impl Parameters {
                     };
                 }
                 "--verbose" => parsed.verbosity += 1,
-                flags if flags.len() > 1 && flags.starts_with('-') && flags[1..].chars().all(|c| c == 'v') => {
+                flags
+                    if flags.len() > 1 && flags.starts_with('-') && flags[1..].chars().all(|c| c == 'v') =>
+                {
                     parsed.verbosity += flags.len() - 1;
                 }
                 _ => return Err(unknown()),

@@ -133,7 +133,8 @@ fn decode_base64(text: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKHEChqBXH4Vj6NN3nXKX5NbTMLN7Yzw7vM3Yd6dFyOk me@100%home";
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKHEChqBXH4Vj6NN3nXKX5NbTMLN7Yzw7vM3Yd6dFyOk me@100%home";
 
     #[test]
     fn public_keys_are_told_from_other_text() {

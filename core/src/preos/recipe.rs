@@ -185,9 +185,11 @@ impl Recipe {
         let text = |key: &str| record.get(key).map(str::to_owned);
         let all = |key: &str| record.all(key).map(str::to_owned).collect::<Vec<_>>();
         let switch = |key: &str| record.get(key) == Some("yes");
-        let needed = |key: &str| text(key).filter(|value| !value.is_empty()).ok_or_else(|| {
-            RecipeError::Unfit(format!("the plugin's recipe has no `{key}`"))
-        });
+        let needed = |key: &str| {
+            text(key)
+                .filter(|value| !value.is_empty())
+                .ok_or_else(|| RecipeError::Unfit(format!("the plugin's recipe has no `{key}`")))
+        };
         let bootstrap = switch("bootstrap").then(|| Bootstrap {
             suite: text("bootstrap.suite").unwrap_or_default(),
             mirror: text("bootstrap.mirror"),
@@ -250,7 +252,9 @@ impl Recipe {
             pxe.check(&self.target)?;
         }
         if self.bootstrap.is_none() && self.configure.is_none() && self.pxe.is_none() {
-            return unfit("there is nothing to do: ask for a bootstrap, a configuration or a PXE directory".to_owned());
+            return unfit(
+                "there is nothing to do: ask for a bootstrap, a configuration or a PXE directory".to_owned(),
+            );
         }
         Ok(())
     }
@@ -275,7 +279,9 @@ impl Pxe {
     /// The options of the step.
     pub(super) fn options(&self) -> Result<PxeOptions, RecipeError> {
         let compression = match &self.compress {
-            Some(text) => text.parse().map_err(|error: ParseCompressionError| RecipeError::Unfit(format!("--compress: {error}")))?,
+            Some(text) => text
+                .parse()
+                .map_err(|error: ParseCompressionError| RecipeError::Unfit(format!("--compress: {error}")))?,
             None => Compression::default(),
         };
         let mut options = PxeOptions::default();
@@ -334,7 +340,8 @@ impl Bootstrap {
         }
         let files = [("keyring", &self.keyring), ("debootstrap script", &self.script)];
         for (what, file) in files {
-            if let Some(file) = file.as_ref().filter(|file| file.contains('/') && !Path::new(file).is_file()) {
+            if let Some(file) = file.as_ref().filter(|file| file.contains('/') && !Path::new(file).is_file())
+            {
                 return unfit(&format!("the {what} {file} is missing"));
             }
         }
@@ -343,7 +350,8 @@ impl Bootstrap {
         if let Some(path) = paths.into_iter().find(|path| !path.starts_with('/') || path.contains('\n')) {
             return unfit(&format!("the path pattern {path:?} does not begin with /"));
         }
-        for word in [&self.suite].into_iter().chain(&self.packages).chain(&self.components).chain(&self.arch) {
+        for word in [&self.suite].into_iter().chain(&self.packages).chain(&self.components).chain(&self.arch)
+        {
             let plain = |c: char| c.is_ascii_alphanumeric() || "._+-:/~=".contains(c);
             if word.starts_with('-') || !word.chars().all(plain) {
                 return unfit(&format!("{word:?} is no name of a suite, component, package or architecture"));
@@ -356,16 +364,29 @@ impl Bootstrap {
 impl Configure {
     fn check(&self) -> Result<(), RecipeError> {
         keys::read_all(&self.key_files)?;
-        for (what, value) in [("trigger command", &self.trigger_command), ("trigger URL", &self.trigger_url)] {
+        for (what, value) in [("trigger command", &self.trigger_command), ("trigger URL", &self.trigger_url)]
+        {
             if value.as_ref().is_some_and(|value| value.contains(['\n', '\0'])) {
                 return Err(RecipeError::Unfit(format!("the {what} must be one line without NUL bytes")));
             }
         }
-        if let Some(url) = self.trigger_url.as_ref().filter(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
-            return Err(RecipeError::Unfit(format!("the trigger URL {url:?} begins with neither http:// nor https://")));
+        if let Some(url) = self
+            .trigger_url
+            .as_ref()
+            .filter(|url| !url.starts_with("http://") && !url.starts_with("https://"))
+        {
+            return Err(RecipeError::Unfit(format!(
+                "the trigger URL {url:?} begins with neither http:// nor https://"
+            )));
         }
-        if self.root_password.as_ref().is_some_and(|Secret(text)| text.is_empty() || text.contains(['\n', '\0'])) {
-            return Err(RecipeError::Unfit("the root password must be one line that is not empty".to_owned()));
+        if self
+            .root_password
+            .as_ref()
+            .is_some_and(|Secret(text)| text.is_empty() || text.contains(['\n', '\0']))
+        {
+            return Err(RecipeError::Unfit(
+                "the root password must be one line that is not empty".to_owned(),
+            ));
         }
         if self.remote_exec.is_some() != self.remote_copy.is_some() {
             return Err(RecipeError::Unfit(

@@ -9,8 +9,7 @@ use std::{
 };
 
 /// Directories that are emptied.
-const EMPTIED: [&str; 6] =
-    ["var/lib/apt/lists", "var/cache/apt", "tmp", "var/tmp", "run", "root/.cache"];
+const EMPTIED: [&str; 6] = ["var/lib/apt/lists", "var/cache/apt", "tmp", "var/tmp", "run", "root/.cache"];
 /// Files that are removed. Backups of the password files would keep an old root password.
 const REMOVED: [&str; 9] = [
     "var/lib/dbus/machine-id",
@@ -81,7 +80,8 @@ fn empty(directory: &Path) -> Result<(), SealError> {
     for path in matching(directory, |_| true) {
         let is_dir = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir());
         let removed = if is_dir { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        removed.or_else(|source| if is_absent(&source) { Ok(()) } else { Err(SealError { path, source }) })?;
+        removed
+            .or_else(|source| if is_absent(&source) { Ok(()) } else { Err(SealError { path, source }) })?;
     }
     Ok(())
 }

@@ -12,7 +12,9 @@ use cdist_plugin_api::{
     abi::{ROption, RResult, RStr, RString},
 };
 
-use super::{BuildError, Environment, Recipe, build, build_log::BuildLog, check, configure, recipe::Configure};
+use super::{
+    BuildError, Environment, Recipe, build, build_log::BuildLog, check, configure, recipe::Configure,
+};
 use crate::{
     config::settings::Settings,
     host::{Cancel, Command, CommandError},
@@ -70,8 +72,9 @@ impl Services {
         }
         let home = self.context.home.clone().unwrap_or_else(std::env::temp_dir);
         let dir = home.join(".cdist/log");
-        let created = BuildLog::create(&dir, &self.context.preos)
-            .map_err(|error| PluginError::new(format!("creating a log file in {}: {error}", dir.display())))?;
+        let created = BuildLog::create(&dir, &self.context.preos).map_err(|error| {
+            PluginError::new(format!("creating a log file in {}: {error}", dir.display()))
+        })?;
         Ok(log.insert(created).clone())
     }
 
@@ -97,24 +100,23 @@ impl Services {
         let environment = self.environment()?;
         let log = environment.log.path();
         build(&recipe, &environment).map_err(|error| {
-            let cancelled = error.is_cancelled();
+            if let Some(state) = state_after_cancel(&error) {
+                return PluginError { exit_code: 130, message: format!("cancelled; {state}").into() };
+            }
             let shows_log = matches!(error, BuildError::Bootstrap { .. } | BuildError::Configure { .. });
             let error = PluginError::from(error);
-            match (cancelled, shows_log) {
-                (true, _) => PluginError { exit_code: 130, message: "cancelled; nothing half-made is left".into() },
-                (false, true) => PluginError::new(with_log(error.message(), log)),
-                (false, false) => error,
-            }
+            if shows_log { PluginError::new(with_log(error.message(), log)) } else { error }
         })
     }
 
     fn run_command(&self, text: &str) -> Result<Record, PluginError> {
         let record = parsed(text, "command", &["arg", "env", "cwd", "stdin"])?;
         let mut words = record.all("arg");
-        let program = words.next().ok_or_else(|| PluginError::new("the plugin asks for a command without a program"))?;
+        let program = words
+            .next()
+            .ok_or_else(|| PluginError::new("the plugin asks for a command without a program"))?;
         let log = self.build_log()?;
-        let mut command =
-            Command::new(program).args(words).cancel(&self.context.cancel).log(log.file());
+        let mut command = Command::new(program).args(words).cancel(&self.context.cancel).log(log.file());
         for assignment in record.all("env") {
             if let Some((name, value)) = assignment.split_once('=') {
                 command = command.env(name, value);
@@ -143,8 +145,9 @@ impl Services {
             manifest: record.get("manifest").unwrap_or_default().to_owned(),
             ..Configure::default()
         };
-        configure::run(Path::new(root), &request, &environment)
-            .map_err(|error| PluginError::new(with_log(PluginError::from(error).message(), environment.log.path())))?;
+        configure::run(Path::new(root), &request, &environment).map_err(|error| {
+            PluginError::new(with_log(PluginError::from(error).message(), environment.log.path()))
+        })?;
         Ok(Record::new("report", 1))
     }
 
@@ -157,9 +160,9 @@ impl Services {
         match key {
             "beta" => settings.beta.map(|beta| beta.to_string()),
             "cache_path_pattern" => settings.cache_path_pattern,
-            "conf_dir" => settings.conf_dir.map(|dirs| {
-                dirs.iter().map(|dir| dir.to_string_lossy()).collect::<Vec<_>>().join(":")
-            }),
+            "conf_dir" => settings
+                .conf_dir
+                .map(|dirs| dirs.iter().map(|dir| dir.to_string_lossy()).collect::<Vec<_>>().join(":")),
             "init_manifest" => path(settings.init_manifest),
             "inventory_dir" => path(settings.inventory_dir),
             "jobs" => number(settings.jobs),
@@ -174,6 +177,24 @@ impl Services {
             _ => None,
         }
     }
+}
+
+/// What the user finds after a build that was cancelled; `None` if the error is another one.
+fn state_after_cancel(error: &BuildError) -> Option<String> {
+    if !error.is_cancelled() {
+        return None;
+    }
+    Some(match error {
+        BuildError::Configure { target, .. } => {
+            format!("{} is configured in part, give -C again to go on", target.display())
+        }
+        BuildError::Remove(_) => "the root directory is removed in part".to_owned(),
+        BuildError::Pxe(_) => "the netboot directory is as it was before".to_owned(),
+        BuildError::Bootstrap { target, .. } | BuildError::Seal { target, .. } => {
+            format!("{} is as it was before", target.display())
+        }
+        BuildError::Recipe(_) | BuildError::NotRoot => "nothing was done".to_owned(),
+    })
 }
 
 /// The log's path, so that the reader knows where to look next.

@@ -6,8 +6,6 @@ mod manifest;
 mod options;
 mod recipe;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use cdist_plugin_api::{Host, PluginError};
 
 /// In what Debian-like distributions differ.
@@ -48,15 +46,5 @@ pub fn commandline(distribution: &Distribution, args: &[String], host: &Host) ->
 
 /// Today's date in UTC, as `2026-11-22`.
 pub fn today() -> String {
-    let days = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() / 86400);
-    // From days to a date, counting years from March so that the leap day is the last of a year.
-    let z = days + 719_468;
-    let (era, day_of_era) = (z / 146_097, z % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
+    jiff::Timestamp::now().strftime("%Y-%m-%d").to_string()
 }

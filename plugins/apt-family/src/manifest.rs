@@ -4,7 +4,9 @@
 /// right also for a root that somebody else bootstrapped.
 pub(crate) fn built_in(packages: &[String]) -> String {
     let packages = packages.join(" ");
-    format!("# The built-in initial manifest of a PreOS.\nfor package in {packages}\ndo\n    __package \"$package\" --state present\ndone\n{REST}")
+    format!(
+        "# The built-in initial manifest of a PreOS.\nfor package in {packages}\ndo\n    __package \"$package\" --state present\ndone\n{REST}"
+    )
 }
 
 const REST: &str = include_str!("manifest.sh");

@@ -89,7 +89,12 @@ pub(crate) struct Options {
     pub(crate) compress: Option<String>,
     /// Kernel parameter of the netboot entry instead of the default ones; repeatable
     /// [default: console=tty0 console=ttyS0,115200]
-    #[arg(long = "kernel-param", value_name = "PARAM", requires = "pxe_boot_dir", allow_hyphen_values = true)]
+    #[arg(
+        long = "kernel-param",
+        value_name = "PARAM",
+        requires = "pxe_boot_dir",
+        allow_hyphen_values = true
+    )]
     pub(crate) kernel_params: Vec<String>,
 
     /// Accepted for compatibility; `cdist preos -v` says more
@@ -116,12 +121,14 @@ pub(crate) fn parse(distribution: &Distribution, args: &[String]) -> Result<Pars
     let name = format!("cdist preos {}", distribution.name);
     let mut command = Options::command()
         .bin_name(name.clone())
-        .about(format!("Make a {} PreOS: a minimal OS that bare machines boot over the network", distribution.title))
+        .about(format!(
+            "Make a {} PreOS: a minimal OS that bare machines boot over the network",
+            distribution.title
+        ))
         .mut_arg("suite", |arg| arg.help(suite));
     let words = std::iter::once(name.as_str()).chain(args.iter().map(String::as_str));
-    let parsed = command
-        .try_get_matches_from_mut(words)
-        .and_then(|matches| Options::from_arg_matches(&matches));
+    let parsed =
+        command.try_get_matches_from_mut(words).and_then(|matches| Options::from_arg_matches(&matches));
     let mut options = match parsed {
         Ok(options) => options,
         Err(error) => {

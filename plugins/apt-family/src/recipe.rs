@@ -144,11 +144,7 @@ pub(crate) fn describe(distribution: &Distribution, options: &Options) -> Result
     Ok(recipe)
 }
 
-fn bootstrap(
-    recipe: Recipe,
-    distribution: &Distribution,
-    options: &Options,
-) -> Result<Recipe, PluginError> {
+fn bootstrap(recipe: Recipe, distribution: &Distribution, options: &Options) -> Result<Recipe, PluginError> {
     let suite = options.suite.clone().unwrap_or_else(distribution.default_suite);
     let modules = MODULES.iter().flat_map(|directory| {
         // The first before /usr was merged in the package, the second after.
@@ -181,11 +177,7 @@ fn bootstrap(
     Ok(recipe)
 }
 
-fn configure(
-    recipe: Recipe,
-    distribution: &Distribution,
-    options: &Options,
-) -> Result<Recipe, PluginError> {
+fn configure(recipe: Recipe, distribution: &Distribution, options: &Options) -> Result<Recipe, PluginError> {
     let manifest = match &options.init_manifest {
         None => manifest::built_in(&packages(distribution, options)),
         Some(path) if path == Path::new("-") => {
@@ -280,13 +272,31 @@ mod tests {
     #[test]
     fn the_walk_of_the_seed() {
         let walk = [
-            "/preos/root", "-b", "-C", "-k", "/keys/id.pub", "-p", "/preos/pxe", "-t",
-            "/usr/bin/curl http://192.0.2.5:3000/install/", "-s", "bookworm", "-m", "http://mirror.example/debian", "-a", "amd64",
+            "/preos/root",
+            "-b",
+            "-C",
+            "-k",
+            "/keys/id.pub",
+            "-p",
+            "/preos/pxe",
+            "-t",
+            "/usr/bin/curl http://192.0.2.5:3000/install/",
+            "-s",
+            "bookworm",
+            "-m",
+            "http://mirror.example/debian",
+            "-a",
+            "amd64",
         ];
         let record = recipe(&walk);
         let text: String = record
             .fields()
-            .filter(|(key, _)| !matches!(*key, "bootstrap.package" | "bootstrap.path-exclude" | "pxe.leave-out" | "configure.manifest"))
+            .filter(|(key, _)| {
+                !matches!(
+                    *key,
+                    "bootstrap.package" | "bootstrap.path-exclude" | "pxe.leave-out" | "configure.manifest"
+                )
+            })
             .map(|(key, value)| format!("{key} {value}\n"))
             .collect();
         insta::assert_snapshot!(text);

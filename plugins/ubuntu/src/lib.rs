@@ -38,8 +38,8 @@ export_preos!(Ubuntu);
 /// (`version,codename,series,created,release,…`). Dates such as `2024-04-25` compare as text.
 fn newest_lts(table: &str, today: &str) -> Option<String> {
     let rows = table.lines().map(|line| line.split(',').collect::<Vec<_>>());
-    let released = rows.filter(|row| row.len() > 4 && row[0].ends_with("LTS") && row[4] <= today);
-    released.last().map(|row| row[2].to_owned())
+    let mut released = rows.filter(|row| row.len() > 4 && row[0].ends_with("LTS") && row[4] <= today);
+    released.next_back().map(|row| row[2].to_owned())
 }
 
 #[cfg(test)]

@@ -7,8 +7,7 @@
 //! kernel  initramfs     the PreOS
 //! ```
 //!
-//! All is written beside the final place and moved there when it is complete, in one step if the directory
-//! holds nothing else. TFTP servers run without privilege, so everything is readable by all.
+//! All is written beside the final place and moved there when it is complete. TFTP servers run without privilege, so everything is readable by all.
 
 mod publish;
 #[cfg(test)]
@@ -182,7 +181,7 @@ pub fn write_pxe_dir(
     let kernel = Kernel::find(root, &progress)?;
     kernel.check(root, options.initramfs.compression, &progress)?;
 
-    let stage = publish::stage(&dir, &progress)?;
+    let stage = publish::stage(&dir)?;
     let at = |name: &str| stage.path().join(name);
     for (name, file) in loader {
         copy(file, &at(name))?;
@@ -198,7 +197,7 @@ pub fn write_pxe_dir(
     if cancel.is_cancelled() {
         return Err(InitramfsError::Cancelled.into());
     }
-    publish::publish(stage, &dir, &progress)?;
+    publish::publish(stage, &dir)?;
     publish::warn_if_unreachable(&dir, &progress);
     let summary = PxeSummary { kernel: kernel.version, kernel_size, initramfs_size, packed };
     step.finish(format!(

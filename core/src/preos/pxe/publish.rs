@@ -1,28 +1,19 @@
 //! Putting a finished PXE directory in its place.
 //!
-//! There are three cases. The place is free: one rename. It holds a PXE directory and nothing else: the two
-//! change places in one step, and the old one is removed. It holds other files too, or cannot be moved because
-//! something is mounted on it or a TFTP server stands in it: our files are replaced one by one.
+//! There are two cases. The place is free: one rename. There is a directory already: our files are replaced one by
+//! one, the configuration last. The directory itself stays, because a TFTP server may have entered it, as with
+//! chroot, and would serve a removed one for ever.
 
 use std::{
-    ffi::OsStr,
     fs::{self, File},
     io,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use nix::{
-    errno::Errno,
-    fcntl::{AT_FDCWD, RenameFlags, renameat2},
-};
-
 use super::{CONFIG, CONFIG_DIR, INITRAMFS, KERNEL, LOADER, PxeError, make_dir, write_error};
 use crate::{
-    host::{
-        atomic::{TemporaryDir, sync_parent},
-        mounts,
-    },
+    host::atomic::{TemporaryDir, sync_parent},
     progress::Progress,
 };
 
@@ -76,11 +67,10 @@ pub(super) fn check_in_the_way(dir: &Path) -> Result<(), PxeError> {
     Ok(())
 }
 
-/// Makes the directory to fill: on the file system of `dir`, and outside it if that can be moved.
-pub(super) fn stage(dir: &Path, progress: &Progress) -> Result<TemporaryDir, PxeError> {
+/// Makes the directory to fill: on the file system of `dir`, beside it if there is none yet, else in it.
+pub(super) fn stage(dir: &Path) -> Result<TemporaryDir, PxeError> {
     make_parents(dir)?;
-    let inside = !matches!(place(dir, progress)?, Place::Free | Place::Ours);
-    let beside = if inside { dir.join("pxe") } else { dir.to_owned() };
+    let beside = if dir.exists() { dir.join("pxe") } else { dir.to_owned() };
     let stage = TemporaryDir::beside(&beside).map_err(write_error(&beside))?;
     fs::set_permissions(stage.path(), fs::Permissions::from_mode(0o755))
         .map_err(write_error(stage.path()))?;
@@ -88,104 +78,18 @@ pub(super) fn stage(dir: &Path, progress: &Progress) -> Result<TemporaryDir, Pxe
 }
 
 /// Puts the filled directory in place.
-pub(super) fn publish(stage: TemporaryDir, dir: &Path, progress: &Progress) -> Result<(), PxeError> {
+pub(super) fn publish(stage: TemporaryDir, dir: &Path) -> Result<(), PxeError> {
     let fail = write_error(dir);
     sync_dir(&stage.path().join(CONFIG_DIR)).and_then(|()| sync_dir(stage.path())).map_err(&fail)?;
-    // It may have changed while the root was being packed.
-    let place = place(dir, progress)?;
-    let inside = stage.path().starts_with(dir);
-    match place {
-        Place::Free if !inside => {
-            fs::rename(stage.path(), dir).map_err(&fail)?;
-            stage.keep();
-        }
-        Place::Ours if !inside => {
-            exchange(stage.path(), dir).map_err(&fail)?;
-            remove_old(stage, progress);
-        }
-        _ => {
-            merge(stage.path(), dir)?;
-            stage.remove().map_err(&fail)?;
-        }
+    // It may have come into being while the root was being packed.
+    if dir.exists() {
+        merge(stage.path(), dir)?;
+        stage.remove().map_err(&fail)?;
+    } else {
+        fs::rename(stage.path(), dir).map_err(&fail)?;
+        stage.keep();
     }
     sync_parent(dir).map_err(&fail)
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// There is nothing.
-    Free,
-    /// A PXE directory with nothing else in it.
-    Ours,
-    /// A directory that must stay where it is.
-    Shared,
-}
-
-fn place(dir: &Path, progress: &Progress) -> Result<Place, PxeError> {
-    let read = |source| PxeError::Read { path: dir.to_owned(), source };
-    let names = match names_in(dir) {
-        Ok(names) => names,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Place::Free),
-        Err(error) => return Err(read(error)),
-    };
-    let ours = |name: &OsStr| name == CONFIG_DIR || FILES.iter().any(|file| name == *file);
-    let configs = names_in(&dir.join(CONFIG_DIR)).unwrap_or_default();
-    if names.iter().all(|name| ours(name))
-        && configs.iter().all(|name| name == "default")
-        && !mounts::mounts_under(dir).is_ok_and(|mounts| !mounts.is_empty())
-    {
-        let Some(process) = standing_in(dir) else { return Ok(Place::Ours) };
-        progress
-            .note(format!("process {process} works in {}: its files are replaced one by one", dir.display()));
-    }
-    Ok(Place::Shared)
-}
-
-/// A TFTP server may have entered the directory, as with chroot, and would serve the removed one for ever.
-fn standing_in(dir: &Path) -> Option<String> {
-    let inode = |path: &Path| fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
-    let ours = [inode(dir)?, inode(&dir.join(CONFIG_DIR)).unwrap_or_default()];
-    names_in(Path::new("/proc")).ok()?.into_iter().filter_map(|name| name.into_string().ok()).find(|name| {
-        name.bytes().all(|b| b.is_ascii_digit())
-            && ["cwd", "root"].iter().any(|link| {
-                inode(&Path::new("/proc").join(name).join(link)).is_some_and(|found| ours.contains(&found))
-            })
-    })
-}
-
-fn exchange(stage: &Path, dir: &Path) -> io::Result<()> {
-    match renameat2(AT_FDCWD, stage, AT_FDCWD, dir, RenameFlags::RENAME_EXCHANGE) {
-        Ok(()) => Ok(()),
-        // NFS and others do not know it.
-        Err(Errno::EINVAL | Errno::ENOSYS) => {
-            let aside = TemporaryDir::beside(dir)?;
-            fs::rename(dir, aside.path())?;
-            if let Err(error) = fs::rename(stage, dir) {
-                fs::rename(aside.path(), dir)?;
-                aside.keep();
-                return Err(error);
-            }
-            // The old directory now has the name of the new one, as after an exchange.
-            let moved = fs::rename(aside.path(), stage);
-            aside.keep();
-            moved
-        }
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-/// Removes our files only: somebody may have put another in just now.
-fn remove_old(stage: TemporaryDir, progress: &Progress) {
-    let old = stage.path().to_owned();
-    stage.keep();
-    for name in FILES {
-        // What cannot be removed shows below.
-        let _ = fs::remove_file(old.join(name));
-    }
-    let _ = fs::remove_dir(old.join(CONFIG_DIR));
-    if let Err(error) = fs::remove_dir(&old) {
-        progress.warning(format!("the old PXE directory is still there as {}: {error}", old.display()));
-    }
 }
 
 fn merge(stage: &Path, dir: &Path) -> Result<(), PxeError> {
@@ -223,10 +127,6 @@ pub(super) fn warn_if_unreachable(dir: &Path, progress: &Progress) {
 fn make_parents(dir: &Path) -> Result<(), PxeError> {
     let missing: Vec<&Path> = dir.ancestors().skip(1).take_while(|path| !path.exists()).collect();
     missing.into_iter().rev().try_for_each(make_dir)
-}
-
-fn names_in(dir: &Path) -> io::Result<Vec<std::ffi::OsString>> {
-    fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name())).collect()
 }
 
 fn sync_dir(dir: &Path) -> io::Result<()> {
