@@ -1,8 +1,8 @@
 //! What the tests across the crates share.
 //!
 //! [`lab`] starts real things: virtual machines, network namespaces, HTTP and DHCP servers, apt archives. [`plugins`] builds
-//! plugins and runs `cdist preos` on them. [`preos`] has one real PreOS, [`mini`] a root of a few files, [`outcome`] how a run
-//! ended, [`tree`] trees that can be compared, [`mounted`] mounts of a test.
+//! plugins and runs `cdist preos` on them. [`preos`] has one real PreOS, [`outcome`] how a run ended, [`running`] a run that
+//! is disturbed, [`tree`] trees that can be compared, [`mini`] a root of a few files, [`mounted`] mounts of a test.
 
 pub mod lab;
 pub mod mini;
@@ -10,4 +10,5 @@ pub mod mounted;
 pub mod outcome;
 pub mod plugins;
 pub mod preos;
+pub mod running;
 pub mod tree;
