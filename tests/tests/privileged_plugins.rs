@@ -167,7 +167,8 @@ fn a_signal_is_passed_on_and_nothing_is_left() {
         assert_eq!(status, expected, "{}", run.log());
         // The plugin itself noticed it, and came to its own end.
         assert!(run.log().contains("lingers: was cancelled"), "{}", run.log());
-        assert!(run.log().contains(&format!("cancelled by {signal}")), "{}", run.log());
+        // What it said is enough: a second line would say the same.
+        assert_eq!(run.log().matches("cancelled").count(), 1, "{}", run.log());
         run.assert_nothing_left();
     }
 }
