@@ -27,7 +27,7 @@ PREOS_DIR ?= target/preos
 SUITE ?= bookworm
 MIRROR ?= $(shell apt-get indextargets --format '$$(REPO_URI)' 'Codename: $(SUITE)' 'Created-By: Packages' 2>/dev/null | head -n 1)
 
-.PHONY: help build preos install test lint audit unit integration sshd privileged lab bench clean \
+.PHONY: help build preos install test lint audit unit integration privileged lab bench clean \
 	install-build-packages install-test-packages install-test-tools
 
 help: ## this list
@@ -62,7 +62,7 @@ preos: install-build-packages build ## set everything up and make a Debian PreOS
 	@ls -l $(PREOS_DIR)/pxe
 
 test: install-build-packages install-test-packages install-test-tools ## install what tests need, and run all tiers
-	$(MAKE) lint unit build integration sshd privileged lab
+	$(MAKE) lint unit build integration privileged lab
 
 lint: ## formatting, clippy, licences and advisories, unused dependencies, spelling, shell
 	$(CARGO) fmt --all --check
@@ -82,9 +82,6 @@ unit: ## tests inside the crates; no root, no network
 
 integration: ## the staged program with stub commands and hostile plugins; no root needed
 	$(CARGO) nextest run -p cdist-tests --locked -E 'binary(/^integration/)'
-
-sshd: ## against a real sshd
-	@echo "sshd: the ssh connector comes with the whole config engine; there is nothing to run yet"
 
 privileged: ## real mounts, namespaces and bootstraps; needs root and a Debian mirror
 	$(CARGO) nextest run --workspace --exclude cdist-tests --locked -E 'test(/privileged_/)'
@@ -107,13 +104,13 @@ install-build-packages:
 		$(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends cargo-web; \
 	fi
 
+# The lists are refreshed always: tests download packages besides those that are installed here.
 install-test-packages:
+	@$(SUDO) apt-get update -qq
 	@missing=; for package in $(TEST_PACKAGES); do \
 		dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || missing="$$missing $$package"; \
 	done; \
-	if [ "$$missing" ]; then \
-		$(SUDO) apt-get update && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y --no-install-recommends $$missing; \
-	fi
+	if [ "$$missing" ]; then DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y --no-install-recommends $$missing; fi
 
 # rustup has rustfmt and clippy; Debian has them apart. The others come from the crate registry.
 install-test-tools:

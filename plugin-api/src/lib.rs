@@ -18,8 +18,8 @@
 //! - for tests of plugins: `FakeHost`, with the feature `fake-host`
 //! - the frozen types: [`module`], [`HostServices`], [`Extension`]
 #![deny(missing_docs)]
-// The derive macros of abi_stable 0.11 write impls that newer compilers warn of.
-#![allow(non_local_definitions, non_camel_case_types)]
+// The derive macros of abi_stable 0.11 write impls that newer compilers warn of; older ones do not know the lint.
+#![allow(unknown_lints, non_local_definitions, non_camel_case_types)]
 
 mod export;
 mod extension;

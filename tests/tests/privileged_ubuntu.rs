@@ -74,7 +74,7 @@ fn ubuntu_is_made_from_an_archive_that_its_keyring_signs_and_from_no_other() {
         components: &["main", "universe"],
         base: SUITE,
         packages: &PACKAGES,
-        metapackages: &[("linux-image-generic", &kernel), ("ubuntu-keyring", "debian-archive-keyring")],
+        metapackages: &[("linux-image-generic", &kernel)],
     };
     let archive = Archive::build(release, &mirror::debian(SUITE));
     let dir = scratch();
@@ -93,7 +93,7 @@ fn ubuntu_is_made_from_an_archive_that_its_keyring_signs_and_from_no_other() {
     let mut whole = ubuntu(&root, &archive);
     whole.arg("--keyring").arg(archive.keyring()).arg("-C").arg("-k").arg(key.with_extension("pub"));
     outcome(whole.args(["-t", TRIGGER]).arg("-p").arg(&pxe)).assert_ok();
-    for package in ["linux-image-generic", "ubuntu-keyring", "openssh-server"] {
+    for package in ["linux-image-generic", "openssh-server"] {
         assert!(root.join(format!("var/lib/dpkg/info/{package}.list")).exists(), "{package}");
     }
     let sources = fs::read_to_string(root.join("etc/apt/sources.list")).unwrap();
@@ -103,5 +103,22 @@ fn ubuntu_is_made_from_an_archive_that_its_keyring_signs_and_from_no_other() {
             .is_symlink()
     );
     assert!(fs::metadata(pxe.join("initramfs")).unwrap().len() > 50_000_000);
+    assert_no_trace(dir.path());
+}
+
+/// The plugin's own choices are options only: another suite, mirror, keyring and kernel make another PreOS.
+#[test]
+fn ubuntu_is_made_from_a_debian_mirror_too() {
+    require_root("a bootstrap");
+    let dir = scratch();
+    let root = dir.path().join("root");
+    let mut command = cdist();
+    command.args(["preos", "ubuntu"]).arg(&root).args(["-b", "-s", SUITE, "-m", &mirror::debian(SUITE)]);
+    command.args(["--keyring", "/usr/share/keyrings/debian-archive-keyring.gpg"]);
+    let kernel = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
+    command.args(["--kernel-package", &format!("linux-image-{kernel}")]);
+    outcome(&mut command).assert_ok();
+    assert!(fs::read_to_string(root.join("etc/os-release")).unwrap().contains("ID=debian"));
+    assert!(root.join(format!("var/lib/dpkg/info/linux-image-{kernel}.list")).exists());
     assert_no_trace(dir.path());
 }

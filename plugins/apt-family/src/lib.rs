@@ -25,8 +25,8 @@ pub struct Distribution {
     pub components: &'static [&'static str],
     /// The kernel package for an architecture.
     pub kernel: fn(arch: &str) -> String,
-    /// Packages that only this distribution has under this name.
-    pub extra_packages: &'static [&'static str],
+    /// Packages that not every suite or distribution has, for a suite.
+    pub extra_packages: fn(suite: &str) -> &'static [&'static str],
 }
 
 /// Runs `cdist preos NAME ARGS…` for a distribution.

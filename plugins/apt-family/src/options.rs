@@ -55,6 +55,9 @@ pub(crate) struct Options {
     /// Keyring that signs the archive [default: the distribution's]
     #[arg(long, value_name = "FILE")]
     pub(crate) keyring: Option<PathBuf>,
+    /// Kernel package [default: the distribution's generic one]
+    #[arg(long, value_name = "PACKAGE")]
+    pub(crate) kernel_package: Option<String>,
     /// Keep documentation, man pages and translations of packages
     #[arg(long)]
     pub(crate) keep_docs: bool,

@@ -145,7 +145,6 @@ pub(crate) fn describe(distribution: &Distribution, options: &Options) -> Result
 }
 
 fn bootstrap(recipe: Recipe, distribution: &Distribution, options: &Options) -> Result<Recipe, PluginError> {
-    let suite = options.suite.clone().unwrap_or_else(distribution.default_suite);
     let modules = MODULES.iter().flat_map(|directory| {
         // The first before /usr was merged in the package, the second after.
         ["/lib", "/usr/lib"].map(|lib| format!("{lib}/modules/*/kernel/{directory}/*"))
@@ -153,7 +152,7 @@ fn bootstrap(recipe: Recipe, distribution: &Distribution, options: &Options) -> 
     let docs = DOCS.iter().filter(|_| !options.keep_docs).map(|&path| path.to_owned());
     let mut recipe = recipe
         .bootstrap()
-        .suite(suite)
+        .suite(suite(distribution, options))
         .components(distribution.components.iter().copied())
         .packages(packages(distribution, options))
         .path_excludes(docs.chain(modules));
@@ -212,12 +211,18 @@ fn configure(recipe: Recipe, distribution: &Distribution, options: &Options) -> 
     Ok(recipe)
 }
 
+fn suite(distribution: &Distribution, options: &Options) -> String {
+    options.suite.clone().unwrap_or_else(distribution.default_suite)
+}
+
 /// All packages, for the bootstrap's transaction and for the manifest alike.
 fn packages(distribution: &Distribution, options: &Options) -> Vec<String> {
     let arch = options.arch.as_deref().unwrap_or(own_arch());
     let pc = PC_PACKAGES.iter().filter(|_| matches!(arch, "amd64" | "i386"));
-    let named = PACKAGES.iter().chain(distribution.extra_packages).chain(pc).map(|&name| name.to_owned());
-    std::iter::once((distribution.kernel)(arch)).chain(named).collect()
+    let extra = (distribution.extra_packages)(&suite(distribution, options));
+    let named = PACKAGES.iter().chain(extra).chain(pc).map(|&name| name.to_owned());
+    let kernel = options.kernel_package.clone().unwrap_or_else(|| (distribution.kernel)(arch));
+    std::iter::once(kernel).chain(named).collect()
 }
 
 /// This machine's architecture in Debian's terms.
@@ -254,7 +259,7 @@ mod tests {
                 default_keyring: None,
                 components: &["main"],
                 kernel: |arch| format!("linux-image-{arch}"),
-                extra_packages: &["test-keyring"],
+                extra_packages: |_| &["test-keyring"],
             };
             crate::commandline(&distribution, args, host)
         }
@@ -302,6 +307,8 @@ mod tests {
         insta::assert_snapshot!(text);
         let packages: Vec<_> = record.all("bootstrap.package").collect();
         assert!(packages.contains(&"linux-image-amd64") && packages.contains(&"pxelinux"));
+        let other = recipe(&["/t", "-b", "--kernel-package", "linux-image-cloud-amd64"]);
+        assert_eq!(other.all("bootstrap.package").next(), Some("linux-image-cloud-amd64"));
         for package in packages {
             assert!(record.get("configure.manifest").unwrap().contains(package), "{package}");
         }

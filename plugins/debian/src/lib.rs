@@ -19,7 +19,7 @@ const DEBIAN: Distribution = Distribution {
         "ppc64el" => "linux-image-powerpc64le".to_owned(),
         arch => format!("linux-image-{arch}"),
     },
-    extra_packages: &["debian-archive-keyring", "systemd-resolved", "systemd-timesyncd"],
+    extra_packages: |_| &["debian-archive-keyring", "systemd-resolved", "systemd-timesyncd"],
 };
 
 impl PreOs for Debian {

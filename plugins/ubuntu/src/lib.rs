@@ -21,7 +21,12 @@ const UBUNTU: Distribution = Distribution {
     default_keyring: Some(KEYRING),
     components: &["main", "universe"],
     kernel: |_| "linux-image-generic".to_owned(),
-    extra_packages: &["ubuntu-keyring", "systemd-resolved", "systemd-timesyncd"],
+    extra_packages: |suite| match suite {
+        // resolved is a part of the package systemd there.
+        "focal" | "jammy" => &["systemd-timesyncd"],
+        // The archive's keyring comes along with apt, which depends on it.
+        _ => &["systemd-resolved", "systemd-timesyncd"],
+    },
 };
 
 impl PreOs for Ubuntu {
