@@ -113,7 +113,14 @@ pub fn write_initramfs(
     let encoder = Encoder::new(out, options.compression).map_err(InitramfsError::Write)?;
     let mut packer = Packer::new(root, &tree, newest, encoder, &step, cancel);
     for entry in &tree.entries {
-        packer.add(entry)?;
+        match packer.add(entry) {
+            Ok(()) => {}
+            Err(InitramfsError::Cancelled) => {
+                packer.abandon();
+                return Err(InitramfsError::Cancelled);
+            }
+            Err(error) => return Err(error),
+        }
     }
     let packed = packer.finish()?;
     tell_left_out(&tree, &packed, progress);

@@ -184,6 +184,12 @@ impl<'a, W: Write> Packer<'a, W> {
         }
     }
 
+    /// Gives up without waiting for what is being compressed: the process is about to end, and at high levels the
+    /// workers of zstd need many seconds for their jobs, which freeing their memory would wait for.
+    pub(super) fn abandon(self) {
+        std::mem::forget(self.archive);
+    }
+
     fn check_cancel(&self) -> Result<(), InitramfsError> {
         if self.cancel.is_cancelled() { Err(InitramfsError::Cancelled) } else { Ok(()) }
     }
