@@ -17,8 +17,13 @@ const NOT_FOUND: i32 = 22;
 /// What looking at an archive told.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// The suite is there; the date of its Release file, in seconds since 1970.
-    Suite(Option<u64>),
+    /// The suite is there.
+    Suite {
+        /// The date of its Release file, in seconds since 1970.
+        date: Option<u64>,
+        /// The components that it has; empty if the file does not say.
+        components: Vec<String>,
+    },
     /// Nobody answers there.
     Unreachable,
     /// The archive answers, and does not have the suite.
@@ -50,7 +55,10 @@ pub fn probe(mirror: Option<&str>, suite: &str, cancel: &Cancel) -> Probe {
             ])
             .args(["--", &url]);
         match fetch.cancel(cancel).run() {
-            Ok(output) => return Probe::Suite(release_date(&String::from_utf8_lossy(&output.stdout))),
+            Ok(output) => {
+                let text = String::from_utf8_lossy(&output.stdout);
+                return Probe::Suite { date: release_date(&text), components: components(&text) };
+            }
             Err(CommandError::Failed { status, .. }) => match status.code() {
                 Some(code) if UNREACHABLE.contains(&code) => return Probe::Unreachable,
                 Some(NOT_FOUND) => answer = Probe::NoSuite,
@@ -71,7 +79,7 @@ pub fn source_date(probe: &Probe) -> u64 {
     };
     match (caller, probe) {
         (Some(date), _) => date,
-        (None, Probe::Suite(Some(date))) => *date,
+        (None, Probe::Suite { date: Some(date), .. }) => *date,
         _ => today(),
     }
 }
@@ -80,6 +88,12 @@ pub fn source_date(probe: &Probe) -> u64 {
 pub fn tree_date(root: &Path) -> u64 {
     let caller = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok());
     caller.unwrap_or_else(|| source_date_of_tree(root))
+}
+
+/// The field `Components: main universe` of a Release file.
+fn components(text: &str) -> Vec<String> {
+    let value = text.lines().find_map(|line| line.strip_prefix("Components:")).unwrap_or_default();
+    value.split_whitespace().map(str::to_owned).collect()
 }
 
 /// The field `Date: Sat, 11 Jan 2025 09:41:34 UTC` of a Release file (Debian wiki, DebianRepository/Format).
@@ -94,6 +108,12 @@ fn release_date(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn components_of_release_files() {
+        assert_eq!(components("Suite: x\nComponents: main universe\n"), ["main", "universe"]);
+        assert!(components("Suite: x\n").is_empty());
+    }
 
     #[test]
     fn dates_of_release_files() {

@@ -133,15 +133,21 @@ fn fill(
         let words = bootstrap.command.iter().map(|word| word.replace("@ROOT@", &root.to_string_lossy()));
         let mut words = words.collect::<Vec<_>>().into_iter();
         let command = Command::new(words.next().unwrap_or_default()).args(words);
-        return logged(command, environment, step, root).run().map(drop).map_err(BootstrapError::from);
+        return logged(command, environment, step).run().map(drop).map_err(BootstrapError::from);
     }
     let probe = archive::probe(bootstrap.mirror.as_deref(), &bootstrap.suite, &environment.cancel);
     let mirror = bootstrap.mirror.clone().unwrap_or_default();
-    match probe {
+    let mut bootstrap = bootstrap.clone();
+    match &probe {
         Probe::Unreachable => return Err(BootstrapError::Unreachable(mirror)),
-        Probe::NoSuite => return Err(BootstrapError::NoSuite { mirror, suite: bootstrap.suite.clone() }),
-        Probe::Suite(_) | Probe::Unknown => {}
+        Probe::NoSuite => return Err(BootstrapError::NoSuite { mirror, suite: bootstrap.suite }),
+        // A distribution's usual components need not be those of every mirror; apt takes a missing one for an error.
+        Probe::Suite { components, .. } if !components.is_empty() => {
+            bootstrap.components.retain(|component| components.contains(component));
+        }
+        Probe::Suite { .. } | Probe::Unknown => {}
     }
+    let bootstrap = &bootstrap;
     let date = archive::source_date(&probe).to_string();
     let tool = choose_tool(bootstrap)?;
     step.doing(format!("{} {}", tool.program(), bootstrap.suite));
@@ -156,15 +162,12 @@ fn fill(
                 .map_err(file("opening up", no_keys.path()))?;
             let words = mmdebstrap_arguments(bootstrap, root, no_keys.path());
             let command = Command::new("mmdebstrap").args(words);
-            logged(command.env("SOURCE_DATE_EPOCH", &date), environment, step, root)
-                .run()
-                .map_err(explain)?;
+            logged(command.env("SOURCE_DATE_EPOCH", &date), environment, step).run().map_err(explain)?;
+            trust_keyring(root, bootstrap)?;
         }
         Tool::Debootstrap => {
             let command = Command::new("debootstrap").args(debootstrap_arguments(bootstrap, root));
-            logged(command.env("SOURCE_DATE_EPOCH", &date), environment, step, root)
-                .run()
-                .map_err(explain)?;
+            logged(command.env("SOURCE_DATE_EPOCH", &date), environment, step).run().map_err(explain)?;
             install_packages(root, bootstrap, &date, environment, step)?;
         }
     }
@@ -258,6 +261,15 @@ fn debootstrap_arguments(bootstrap: &Bootstrap, root: &Path) -> Vec<String> {
     words
 }
 
+/// Lets apt in the root trust the archive that it was made from, if that needed a keyring of its own.
+fn trust_keyring(root: &Path, bootstrap: &Bootstrap) -> Result<(), BootstrapError> {
+    let Some(keyring) = &bootstrap.keyring else { return Ok(()) };
+    let name = if keyring.ends_with(".asc") { "preos.asc" } else { "preos.gpg" };
+    let trusted = root.join("etc/apt/trusted.gpg.d").join(name);
+    fs::copy(keyring, &trusted).map_err(file("writing", &trusted))?;
+    fs::set_permissions(&trusted, fs::Permissions::from_mode(0o644)).map_err(file("writing", &trusted))
+}
+
 /// What mmdebstrap does by itself: dpkg's options first, then all packages at once, with services off.
 fn install_packages(
     root: &Path,
@@ -269,15 +281,7 @@ fn install_packages(
     let options: String = dpkg_path_options(bootstrap).map(|option| option + "\n").collect();
     let config = root.join("etc/dpkg/dpkg.cfg.d/preos");
     fs::write(&config, format!("force-unsafe-io\n{options}")).map_err(file("writing", &config))?;
-    if let Some(keyring) = &bootstrap.keyring {
-        let trusted = root.join("etc/apt/trusted.gpg.d").join(match keyring.ends_with(".asc") {
-            true => "preos.asc",
-            false => "preos.gpg",
-        });
-        fs::copy(keyring, &trusted).map_err(file("writing", &trusted))?;
-        fs::set_permissions(&trusted, fs::Permissions::from_mode(0o644))
-            .map_err(file("writing", &trusted))?;
-    }
+    trust_keyring(root, bootstrap)?;
     let chroot = Chroot::open(root)?;
     let explain = |error| explain(error, environment);
     for command in NO_INITRD {
@@ -287,7 +291,7 @@ fn install_packages(
     }
     let apt = |words: &[&str]| {
         let command = chroot.command("apt-get").args(words).env("SOURCE_DATE_EPOCH", date);
-        logged(command, environment, step, root).run().map_err(explain)
+        logged(command, environment, step).run().map_err(explain)
     };
     apt(&["update", "-o", "Acquire::Languages=none"])?;
     let mut words =
@@ -300,7 +304,7 @@ fn install_packages(
 }
 
 /// Sends a command's output to the log, and counts packages for the progress.
-fn logged<'a>(command: Command<'a>, environment: &Environment, step: &'a Step, _root: &Path) -> Command<'a> {
+fn logged<'a>(command: Command<'a>, environment: &Environment, step: &'a Step) -> Command<'a> {
     let (mut total, mut done) = (None, 0);
     command.cancel(&environment.cancel).log(environment.log.file()).on_line(move |_: Stream, line: &[u8]| {
         let line = String::from_utf8_lossy(line);

@@ -197,9 +197,13 @@ fn state_after_cancel(error: &BuildError) -> Option<String> {
     })
 }
 
-/// The log's path, so that the reader knows where to look next.
+/// The log's path, so that the reader knows where to look next; not if there is nothing to read.
 fn with_log(message: &str, log: &Path) -> String {
-    format!("{}\nlog: {}", message.trim_end(), log.display())
+    let message = message.trim_end();
+    match std::fs::metadata(log) {
+        Ok(file) if file.len() > 0 => format!("{message}\nlog: {}", log.display()),
+        _ => message.to_owned(),
+    }
 }
 
 /// A request of a plugin, refused if it is of a kind, version or key that this program does not know.
