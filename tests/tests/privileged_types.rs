@@ -28,7 +28,11 @@ fn run_type_tests(root: Option<&Path>, remote_shell: Option<&str>) {
 
 #[test]
 fn types_in_a_debian_root() {
-    run_type_tests(Some(&shared_build().root()), None);
+    let copy = shared_build().copy_root();
+    let root = copy.path().join("root");
+    // The tests begin with a root that nobody may log in to.
+    std::fs::remove_dir_all(root.join("root/.ssh")).expect("removing the keys");
+    run_type_tests(Some(&root), None);
 }
 
 #[test]
