@@ -27,8 +27,7 @@ fn make_root(root: &Path) {
 }
 
 #[test]
-#[ignore = "needs root and busybox-static: cargo test -p cdist --test chroot_run -- --ignored"]
-fn types_work_inside_the_root_and_nothing_stays() {
+fn privileged_types_work_inside_the_root_and_nothing_stays() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("root it's");
     make_root(&root);

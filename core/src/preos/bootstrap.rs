@@ -1,29 +1,22 @@
 //! Filling a root directory with a Debian-like bootstrap program, or with a command of the plugin's own.
 //!
-//! The tree grows in a directory beside the target and is renamed when it is whole. A build that was killed leaves
-//! that directory behind; the next one takes it away.
+//! The tree grows in a [`staging`](super::staging) directory and is moved to the target when it is whole.
 
 use std::{
-    fs::{self, File},
-    io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    fs, io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
-
-use nix::fcntl::{Flock, FlockArg};
 
 use super::{
     Environment,
     archive::{self, Probe},
     chroot::{self, Chroot, ChrootError},
     recipe::Bootstrap,
+    staging::{Staging, StagingError},
 };
 use crate::{
-    host::{
-        Cancel, Command, CommandError, Stream,
-        atomic::TemporaryDir,
-        remove::{RemoveError, remove_tree},
-    },
+    host::{Command, CommandError, Stream, atomic::TemporaryDir},
     progress::{Step, Unit},
 };
 
@@ -50,12 +43,9 @@ pub enum BootstrapError {
         #[source]
         source: io::Error,
     },
-    /// Another build is at work.
-    #[error("another build is filling {} just now; wait for it or choose another target", .0.display())]
-    Busy(PathBuf),
-    /// What an earlier build left could not be removed.
-    #[error("removing what an earlier build left")]
-    Remove(#[from] RemoveError),
+    /// The directory in which the tree grows.
+    #[error(transparent)]
+    Staging(#[from] StagingError),
     /// Neither program is there.
     #[error(
         "neither mmdebstrap nor debootstrap is installed; install one, as with `apt-get install mmdebstrap`"
@@ -353,86 +343,6 @@ fn installed_packages(root: &Path) -> usize {
     status.lines().filter(|line| *line == "Status: install ok installed").count()
 }
 
-/// The directory in which the tree grows, locked while this process lives.
-#[derive(Debug)]
-struct Staging {
-    target: PathBuf,
-    path: PathBuf,
-    cancel: Cancel,
-    _lock: Flock<File>,
-}
-
-impl Staging {
-    fn create(target: &Path, cancel: &Cancel) -> Result<Self, BootstrapError> {
-        let (parent, name) = match (target.parent(), target.file_name()) {
-            (Some(parent), Some(name)) => (parent, name),
-            _ => (target, target.as_os_str()),
-        };
-        fs::create_dir_all(parent).map_err(file("making the directory", parent))?;
-        let path = if is_mount_point(target) {
-            // What is mounted there cannot be renamed over; the tree moves up entry by entry.
-            target.join(STAGING)
-        } else {
-            parent.join(format!(".{}{STAGING}", name.to_string_lossy()))
-        };
-        match fs::DirBuilder::new().mode(0o755).create(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            result => result.map_err(file("making the directory", &path))?,
-        }
-        let lock = lock(&path, target)?;
-        if fs::read_dir(&path).map_err(file("reading", &path))?.next().is_some() {
-            tracing::info!("removing {}, which a killed build left", path.display());
-            remove_tree(&path, cancel)?;
-            return Self::create(target, cancel);
-        }
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).map_err(file("opening up", &path))?;
-        Ok(Self { target: target.to_owned(), path, cancel: cancel.clone(), _lock: lock })
-    }
-
-    fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Removes what has grown, after a failure that is reported already.
-    fn discard(self) {
-        // The user has asked to stop, perhaps; removing must go on all the same.
-        let _ = &self.cancel;
-        if let Err(error) = remove_tree(&self.path, &Cancel::default()) {
-            tracing::warn!("{} is left behind: {error}", self.path.display());
-        }
-    }
-
-    /// Moves the whole tree to the target.
-    fn publish(self) -> Result<(), BootstrapError> {
-        let (path, target) = (&self.path, &self.target);
-        if path.parent() != Some(target) {
-            // rename(2) replaces an empty directory.
-            return fs::rename(path, target).map_err(file("moving the finished tree to", target));
-        }
-        for entry in fs::read_dir(path).map_err(file("reading", path))? {
-            let entry = entry.map_err(file("reading", path))?;
-            let to = target.join(entry.file_name());
-            fs::rename(entry.path(), &to).map_err(file("moving the finished tree to", &to))?;
-        }
-        fs::remove_dir(path).map_err(file("removing", path))
-    }
-}
-
-/// The ending of the name of a staging directory.
-pub(super) const STAGING: &str = ".cdist-partial";
-
-fn lock(path: &Path, target: &Path) -> Result<Flock<File>, BootstrapError> {
-    let directory = File::open(path).map_err(file("opening", path))?;
-    Flock::lock(directory, FlockArg::LockExclusiveNonblock)
-        .map_err(|_| BootstrapError::Busy(target.to_owned()))
-}
-
-fn is_mount_point(path: &Path) -> bool {
-    let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
-    let here = device(path);
-    here.is_some() && path.parent().is_some_and(|parent| device(parent) != here)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -478,27 +388,5 @@ mod tests {
         );
         let words = debootstrap_arguments(&Bootstrap { keyring: None, ..debian() }, Path::new("/r"));
         assert!(words.contains(&"--force-check-gpg".to_owned()));
-    }
-
-    #[test]
-    fn a_tree_appears_whole_or_not_at_all() {
-        let dir = tempfile::tempdir().unwrap();
-        let target = dir.path().join("new/root");
-        let cancel = Cancel::default();
-        let staging = Staging::create(&target, &cancel).unwrap();
-        fs::write(staging.path().join("half"), "").unwrap();
-        assert!(matches!(Staging::create(&target, &cancel), Err(BootstrapError::Busy(_))));
-        drop(staging);
-        let staging = Staging::create(&target, &cancel).unwrap();
-        assert!(
-            fs::read_dir(staging.path()).unwrap().next().is_none(),
-            "the leftover of a killed build is gone"
-        );
-        fs::write(staging.path().join("whole"), "").unwrap();
-        staging.publish().unwrap();
-        assert!(target.join("whole").is_file());
-        let second = dir.path().join("second");
-        Staging::create(&second, &cancel).unwrap().discard();
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "a failed build leaves nothing");
     }
 }

@@ -22,6 +22,7 @@ pub mod pxe;
 pub mod recipe;
 pub mod seal;
 pub mod services;
+pub mod staging;
 
 use std::{path::PathBuf, time::Instant};
 

@@ -12,6 +12,7 @@ use super::{
     initramfs::{Exclude, InitramfsOptions},
     keys::{self, KeyError},
     pxe::PxeOptions,
+    staging::STAGING,
 };
 
 /// The versions of the recipe that this program reads.
@@ -301,14 +302,21 @@ impl Pxe {
 fn check_empty(target: &Path) -> Result<(), RecipeError> {
     let fail = |source| RecipeError::Directory { path: target.to_owned(), source };
     match fs::read_dir(target) {
-        Ok(mut entries) => match entries.next() {
-            None => Ok(()),
-            Some(Err(error)) => Err(fail(error)),
-            Some(Ok(_)) => Err(RecipeError::Unfit(format!(
-                "the target {} is not empty; name an absent or empty directory, or leave -b out to go on with it",
-                target.display()
-            ))),
-        },
+        Ok(mut entries) => {
+            // A fresh file system has the one; a killed build on a mount point leaves the other, which the next removes.
+            let allowed = |entry: &fs::DirEntry| {
+                let name = entry.file_name();
+                name == "lost+found" || name == STAGING
+            };
+            match entries.find(|entry| !entry.as_ref().is_ok_and(allowed)) {
+                None => Ok(()),
+                Some(Err(error)) => Err(fail(error)),
+                Some(Ok(_)) => Err(RecipeError::Unfit(format!(
+                    "the target {} is not empty; name an absent or empty directory, or leave -b out to go on with it",
+                    target.display()
+                ))),
+            }
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(RecipeError::Unfit(format!(
             "the target {} is no directory; name an absent or empty directory",
