@@ -1,10 +1,6 @@
 //! The child processes of `cdist preos`: init of the namespaces, and the worker that runs the plugin.
 
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{ffi::OsString, path::PathBuf, sync::Arc};
 
 use cdist_core::{
     host::Cancel,
@@ -72,8 +68,11 @@ impl Settings {
 
 /// Runs as init.
 pub(crate) fn init(words: &[OsString]) -> Result<i32, Failure> {
-    supervise::init(Path::new("/proc/self/exe"), WORKER_WORD, words)
-        .map_err(|error| Failure::from_error(&error))
+    // Looked up before the mount namespace is made, and the worker started by this path: a program that is started
+    // through /proc/self/exe there belongs to the old namespace, and below a chroot it then cannot tell where it is.
+    let layout =
+        Layout::find().map_err(|error| Failure::new(format!("finding the running program: {error}")))?;
+    supervise::init(&layout.program, WORKER_WORD, words).map_err(|error| Failure::from_error(&error))
 }
 
 /// Runs as the worker: loads the plugin and calls it.

@@ -289,3 +289,35 @@ fn a_plugin_of_another_user_is_not_for_root() {
         format!("{file} belongs to nobody, but cdist runs as root; if you trust it: chown root {file}");
     assert_eq!(outcome.skipped(), [(&*file, reason.as_str())]);
 }
+
+/// The program finds itself below a chroot too, as in a container: there `/proc/self/exe` of a process that was started
+/// across mount namespaces leads nowhere, and a build would not find its own emulator.
+#[test]
+fn the_program_knows_where_it_is_below_a_chroot() {
+    require_root("a chroot");
+    let site = Site::new();
+    let top = site.dir("top");
+    let staged = cdist_tests::plugins::staged();
+    let script = r#"
+        mount --bind "$1" "$1"
+        for dir in usr lib lib64 etc; do
+            if [ -d "/$dir" ]; then mkdir -p "$1/$dir"; mount --rbind "/$dir" "$1/$dir"; fi
+        done
+        mkdir -p "$1/proc" "$1/opt/bin" "$1/plugins"
+        mount -t proc proc "$1/proc"
+        cp "$2/bin/cdist" "$1/opt/bin/cdist"
+        install -m 0644 "$3" "$1/plugins/hostile.so"
+        exec chroot "$1" /opt/bin/cdist preos --plugin-dir /plugins where
+    "#;
+    let output = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-e", "-c", script, "sh"])
+        .args([&top, &staged, &hostile()])
+        .output()
+        .unwrap();
+    assert_eq!(
+        (String::from_utf8_lossy(&output.stdout).trim(), output.status.code()),
+        ("/opt/bin/cdist", Some(0)),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
