@@ -254,8 +254,12 @@ fn debootstrap_arguments(bootstrap: &Bootstrap, root: &Path) -> Vec<String> {
 /// Lets apt in the root trust the archive that it was made from, if that needed a keyring of its own.
 fn trust_keyring(root: &Path, bootstrap: &Bootstrap) -> Result<(), BootstrapError> {
     let Some(keyring) = &bootstrap.keyring else { return Ok(()) };
-    let name = if keyring.ends_with(".asc") { "preos.asc" } else { "preos.gpg" };
-    let trusted = root.join("etc/apt/trusted.gpg.d").join(name);
+    let directory = root.join("etc/apt/trusted.gpg.d");
+    if !root.join("etc/apt").is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(&directory).map_err(file("making the directory", &directory))?;
+    let trusted = directory.join(if keyring.ends_with(".asc") { "preos.asc" } else { "preos.gpg" });
     fs::copy(keyring, &trusted).map_err(file("writing", &trusted))?;
     fs::set_permissions(&trusted, fs::Permissions::from_mode(0o644)).map_err(file("writing", &trusted))
 }
