@@ -14,9 +14,13 @@ use std::{
 use nix::fcntl::{Flock, FlockArg};
 use tempfile::TempDir;
 
-use crate::lab::{
-    mirror,
-    process::{require_root, run, tool},
+pub use crate::plugins::workspace;
+use crate::{
+    lab::{
+        mirror,
+        process::{require_root, run, tool},
+    },
+    plugins::staged,
 };
 
 /// The release that is bootstrapped.
@@ -27,23 +31,14 @@ pub const TRIGGER_PORT: u16 = 3000;
 /// own network; the server always is in a namespace, where nobody else has the port.
 pub const TRIGGER: &str = "/usr/bin/curl --fail --silent --show-error http://10.0.2.2:3000/install/";
 
-/// The top of the workspace.
-#[must_use]
-pub fn workspace() -> PathBuf {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    tests.parent().expect("the tests are a crate of the workspace").to_owned()
-}
-
 /// The staged program.
 ///
 /// # Panics
 ///
-/// If it is missing.
+/// If nothing is staged.
 #[must_use]
 pub fn program() -> PathBuf {
-    let program = workspace().join("target/dist/bin/cdist");
-    assert!(program.is_file(), "{} is missing: run `make build`", program.display());
-    program
+    staged().join("bin/cdist")
 }
 
 /// The directory for what tests share.
@@ -196,7 +191,7 @@ pub fn make_key(file: &Path) {
 fn staged_files() -> String {
     let _ = program();
     let mut lines = Vec::new();
-    let mut waiting = vec![workspace().join("target/dist")];
+    let mut waiting = vec![staged()];
     while let Some(dir) = waiting.pop() {
         for entry in fs::read_dir(&dir).expect("reading the staged files").flatten() {
             let path = entry.path();

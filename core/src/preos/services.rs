@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    fmt::Display,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -223,10 +222,6 @@ fn answer(result: Result<Record, PluginError>) -> RResult<RString, PluginError> 
     result.map(|record| RString::from(record.to_text())).into()
 }
 
-fn shown(path: &impl AsRef<Path>) -> impl Display {
-    path.as_ref().display()
-}
-
 impl HostServices for Services {
     fn log(&self, level: u8, message: RStr<'_>) {
         let (plugin, text) = (self.context.preos.as_str(), message.as_str());
@@ -272,11 +267,11 @@ impl HostServices for Services {
 
     fn data_dir(&self, type_name: RStr<'_>) -> ROption<RString> {
         let dir = self.context.plugin_file.parent().map(|dir| dir.join(type_name.as_str().to_lowercase()));
-        dir.filter(|dir| dir.is_dir()).map(|dir| RString::from(shown(&dir).to_string())).into()
+        dir.filter(|dir| dir.is_dir()).map(|dir| RString::from(dir.display().to_string())).into()
     }
 
     fn cdist_exe(&self) -> RString {
-        RString::from(shown(&self.context.cdist_exe).to_string())
+        RString::from(self.context.cdist_exe.display().to_string())
     }
 
     fn verbosity(&self) -> i32 {

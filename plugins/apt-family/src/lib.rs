@@ -17,8 +17,6 @@ pub struct Distribution {
     pub title: &'static str,
     /// The suite without `-s`.
     pub default_suite: fn() -> String,
-    /// The mirror without `-m`; `None` leaves it to the bootstrap program.
-    pub default_mirror: Option<&'static str>,
     /// The archive's keyring without `--keyring`, where it is not the bootstrap program's own choice.
     pub default_keyring: Option<&'static str>,
     /// Components of the archive; none is the bootstrap program's default.

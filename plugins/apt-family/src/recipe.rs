@@ -159,7 +159,7 @@ fn bootstrap(recipe: Recipe, distribution: &Distribution, options: &Options) -> 
     if !options.keep_docs {
         recipe = recipe.path_includes(["/usr/share/doc/*/copyright"]);
     }
-    if let Some(mirror) = options.mirror.as_deref().or(distribution.default_mirror) {
+    if let Some(mirror) = &options.mirror {
         recipe = recipe.mirror(mirror);
     }
     if let Some(arch) = &options.arch {
@@ -255,7 +255,6 @@ mod tests {
                 name: "test",
                 title: "Test",
                 default_suite: || "stable".to_owned(),
-                default_mirror: None,
                 default_keyring: None,
                 components: &["main"],
                 kernel: |arch| format!("linux-image-{arch}"),

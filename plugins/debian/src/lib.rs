@@ -9,8 +9,6 @@ const DEBIAN: Distribution = Distribution {
     name: "debian",
     title: "Debian",
     default_suite: || "stable".to_owned(),
-    // The bootstrap program's own default.
-    default_mirror: None,
     default_keyring: None,
     components: &[],
     kernel: |arch| match arch {

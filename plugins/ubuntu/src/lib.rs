@@ -16,8 +16,6 @@ const UBUNTU: Distribution = Distribution {
         let table = std::fs::read_to_string("/usr/share/distro-info/ubuntu.csv").unwrap_or_default();
         newest_lts(&table, &apt_family::today()).unwrap_or_else(|| KNOWN_LTS.to_owned())
     },
-    // mmdebstrap on Debian knows Ubuntu's suites and mirrors by itself.
-    default_mirror: None,
     default_keyring: Some(KEYRING),
     components: &["main", "universe"],
     kernel: |_| "linux-image-generic".to_owned(),
