@@ -1,5 +1,5 @@
 #!/bin/sh -e
-# shellcheck disable=SC2154
+# shellcheck disable=SC2016,SC2154
 
 debian_only || return 0
 
@@ -66,7 +66,7 @@ __iptables_rule two --rule '-P INPUT DROP
 -F'
 END
     refuse 'a path' 'cannot be the name' <<'END'
-__iptables_rule ../cron.d/x --rule '-F INPUT'
+__iptables_rule cron.d/x --rule '-F INPUT'
 END
 
     # The other packet filter, in the same network.
