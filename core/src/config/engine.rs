@@ -91,7 +91,6 @@ impl Engine {
 
     /// The stages that touch the target. Returns how many objects there were and which had code.
     pub(super) async fn work(self: Arc<Self>, step: &Step) -> Result<(usize, Vec<ObjectName>), ConfigError> {
-        self.make_remote_dirs().await?;
         step.doing("global explorers");
         Arc::clone(&self).run_global_explorers().await?;
         step.doing("initial manifest");

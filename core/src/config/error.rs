@@ -28,6 +28,20 @@ pub enum ConfigError {
         /// How it ended.
         status: ExitStatus,
     },
+    /// A call of the target ended before it had said how its script ended.
+    #[error("the call of the target ended too early")]
+    Lost,
+    /// Files did not arrive on the target.
+    #[error("sending scripts to {} on the target{}", .dir.display(), if .said.is_empty() { String::new() } else { format!(" ({})", .said) })]
+    Send {
+        /// The work directory.
+        dir: PathBuf,
+        /// What the target has said.
+        said: String,
+        /// How the call ended.
+        #[source]
+        source: Box<ConfigError>,
+    },
     /// A script could not be started.
     #[error(transparent)]
     Process(ProcessError),

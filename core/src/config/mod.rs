@@ -7,7 +7,7 @@
 //! - Working: [`explorers`], [`gencode`] and [`apply`] on objects in the order of [`scheduler`] and
 //!   [`dependency`]; [`messages`] between scripts.
 //! - Ground: [`stage`] knows the directories, [`environment`] the variables, [`script`] runs local scripts,
-//!   [`remote`] (and [`archive`]) everything on the target, [`quote`] writes shell words.
+//!   [`batch`] many scripts of the target in one call, [`remote`] a single one, [`quote`] writes shell words.
 //!
 //! ```no_run
 //! # async fn build() -> Result<(), cdist_core::config::ConfigError> {
@@ -31,7 +31,7 @@
 //! ```
 
 mod apply;
-mod archive;
+mod batch;
 pub mod cache;
 mod conf_dirs;
 mod dependency;

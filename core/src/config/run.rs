@@ -256,7 +256,7 @@ async fn prepare(run: Run, host_base: &Path) -> Result<Engine, ConfigError> {
 }
 
 fn save(stage: &Stage, cache: &Path, host: &str) -> Result<(), ConfigError> {
-    for name in [relations::CREATED, relations::ORDER_CONTEXT, "emulator.lock"] {
+    for name in [relations::CALLS, relations::ORDER_CONTEXT, "emulator.lock"] {
         // Not every run has them.
         let _ = fs::remove_file(stage.out.join(name));
     }

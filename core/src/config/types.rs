@@ -87,6 +87,11 @@ impl Type {
         self.dir.join("nonparallel").is_file()
     }
 
+    /// True if code of its objects may end the connection: a reboot, a restart of sshd or of the network.
+    pub(super) fn disconnects(&self) -> bool {
+        self.dir.join("disconnects").is_file()
+    }
+
     /// The text of a deprecated type, as it is in the file.
     pub(super) fn deprecated(&self) -> Option<Vec<u8>> {
         fs::read(self.dir.join("deprecated")).ok()

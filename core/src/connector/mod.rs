@@ -132,6 +132,12 @@ pub trait Connector: Send + Sync + fmt::Debug {
     /// The argv that `exec` starts on this machine, for error messages.
     fn shown(&self, context: &Context, words: &[OsString]) -> String;
 
+    /// True if a command's standard input reaches the target, and if many scripts may run in one command. Otherwise
+    /// every script of an object has a command of its own.
+    fn takes_scripts_on_stdin(&self) -> bool {
+        true
+    }
+
     /// Ends what the connector keeps open, after the run.
     async fn close(&self, _context: &Context) -> Result<(), ConnectorError> {
         Ok(())
