@@ -62,7 +62,7 @@ pub(crate) struct ConfigArgs {
     /// Work on one host after the other
     #[arg(short, long, overrides_with = "parallel")]
     pub(crate) sequential: bool,
-    /// Send directories as archives: tar, tgz, tbz2, txz
+    /// Accepted for compatibility: files always travel together
     #[arg(short = 'R', long, value_name = "KIND", num_args = 0..=1, default_missing_value = "tgz",
           value_parser = ["tar", "tgz", "tbz2", "txz"])]
     pub(crate) use_archiving: Option<String>,

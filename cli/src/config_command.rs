@@ -16,7 +16,7 @@ use cdist_core::{
         log::{Level, LogSink},
         log_server::LogClient,
         names::Family,
-        settings::{Archiving, Settings, archiving},
+        settings::Settings,
     },
     connector::{Chroot, Connector, Custom, Local},
     host::Cancel,
@@ -266,12 +266,6 @@ impl Job {
         if let Some(shell) = &settings.remote_shell {
             run.remote_shell.clone_from(shell);
         }
-        run.archiving = args
-            .use_archiving
-            .as_deref()
-            .and_then(archiving)
-            .or(settings.archiving)
-            .unwrap_or(Archiving::None);
         run.log_level = self.log.level;
         run.colored = self.log.colored;
         run.log = Arc::new(self.log.clone());

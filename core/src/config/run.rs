@@ -20,7 +20,6 @@ use super::{
     names::{self, Family, HostNames},
     object::ObjectName,
     relations,
-    settings::Archiving,
     stage::Stage,
 };
 use crate::{
@@ -103,8 +102,6 @@ pub struct Run {
     pub tags: Vec<String>,
     /// How the target is called.
     pub names: Names,
-    /// How directories travel to the target.
-    pub archiving: Archiving,
     /// The environment that local scripts start with.
     pub environment: Vec<(OsString, OsString)>,
     /// Lets local scripts read what this process reads; otherwise they find nothing to read.
@@ -157,7 +154,6 @@ impl Run {
             temporary: std::env::temp_dir(),
             cache: None,
             tags: Vec::new(),
-            archiving: Archiving::None,
             environment: environment::inherited(),
             pass_stdin: false,
             streams: Streams::Save,

@@ -24,26 +24,10 @@ pub enum Colors {
     Never,
 }
 
-/// How directories travel to the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Archiving {
-    /// File by file.
-    None,
-    /// As an archive of this kind.
-    Tar,
-    /// gzip.
-    Tgz,
-    /// bzip2.
-    Tbz2,
-    /// xz.
-    Txz,
-}
-
 /// What one or more sources say; `None` is "nothing".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are those of the keys")]
 pub struct Settings {
-    pub archiving: Option<Archiving>,
     pub beta: Option<bool>,
     pub cache_path_pattern: Option<String>,
     pub colored_output: Option<Colors>,
@@ -208,7 +192,9 @@ impl Settings {
         let path = || Some(PathBuf::from(value));
         let text = || Some(value.to_owned());
         match key {
-            "archiving" => self.archiving = Some(archiving(value).ok_or_else(|| invalid(key))?),
+            // Files always travel together; a value that the original refuses is still a mistake.
+            "archiving" if ["none", "tar", "tgz", "tbz2", "txz"].contains(&value) => {}
+            "archiving" => return Err(invalid(key)),
             "beta" => self.beta = Some(truth()?),
             "cache_path_pattern" => self.cache_path_pattern = text(),
             "colored_output" => self.colored_output = Some(colors(value).ok_or_else(|| invalid(key))?),
@@ -240,7 +226,6 @@ impl Settings {
     #[must_use]
     pub fn overlaid(self, higher: Self) -> Self {
         Self {
-            archiving: higher.archiving.or(self.archiving),
             beta: higher.beta.or(self.beta),
             cache_path_pattern: higher.cache_path_pattern.or(self.cache_path_pattern),
             colored_output: higher.colored_output.or(self.colored_output),
@@ -288,18 +273,6 @@ fn colors(value: &str) -> Option<Colors> {
         // What the original's skeleton file documents.
         other => boolean(other).map(|on| if on { Colors::Always } else { Colors::Never }),
     }
-}
-
-/// The kind of archive that `-R` names.
-pub fn archiving(value: &str) -> Option<Archiving> {
-    Some(match value {
-        "none" => Archiving::None,
-        "tar" => Archiving::Tar,
-        "tgz" => Archiving::Tgz,
-        "tbz2" => Archiving::Tbz2,
-        "txz" => Archiving::Txz,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
