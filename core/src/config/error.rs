@@ -28,19 +28,18 @@ pub enum ConfigError {
         /// How it ended.
         status: ExitStatus,
     },
-    /// A call of the target ended before it had said how its script ended.
-    #[error("the call of the target ended too early")]
-    Lost,
+    /// The shell that ran scripts on the target ended in the middle of one.
+    #[error("the shell on the target that ran it ended: {}", crate::host::describe(*.0))]
+    ShellEnded(ExitStatus),
     /// Files did not arrive on the target.
-    #[error("sending scripts to {} on the target{}", .dir.display(), if .said.is_empty() { String::new() } else { format!(" ({})", .said) })]
+    #[error("the target cannot take files in {}: {said}; {} ({})", .dir.display(), remedy(.said, *.status), crate::host::describe(*.status))]
     Send {
         /// The work directory.
         dir: PathBuf,
         /// What the target has said.
         said: String,
-        /// How the call ended.
-        #[source]
-        source: Box<ConfigError>,
+        /// How the shell there ended.
+        status: ExitStatus,
     },
     /// A script could not be started.
     #[error(transparent)]
@@ -78,6 +77,18 @@ pub enum ConfigError {
     /// A part of the program ended without a result.
     #[error("a task of the engine ended early")]
     Task(#[source] tokio::task::JoinError),
+}
+
+/// What to do when files do not arrive, by the words of the usual tools.
+fn remedy(said: &str, status: ExitStatus) -> &'static str {
+    let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    if matches!(status.code(), Some(126 | 127)) {
+        "it needs a working /bin/sh"
+    } else if has(&["No space left", "Disk quota", "I/O error", "write error"]) {
+        "is its disk full? Make room, or choose another work directory with -r"
+    } else {
+        "choose another work directory with -r"
+    }
 }
 
 impl ConfigError {

@@ -38,7 +38,7 @@ pub(super) struct Replies {
     stdout: Frames<File>,
     stderr: Frames<File>,
     /// How the call ended; taken by whoever finds that a script has no end.
-    end: Option<ConfigError>,
+    end: Result<ExitStatus, Option<ConfigError>>,
 }
 
 impl Replies {
@@ -54,7 +54,10 @@ impl Replies {
         match out {
             // As wait(2) tells an exit status.
             Some(mark) => Ok(ExitStatus::from_raw((mark.status & 0xff) << 8)),
-            None => Err(self.end.take().unwrap_or(ConfigError::Lost)),
+            None => Err(match &mut self.end {
+                Ok(status) => ConfigError::ShellEnded(*status),
+                Err(error) => error.take().unwrap_or(ConfigError::Cancelled),
+            }),
         }
     }
 }
@@ -96,30 +99,26 @@ impl Engine {
             self.copy_script(&name, script, &remote).await?;
             (vec!["/bin/sh".into(), posix(&remote), posix(base)], self.input())
         };
-        for step in &batch.steps {
-            self.log(Level::Trace, &format!("Running {}", self.shown(step)));
+        if self.run.log_level <= Level::Trace {
+            for step in &batch.steps {
+                self.log(Level::Trace, &format!("Running {}", self.shown(step)));
+            }
         }
         self.log(Level::Debug, &format!("Calling the target with {} scripts", batch.steps.len()));
 
         let streams = || -> io::Result<(File, File)> {
-            Ok((tempfile::tempfile_in(&self.run.temporary)?, tempfile::tempfile_in(&self.run.temporary)?))
+            Ok((tempfile::tempfile_in(&self.stage.out)?, tempfile::tempfile_in(&self.stage.out)?))
         };
-        let making = || ConfigError::io(format!("making a file in {}", self.run.temporary.display()));
+        let making = || ConfigError::io(format!("making a file in {}", self.stage.out.display()));
         let (mut stdout, mut stderr) = streams().map_err(making())?;
         let exec = Exec {
-            words: words.clone(),
+            words,
             stdin,
             stdout: Output::File(stdout.try_clone().map_err(making())?),
             stderr: Output::File(stderr.try_clone().map_err(making())?),
         };
-        let end = match self.run.connector.exec(&self.context, exec).await {
-            Ok(done) if done.status.success() => None,
-            Ok(done) => {
-                let command = self.run.connector.shown(&self.context, &words);
-                Some(ConfigError::Failed { command, status: done.status })
-            }
-            Err(error) => Some(ConfigError::from(error)),
-        };
+        let done = self.run.connector.exec(&self.context, exec).await;
+        let end = done.map(|done| done.status).map_err(|error| Some(ConfigError::from(error)));
         let rewinding = || ConfigError::io("reading the output of scripts");
         stdout.rewind().map_err(rewinding())?;
         stderr.rewind().map_err(rewinding())?;
@@ -130,11 +129,11 @@ impl Engine {
         self.remote_stderr()?.write_all(&said).map_err(rewinding())?;
         match sent {
             Ok(_) => Ok(replies),
-            Err(error) if error.is_cancelled() => Err(error),
-            Err(source) => {
+            Err(ConfigError::ShellEnded(status)) => {
                 let said = String::from_utf8_lossy(&said).trim().replace('\n', "; ");
-                Err(ConfigError::Send { dir: base.clone(), said, source: Box::new(source) })
+                Err(ConfigError::Send { dir: base.clone(), said, status })
             }
+            Err(error) => Err(error),
         }
     }
 
