@@ -87,6 +87,10 @@ impl Connector for Custom {
         Ok(Commands { exec: self.exec.clone().into(), copy: self.copy.clone().into() })
     }
 
+    fn takes_scripts_on_stdin(&self) -> bool {
+        false
+    }
+
     fn shown(&self, context: &Context, words: &[OsString]) -> String {
         shown(&self.exec_argv(&context.host, words))
     }
