@@ -69,10 +69,13 @@ pub(crate) struct ConfigArgs {
     /// Work directory on the target
     #[arg(short, long, value_name = "DIR")]
     pub(crate) remote_out_dir: Option<PathBuf>,
-    /// Command that runs a command on the target
+    /// Configuration for ssh instead of ~/.ssh/config and /etc/ssh/ssh_config
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["chroot", "local"])]
+    pub(crate) ssh_config: Option<PathBuf>,
+    /// Command that runs a command on the target, instead of cdist's own use of ssh
     #[arg(long, value_name = "COMMAND")]
     pub(crate) remote_exec: Option<String>,
-    /// Command that copies to the target
+    /// Command that copies to the target, instead of cdist's own use of ssh
     #[arg(long, value_name = "COMMAND")]
     pub(crate) remote_copy: Option<String>,
     /// The hosts are directories on this machine, entered with chroot

@@ -18,7 +18,7 @@ use cdist_core::{
         names::Family,
         settings::Settings,
     },
-    connector::{Chroot, Connector, Custom, Local},
+    connector::{Chroot, Connector, Custom, Local, Ssh, SshOptions},
     host::Cancel,
     inventory::Inventory,
 };
@@ -281,16 +281,24 @@ impl Job {
         if self.args.local {
             return Arc::new(Local::new());
         }
-        let family = match family(&self.args) {
+        let chosen = |option: &Option<String>, setting: &Option<String>| {
+            option.clone().or_else(|| setting.clone()).filter(|command| !command.is_empty())
+        };
+        let exec = chosen(&self.args.remote_exec, &self.settings.remote_exec);
+        let copy = chosen(&self.args.remote_copy, &self.settings.remote_copy);
+        let family = family(&self.args);
+        if exec.is_none() && copy.is_none() {
+            let config = self.args.ssh_config.clone().or_else(|| self.settings.ssh_config.clone());
+            return Arc::new(Ssh::new(SshOptions { config, family }));
+        }
+        // Who brings one of the two gets the other one as ever.
+        let family = match family {
             Family::Any => "",
             Family::V4 => " -4",
             Family::V6 => " -6",
         };
-        let chosen = |option: &Option<String>, setting: &Option<String>, default: &str| {
-            option.clone().or_else(|| setting.clone()).unwrap_or_else(|| format!("{default}{family}"))
-        };
-        let exec = chosen(&self.args.remote_exec, &self.settings.remote_exec, "ssh -o User=root");
-        let copy = chosen(&self.args.remote_copy, &self.settings.remote_copy, "scp -o User=root -q");
+        let exec = exec.unwrap_or_else(|| format!("ssh -o User=root{family}"));
+        let copy = copy.unwrap_or_else(|| format!("scp -o User=root -q{family}"));
         Arc::new(Custom::new(exec, copy))
     }
 

@@ -45,6 +45,8 @@ pub struct Settings {
     pub remote_out_path: Option<PathBuf>,
     pub remote_shell: Option<String>,
     pub save_output_streams: Option<bool>,
+    /// Read by ssh instead of its own files, unless it is empty.
+    pub ssh_config: Option<PathBuf>,
     pub timestamp: Option<bool>,
     pub verbosity: Option<Level>,
 }
@@ -176,6 +178,7 @@ impl Settings {
             remote_copy: text("CDIST_REMOTE_COPY"),
             remote_exec: text("CDIST_REMOTE_EXEC"),
             remote_shell: text("CDIST_REMOTE_SHELL"),
+            ssh_config: get("CDIST_SSH_CONFIG").map(Into::into),
             verbosity: level,
             ..Self::default()
         })
@@ -212,6 +215,7 @@ impl Settings {
             "remote_out_path" => self.remote_out_path = path(),
             "remote_shell" => self.remote_shell = text(),
             "save_output_streams" => self.save_output_streams = Some(truth()?),
+            "ssh_config" => self.ssh_config = path(),
             "timestamp" => self.timestamp = Some(truth()?),
             "verbosity" => {
                 let level = Level::ALL.into_iter().find(|l| l.name() == value);
@@ -241,6 +245,7 @@ impl Settings {
             remote_out_path: higher.remote_out_path.or(self.remote_out_path),
             remote_shell: higher.remote_shell.or(self.remote_shell),
             save_output_streams: higher.save_output_streams.or(self.save_output_streams),
+            ssh_config: higher.ssh_config.or(self.ssh_config),
             timestamp: higher.timestamp.or(self.timestamp),
             verbosity: higher.verbosity.or(self.verbosity),
         }
