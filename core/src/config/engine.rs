@@ -6,7 +6,7 @@ use std::{
     fs,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -40,6 +40,8 @@ pub(super) struct Engine {
     pub(super) calls: AtomicU64,
     /// Types whose explorers are on the target.
     pub(super) sent_types: tokio::sync::Mutex<HashSet<OsString>>,
+    /// Directories above the work directory that a dry run has to remove again.
+    pub(super) missing_parents: OnceLock<Vec<PathBuf>>,
 }
 
 impl Engine {
@@ -80,6 +82,7 @@ impl Engine {
             log_server,
             calls: AtomicU64::new(0),
             sent_types: tokio::sync::Mutex::default(),
+            missing_parents: OnceLock::new(),
         };
         let target = engine.target_variables();
         let mut env = engine.base.clone();
@@ -91,6 +94,9 @@ impl Engine {
 
     /// The stages that touch the target. Returns how many objects there were and which had code.
     pub(super) async fn work(self: Arc<Self>, step: &Step) -> Result<(usize, Vec<ObjectName>), ConfigError> {
+        if self.run.dry_run {
+            self.note_missing_parents().await?;
+        }
         self.make_remote_dirs().await?;
         step.doing("global explorers");
         Arc::clone(&self).run_global_explorers().await?;
@@ -111,6 +117,7 @@ impl Engine {
                 &format!("Cannot remove the work directory on the target: {}", error.report()),
             );
         }
+        self.remove_missing_parents(&context).await;
         if let Err(error) = self.run.connector.close(&context).await {
             self.log(Level::Warning, &format!("Cleanup command failed: {error}"));
         }
