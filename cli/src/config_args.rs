@@ -47,9 +47,18 @@ pub(crate) struct ConfigArgs {
     /// Collect the log of nested runs
     #[arg(long)]
     pub(crate) log_server: bool,
-    /// Do everything but run code
+    /// Do everything but run code: show the code instead, and leave the target as it was
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
+    /// Show what changes in files, as unified diffs on standard output
+    #[arg(long)]
+    pub(crate) diff: bool,
+    /// Report as one JSON document on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Show also what is marked as secret, with --dry-run, --diff and --json
+    #[arg(long)]
+    pub(crate) reveal_secrets: bool,
     /// Directory for the runs' own files; stays
     #[arg(short, long, value_name = "DIR")]
     pub(crate) out_dir: Option<PathBuf>,

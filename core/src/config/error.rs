@@ -50,6 +50,9 @@ pub enum ConfigError {
     /// There is no initial manifest.
     #[error("Initial manifest missing: '{0}'")]
     ManifestMissing(String),
+    /// A work directory on the target that must never be wiped.
+    #[error("'{}' cannot be the work directory on the target, for it is wiped at each run", .0.display())]
+    RemoteDir(PathBuf),
     /// Objects that wait for each other.
     #[error("Cycle detected in object dependencies:\n{}!", super::dependency::cycle_text(.0))]
     Cycle(Vec<ObjectName>),

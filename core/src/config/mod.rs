@@ -30,11 +30,13 @@
 //! # }
 //! ```
 
+mod advice;
 mod apply;
 mod batch;
 pub mod cache;
 mod conf_dirs;
 mod dependency;
+mod dry_run;
 pub mod emulator;
 mod emulator_args;
 mod engine;
@@ -49,6 +51,7 @@ mod messages;
 pub mod names;
 mod object;
 mod objects;
+mod outcome;
 mod parameters;
 pub mod quote;
 mod relations;
@@ -65,5 +68,6 @@ pub use conf_dirs::without_repetitions;
 pub use environment::inherited;
 pub use error::ConfigError;
 pub use object::{IdError, ObjectName};
+pub use outcome::{Outcome, Report};
 pub use report::Entity;
-pub use run::{Manifest, Mode, Names, Report, Run, Streams, configure, host_dir};
+pub use run::{Manifest, Mode, Names, Run, Streams, attempt, configure, host_dir};
