@@ -8,6 +8,7 @@
 //!   [`dependency`]; [`messages`] between scripts.
 //! - Ground: [`stage`] knows the directories, [`environment`] the variables, [`script`] runs local scripts,
 //!   [`remote`] (and [`archive`]) everything on the target, [`quote`] writes shell words.
+//! - Without a target: [`catalogue`] lists what configuration directories hold, [`shell`] is for trying type calls.
 //!
 //! ```no_run
 //! # async fn build() -> Result<(), cdist_core::config::ConfigError> {
@@ -33,6 +34,7 @@
 mod apply;
 mod archive;
 pub mod cache;
+pub mod catalogue;
 mod conf_dirs;
 mod dependency;
 pub mod emulator;
@@ -58,6 +60,7 @@ mod run;
 mod scheduler;
 mod script;
 pub mod settings;
+pub mod shell;
 mod stage;
 mod types;
 
@@ -67,3 +70,4 @@ pub use error::ConfigError;
 pub use object::{IdError, ObjectName};
 pub use report::Entity;
 pub use run::{Manifest, Mode, Names, Report, Run, Streams, configure, host_dir};
+pub use types::{Kind, Parameter, Type};
