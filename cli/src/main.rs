@@ -2,6 +2,7 @@
 
 mod args;
 mod banner_command;
+mod check_type_command;
 mod conf_args;
 mod config_args;
 mod config_command;
@@ -12,6 +13,7 @@ mod layout;
 mod log_args;
 mod log_lines;
 mod logging;
+mod new_type_command;
 mod preos_command;
 mod progress_display;
 mod shell_command;

@@ -9,6 +9,7 @@
 //! - Ground: [`stage`] knows the directories, [`environment`] the variables, [`script`] runs local scripts,
 //!   [`remote`] (and [`archive`]) everything on the target, [`quote`] writes shell words.
 //! - Without a target: [`catalogue`] lists what configuration directories hold, [`shell`] is for trying type calls.
+//!   [`skeleton`] makes a new type, [`check`](mod@check) looks for mistakes in one.
 //!
 //! ```no_run
 //! # async fn build() -> Result<(), cdist_core::config::ConfigError> {
@@ -35,6 +36,7 @@ mod apply;
 mod archive;
 pub mod cache;
 pub mod catalogue;
+pub mod check;
 mod conf_dirs;
 mod dependency;
 pub mod emulator;
@@ -61,6 +63,7 @@ mod scheduler;
 mod script;
 pub mod settings;
 pub mod shell;
+pub mod skeleton;
 mod stage;
 mod types;
 
