@@ -64,13 +64,14 @@ preos: install-build-packages build ## set everything up and make a Debian PreOS
 test: install-build-packages install-test-packages install-test-tools ## install what tests need, and run all tiers
 	$(MAKE) lint unit build integration privileged lab
 
-lint: ## formatting, clippy, licences and advisories, unused dependencies, spelling, shell
+lint: ## formatting, clippy, licences and advisories, unused dependencies, spelling, shell, types
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
 	$(CARGO) deny --all-features check bans licenses sources
 	$(CARGO) machete --skip-target-dir
 	codespell
 	core/conf/lint
+	$(CARGO) run --quiet --locked -p cdist -- check-type --strict core/conf/type/*
 	shellcheck -s sh tests/bench/preos plugins/apt-family/src/manifest.sh --exclude=SC2148 .ci/run examples/dummies/toolbox/bootstrap
 
 audit: ## known vulnerabilities of the crates; needs the network

@@ -33,7 +33,7 @@ use crate::{
     inventory_command::lines_of,
     json_report,
     layout::Layout,
-    log_lines::{LogLines, is_colored},
+    log_lines::LogLines,
     plan::Plan,
     signals,
 };
@@ -64,13 +64,7 @@ pub(crate) fn run(args: ConfigArgs, mode: Mode) -> ExitCode {
         Err(error) => return refuse(&log, &error.into()),
     };
     log.outer = LogClient::from_environment().map(Arc::new);
-    log.level = level(&args, &settings);
-    log.colored = is_colored(match args.colors.as_deref() {
-        None => settings.colored_output,
-        Some("always") => Some(config::settings::Colors::Always),
-        Some("never") => Some(config::settings::Colors::Never),
-        Some(_) => Some(config::settings::Colors::Auto),
-    });
+    args.log.apply(&settings, &mut log);
     let job = match Job::new(args, settings, mode, log.clone()) {
         Ok(job) => job,
         Err(refusal) => return refuse(&log, &refusal),
@@ -85,17 +79,6 @@ pub(crate) fn run(args: ConfigArgs, mode: Mode) -> ExitCode {
 fn refuse(log: &LogLines, refusal: &Refusal) -> ExitCode {
     log.log(Level::Error, "cdist", &refusal.0);
     ExitCode::FAILURE
-}
-
-fn level(args: &ConfigArgs, settings: &Settings) -> Level {
-    if args.quiet {
-        return Level::Off;
-    }
-    if args.log_level.is_none() && args.verbose == 0 {
-        return settings.verbosity.unwrap_or(Level::Warning);
-    }
-    let count = args.log_level.unwrap_or(0).saturating_add(i64::from(args.verbose));
-    Level::from_count(count).unwrap_or(Level::Error)
 }
 
 /// Everything that is known before the first host.
@@ -117,9 +100,6 @@ struct Job {
 
 impl Job {
     fn new(args: ConfigArgs, settings: Settings, mode: Mode, mut log: LogLines) -> Result<Self, Refusal> {
-        if args.log_level.is_some_and(|l| l < -1) {
-            return Err(Refusal("the log level must be -1 or more".to_owned()));
-        }
         check_beta(&args, &settings, mode)?;
         let stdin = Path::new("-");
         let manifest_from_stdin = args.initial_manifest.as_deref() == Some(stdin);
@@ -136,7 +116,7 @@ impl Job {
         };
         let hosts = hosts(&args, &settings)?;
         let layout = Layout::find()?;
-        let conf_dirs = conf_dirs(&args, &settings, &layout);
+        let conf_dirs = conf_dirs(&args.conf_dir, &settings, &layout);
         let program = layout.program;
         let jobs = number(args.jobs.or(settings.jobs));
         let wished = if args.sequential { None } else { args.parallel.or(settings.parallel) };
@@ -430,13 +410,13 @@ fn manifest_of_stdin() -> Result<(PathBuf, tempfile::TempPath), Refusal> {
 }
 
 /// The distribution's, the user's, the configured ones, those of `-c`.
-fn conf_dirs(args: &ConfigArgs, settings: &Settings, layout: &Layout) -> Vec<PathBuf> {
+pub(crate) fn conf_dirs(options: &[PathBuf], settings: &Settings, layout: &Layout) -> Vec<PathBuf> {
     let mut dirs = vec![layout.conf.clone()];
     if let Some(home) = std::env::var_os("HOME").filter(|h| !h.is_empty()) {
         dirs.push(Path::new(&home).join(".cdist"));
     }
     dirs.extend(settings.conf_dir.iter().flatten().cloned());
-    dirs.extend(args.conf_dir.iter().cloned());
+    dirs.extend(options.iter().cloned());
     dirs
 }
 

@@ -8,6 +8,8 @@
 //!   [`dependency`]; [`messages`] between scripts.
 //! - Ground: [`stage`] knows the directories, [`environment`] the variables, [`script`] runs local scripts,
 //!   [`batch`] many scripts of the target in one call, [`remote`] a single one, [`quote`] writes shell words.
+//! - Without a target: [`catalogue`] lists what configuration directories hold, [`shell`] is for trying type calls.
+//!   [`skeleton`] makes a new type, [`check`](mod@check) looks for mistakes in one.
 //!
 //! ```no_run
 //! # async fn build() -> Result<(), cdist_core::config::ConfigError> {
@@ -34,6 +36,8 @@ mod advice;
 mod apply;
 mod batch;
 pub mod cache;
+pub mod catalogue;
+pub mod check;
 mod conf_dirs;
 mod dependency;
 mod dry_run;
@@ -61,6 +65,8 @@ mod run;
 mod scheduler;
 mod script;
 pub mod settings;
+pub mod shell;
+pub mod skeleton;
 mod stage;
 mod types;
 
@@ -71,3 +77,4 @@ pub use object::{IdError, ObjectName};
 pub use outcome::{Outcome, Report};
 pub use report::Entity;
 pub use run::{Manifest, Mode, Names, Run, Streams, attempt, configure, host_dir};
+pub use types::{Kind, Parameter, Type};
