@@ -47,6 +47,9 @@ mod engine;
 mod environment;
 mod error;
 mod explorers;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gencode;
 pub mod log;
 pub mod log_server;

@@ -318,7 +318,43 @@ mod tests {
         assert_eq!(low.overlaid(high), Settings { jobs: Some(0), beta: Some(true), ..Settings::default() });
     }
 
+    /// Every key, with values that it takes.
+    const KEYS: [(&str, [&str; 2]); 18] = [
+        ("archiving", ["tgz", "none"]),
+        ("beta", ["yes", "0"]),
+        ("cache_path_pattern", ["%N", "x"]),
+        ("colored_output", ["auto", "never"]),
+        ("conf_dir", ["/a:/b", "/c"]),
+        ("init_manifest", ["/m", "n"]),
+        ("inventory_dir", ["/i", "/j"]),
+        ("jobs", ["0", "-1"]),
+        ("local_shell", ["/bin/sh", "/bin/bash"]),
+        ("out_path", ["/o", "/p"]),
+        ("parallel", ["4", "0"]),
+        ("remote_copy", ["scp", "cp -a"]),
+        ("remote_exec", ["ssh", "ssh -v"]),
+        ("remote_out_path", ["/r", "/s"]),
+        ("remote_shell", ["/bin/sh", "/bin/sh -e"]),
+        ("save_output_streams", ["on", "off"]),
+        ("timestamp", ["true", "False"]),
+        ("verbosity", ["INFO", "TRACE"]),
+    ];
+
     proptest! {
+        /// Any number of sources: for every key, the highest that says something about it counts.
+        #[test]
+        fn sources_are_overlaid_key_by_key(
+            sources in prop::collection::vec(prop::collection::btree_map(0..KEYS.len(), 0usize..2, 0..KEYS.len()), 0..6),
+        ) {
+            let read = |source: &std::collections::BTreeMap<usize, usize>| {
+                let line = |(key, value): (&usize, &usize)| format!("{} = {}\n", KEYS[*key].0, KEYS[*key].1[*value]);
+                Settings::parse(&format!("[GLOBAL]\n{}", source.iter().map(line).collect::<String>())).unwrap()
+            };
+            let overlaid = sources.iter().fold(Settings::default(), |all, source| all.overlaid(read(source)));
+            let flat = sources.iter().flatten().map(|(key, value)| (*key, *value)).collect();
+            prop_assert_eq!(overlaid, read(&flat));
+        }
+
         #[test]
         fn no_panic_on_any_text(text in "\\PC*") {
             let _ = Settings::parse(&text);
