@@ -19,8 +19,8 @@ RUST_MINOR := 95
 
 BUILD_PACKAGES := gcc libc6-dev make
 PREOS_PACKAGES := mmdebstrap debootstrap debian-archive-keyring curl
-TEST_PACKAGES := $(PREOS_PACKAGES) apt-utils busybox-static codespell cpio dnsmasq-base gpg gpgv ipxe-qemu iproute2 \
-	openssh-client openssh-server procps python3 qemu-system-x86 seabios shellcheck time xz-utils zstd
+TEST_PACKAGES := $(PREOS_PACKAGES) apt-utils busybox-static codespell cpio dnsmasq-base fish gpg gpgv groff-base ipxe-qemu iproute2 \
+	openssh-client openssh-server procps python3 qemu-system-x86 seabios shellcheck time xz-utils zsh zstd
 
 # Where `make preos` puts its work, and what it is made from. MIRROR without a value is the bootstrap program's default.
 PREOS_DIR ?= target/preos
@@ -44,6 +44,7 @@ build: ## build and stage everything under target/dist
 	for part in explorer type manifest; do \
 		if [ -d core/conf/$$part ]; then cp -R core/conf/$$part $(DIST)/share/cdist/conf/; fi; \
 	done
+	$(DIST)/bin/cdist --write-reference $(DIST)
 	chmod -R go-w $(DIST)
 
 install: build ## install to $(DESTDIR)$(PREFIX)

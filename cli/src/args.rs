@@ -88,6 +88,11 @@ pub(crate) struct PreosArgs {
     pub(crate) name: Option<OsString>,
 }
 
+/// The whole command line.
+pub(crate) fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Parses the command line and runs it.
 pub(crate) fn run(own_name: OsString, words: Vec<OsString>) -> Result<ExitCode, Failure> {
     let (words, preos_arguments) = split_preos(words);

@@ -16,6 +16,7 @@ mod logging;
 mod new_type_command;
 mod preos_command;
 mod progress_display;
+mod reference;
 mod shell_command;
 mod signals;
 mod worker;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     let result = match words.first().and_then(|word| word.to_str()) {
         Some(worker::INIT_WORD) => worker::init(&words[1..]).map(exit_code),
         Some(worker::WORKER_WORD) => worker::work(&words[1..]).map(exit_code),
+        Some(reference::WORD) => reference::write(&words[1..]).map(exit_code),
         _ => args::run(own_name, words),
     };
     match result {
