@@ -3,6 +3,8 @@
 mod args;
 mod banner_command;
 mod check_type_command;
+#[cfg(test)]
+mod command_line_tests;
 mod conf_args;
 mod config_args;
 mod config_command;
