@@ -21,7 +21,7 @@ use crate::{
 /// Makes PreOSes that bare machines boot over the network, and configures hosts without an agent.
 #[derive(Debug, Parser)]
 #[command(name = "cdist", version, arg_required_else_help = false, disable_help_subcommand = true)]
-struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -88,18 +88,15 @@ pub(crate) struct PreosArgs {
     pub(crate) name: Option<OsString>,
 }
 
+/// The whole command line.
+pub(crate) fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Parses the command line and runs it.
 pub(crate) fn run(own_name: OsString, words: Vec<OsString>) -> Result<ExitCode, Failure> {
-    let (words, preos_arguments) = split_preos(words);
-    let mut command = Cli::command();
-    if words.first().is_some_and(|word| word == "preos") {
-        command = preos_command::with_names(command, &words);
-    }
-    let parsed = command
-        .try_get_matches_from_mut(std::iter::once(own_name).chain(words))
-        .and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
-        Ok(cli) => cli,
+    let (cli, preos_arguments) = match parse(own_name, words) {
+        Ok(parsed) => parsed,
         Err(error) => {
             // Help and version go to standard output with status 0, usage errors to standard error with 2.
             let _ = error.print();
@@ -121,6 +118,17 @@ pub(crate) fn run(own_name: OsString, words: Vec<OsString>) -> Result<ExitCode, 
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// What the words say, and the arguments of a PreOS.
+pub(crate) fn parse(own_name: OsString, words: Vec<OsString>) -> Result<(Cli, Vec<OsString>), clap::Error> {
+    let (words, preos_arguments) = split_preos(words);
+    let mut command = command();
+    if words.first().is_some_and(|word| word == "preos") {
+        command = preos_command::with_names(command, &words);
+    }
+    let matches = command.try_get_matches_from_mut(std::iter::once(own_name).chain(words))?;
+    Ok((Cli::from_arg_matches(&matches)?, preos_arguments))
 }
 
 /// Cuts the arguments that belong to a PreOS off, so that nothing here looks at them: `-h` and `--` are theirs.
