@@ -20,7 +20,7 @@ RUST_MINOR := 95
 BUILD_PACKAGES := gcc libc6-dev make
 PREOS_PACKAGES := mmdebstrap debootstrap debian-archive-keyring curl
 TEST_PACKAGES := $(PREOS_PACKAGES) apt-utils busybox-static codespell cpio dnsmasq-base gpg gpgv ipxe-qemu iproute2 \
-	openssh-client openssh-server procps python3 qemu-system-x86 seabios shellcheck time xz-utils zstd
+	openssh-client openssh-server patch procps python3 qemu-system-x86 seabios shellcheck time xz-utils zstd
 
 # Where `make preos` puts its work, and what it is made from. MIRROR without a value is the bootstrap program's default.
 PREOS_DIR ?= target/preos

@@ -307,6 +307,8 @@ impl Job {
         run.mode = self.mode;
         run.jobs = self.jobs;
         run.dry_run = args.dry_run;
+        run.diff = args.diff;
+        run.reveal_secrets = args.reveal_secrets;
         run.remove_remote_dir = false;
         run.work_dir = Some(base.to_owned());
         run.cache = Some(self.cache_entry(host)?);

@@ -32,6 +32,7 @@ impl Engine {
         let remote = self.generate_code(object, Place::Remote).await?;
         if local || remote {
             self.log(Level::Info, &format!("Processing {object}"));
+            self.write_diff(object).await?;
         }
         if self.run.dry_run {
             return Ok(local || remote);

@@ -64,6 +64,14 @@ pub enum ConfigError {
         #[source]
         source: io::Error,
     },
+    /// A type has not told in the right form what it changes in files.
+    #[error("{object}: {reason}")]
+    Diff {
+        /// The object.
+        object: ObjectName,
+        /// What is wrong.
+        reason: String,
+    },
     /// A part of the program ended without a result.
     #[error("a task of the engine ended early")]
     Task(#[source] tokio::task::JoinError),
