@@ -71,7 +71,7 @@ lint: ## formatting, clippy, licences and advisories, unused dependencies, spell
 	$(CARGO) machete --skip-target-dir
 	codespell
 	core/conf/lint
-	shellcheck -s sh tests/bench/preos plugins/apt-family/src/manifest.sh --exclude=SC2148 .ci/run examples/dummies/toolbox/bootstrap
+	shellcheck -s sh tests/bench/preos plugins/apt-family/src/manifest.sh core/src/config/diff_prelude.sh --exclude=SC2148 .ci/run examples/dummies/toolbox/bootstrap
 
 audit: ## known vulnerabilities of the crates; needs the network
 	$(CARGO) deny --all-features check advisories

@@ -1,6 +1,9 @@
 # Functions for gencode-diff, put before its code. They tell the engine, as
 # hexadecimal digits that survive every way to the target, what a file holds
 # and what it would hold. docs/diff.md is their description.
+#
+# The engine sets the variables.
+# shellcheck disable=SC2154
 
 # Reads one byte more than is shown, so that more can be told from enough.
 __diff_hex() {

@@ -37,6 +37,9 @@ pub enum ConfigError {
     /// There is no initial manifest.
     #[error("Initial manifest missing: '{0}'")]
     ManifestMissing(String),
+    /// The initial manifest is a directory or the like.
+    #[error("Initial manifest '{}' is no regular file", .0.display())]
+    ManifestKind(PathBuf),
     /// A work directory on the target that must never be wiped.
     #[error("'{}' cannot be the work directory on the target, for it is wiped at each run", .0.display())]
     RemoteDir(PathBuf),
