@@ -18,9 +18,9 @@ use cdist_core::{
         log::{Level, LogSink},
         log_server::LogClient,
         names::Family,
-        settings::{Archiving, Settings, archiving},
+        settings::Settings,
     },
-    connector::{Chroot, Connector, Custom, Local},
+    connector::{Chroot, Connector, Custom, Local, Ssh, SshOptions},
     host::Cancel,
     inventory::Inventory,
 };
@@ -33,7 +33,7 @@ use crate::{
     inventory_command::lines_of,
     json_report,
     layout::Layout,
-    log_lines::{LogLines, is_colored},
+    log_lines::LogLines,
     plan::Plan,
     signals,
 };
@@ -64,13 +64,7 @@ pub(crate) fn run(args: ConfigArgs, mode: Mode) -> ExitCode {
         Err(error) => return refuse(&log, &error.into()),
     };
     log.outer = LogClient::from_environment().map(Arc::new);
-    log.level = level(&args, &settings);
-    log.colored = is_colored(match args.colors.as_deref() {
-        None => settings.colored_output,
-        Some("always") => Some(config::settings::Colors::Always),
-        Some("never") => Some(config::settings::Colors::Never),
-        Some(_) => Some(config::settings::Colors::Auto),
-    });
+    args.log.apply(&settings, &mut log);
     let job = match Job::new(args, settings, mode, log.clone()) {
         Ok(job) => job,
         Err(refusal) => return refuse(&log, &refusal),
@@ -85,17 +79,6 @@ pub(crate) fn run(args: ConfigArgs, mode: Mode) -> ExitCode {
 fn refuse(log: &LogLines, refusal: &Refusal) -> ExitCode {
     log.log(Level::Error, "cdist", &refusal.0);
     ExitCode::FAILURE
-}
-
-fn level(args: &ConfigArgs, settings: &Settings) -> Level {
-    if args.quiet {
-        return Level::Off;
-    }
-    if args.log_level.is_none() && args.verbose == 0 {
-        return settings.verbosity.unwrap_or(Level::Warning);
-    }
-    let count = args.log_level.unwrap_or(0).saturating_add(i64::from(args.verbose));
-    Level::from_count(count).unwrap_or(Level::Error)
 }
 
 /// Everything that is known before the first host.
@@ -117,9 +100,6 @@ struct Job {
 
 impl Job {
     fn new(args: ConfigArgs, settings: Settings, mode: Mode, mut log: LogLines) -> Result<Self, Refusal> {
-        if args.log_level.is_some_and(|l| l < -1) {
-            return Err(Refusal("the log level must be -1 or more".to_owned()));
-        }
         check_beta(&args, &settings, mode)?;
         let stdin = Path::new("-");
         let manifest_from_stdin = args.initial_manifest.as_deref() == Some(stdin);
@@ -136,7 +116,7 @@ impl Job {
         };
         let hosts = hosts(&args, &settings)?;
         let layout = Layout::find()?;
-        let conf_dirs = conf_dirs(&args, &settings, &layout);
+        let conf_dirs = conf_dirs(&args.conf_dir, &settings, &layout);
         let program = layout.program;
         let jobs = number(args.jobs.or(settings.jobs));
         let wished = if args.sequential { None } else { args.parallel.or(settings.parallel) };
@@ -331,12 +311,6 @@ impl Job {
         if let Some(shell) = &settings.remote_shell {
             run.remote_shell.clone_from(shell);
         }
-        run.archiving = args
-            .use_archiving
-            .as_deref()
-            .and_then(archiving)
-            .or(settings.archiving)
-            .unwrap_or(Archiving::None);
         run.log_level = self.log.level;
         run.colored = self.log.colored;
         run.log = Arc::new(self.log.clone());
@@ -352,16 +326,24 @@ impl Job {
         if self.args.local {
             return Arc::new(Local::new());
         }
-        let family = match family(&self.args) {
+        let chosen = |option: &Option<String>, setting: &Option<String>| {
+            option.clone().or_else(|| setting.clone()).filter(|command| !command.is_empty())
+        };
+        let exec = chosen(&self.args.remote_exec, &self.settings.remote_exec);
+        let copy = chosen(&self.args.remote_copy, &self.settings.remote_copy);
+        let family = family(&self.args);
+        if exec.is_none() && copy.is_none() {
+            let config = self.args.ssh_config.clone().or_else(|| self.settings.ssh_config.clone());
+            return Arc::new(Ssh::new(SshOptions { config, family }));
+        }
+        // Who brings one of the two gets the other one as ever.
+        let family = match family {
             Family::Any => "",
             Family::V4 => " -4",
             Family::V6 => " -6",
         };
-        let chosen = |option: &Option<String>, setting: &Option<String>, default: &str| {
-            option.clone().or_else(|| setting.clone()).unwrap_or_else(|| format!("{default}{family}"))
-        };
-        let exec = chosen(&self.args.remote_exec, &self.settings.remote_exec, "ssh -o User=root");
-        let copy = chosen(&self.args.remote_copy, &self.settings.remote_copy, "scp -o User=root -q");
+        let exec = exec.unwrap_or_else(|| format!("ssh -o User=root{family}"));
+        let copy = copy.unwrap_or_else(|| format!("scp -o User=root -q{family}"));
         Arc::new(Custom::new(exec, copy))
     }
 
@@ -430,13 +412,13 @@ fn manifest_of_stdin() -> Result<(PathBuf, tempfile::TempPath), Refusal> {
 }
 
 /// The distribution's, the user's, the configured ones, those of `-c`.
-fn conf_dirs(args: &ConfigArgs, settings: &Settings, layout: &Layout) -> Vec<PathBuf> {
+pub(crate) fn conf_dirs(options: &[PathBuf], settings: &Settings, layout: &Layout) -> Vec<PathBuf> {
     let mut dirs = vec![layout.conf.clone()];
     if let Some(home) = std::env::var_os("HOME").filter(|h| !h.is_empty()) {
         dirs.push(Path::new(&home).join(".cdist"));
     }
     dirs.extend(settings.conf_dir.iter().flatten().cloned());
-    dirs.extend(args.conf_dir.iter().cloned());
+    dirs.extend(options.iter().cloned());
     dirs
 }
 

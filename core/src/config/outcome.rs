@@ -1,6 +1,7 @@
 //! What has come out of a run, also of one that failed, and where its files are.
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -73,9 +74,10 @@ impl Engine {
     /// Reads from the run's files how far it came, for a run that ended before the scheduler could tell.
     pub(super) fn progress_of_files(&self, report: &mut Report) {
         // A run that failed early has no list of objects.
-        let objects = self.objects().unwrap_or_default();
-        report.objects = objects.len();
-        for object in objects {
+        let calls = self.called_since(&mut 0).unwrap_or_default();
+        let mut known = HashSet::new();
+        for object in calls.into_iter().filter(|object| known.insert(object.clone())) {
+            report.objects += 1;
             let dir = self.stage.object_dir(&object);
             if !is_done(&dir) {
                 continue;

@@ -20,7 +20,6 @@ use super::{
     names::{self, Family, HostNames},
     outcome::{Outcome, Report},
     relations,
-    settings::Archiving,
     stage::Stage,
 };
 use crate::{
@@ -107,8 +106,6 @@ pub struct Run {
     pub tags: Vec<String>,
     /// How the target is called.
     pub names: Names,
-    /// How directories travel to the target.
-    pub archiving: Archiving,
     /// The environment that local scripts start with.
     pub environment: Vec<(OsString, OsString)>,
     /// Lets local scripts read what this process reads; otherwise they find nothing to read.
@@ -163,7 +160,6 @@ impl Run {
             temporary: std::env::temp_dir(),
             cache: None,
             tags: Vec::new(),
-            archiving: Archiving::None,
             environment: environment::inherited(),
             pass_stdin: false,
             streams: Streams::Save,
@@ -281,7 +277,7 @@ async fn prepare(run: Run, host_base: &Path) -> Result<Engine, ConfigError> {
 }
 
 fn save(stage: &Stage, cache: &Path, host: &str) -> Result<(), ConfigError> {
-    for name in [relations::CREATED, relations::ORDER_CONTEXT, "emulator.lock"] {
+    for name in [relations::CALLS, relations::ORDER_CONTEXT, "emulator.lock"] {
         // Not every run has them.
         let _ = fs::remove_file(stage.out.join(name));
     }
