@@ -288,6 +288,8 @@ impl Job {
         run.jobs = self.jobs;
         run.dry_run = args.dry_run;
         run.lock = Some(Holder::this_process());
+        run.diff = args.diff;
+        run.reveal_secrets = args.reveal_secrets;
         run.remove_remote_dir = false;
         run.work_dir = Some(base.to_owned());
         run.cache = Some(self.cache_entry(host)?);

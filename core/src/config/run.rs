@@ -88,6 +88,10 @@ pub struct Run {
     pub jobs: Option<NonZeroUsize>,
     /// Everything but running code. Nothing on the target stays changed.
     pub dry_run: bool,
+    /// Finds out what objects change in files, for [`Report::diff`].
+    pub diff: bool,
+    /// Shows in that also what is marked as secret.
+    pub reveal_secrets: bool,
     /// Work directory on the target; wiped at the start. A dry run makes one of its own beside it, which always goes.
     pub remote_dir: PathBuf,
     /// Who holds the lock of the work directory on the target, which keeps other runs away from it. Not with connectors
@@ -151,6 +155,8 @@ impl Run {
             mode: Mode::Config,
             jobs: None,
             dry_run: false,
+            diff: false,
+            reveal_secrets: false,
             remote_dir: "/var/lib/cdist".into(),
             lock: None,
             remove_remote_dir: true,
