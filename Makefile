@@ -127,7 +127,7 @@ lab: ## boots in QEMU, with DHCP and TFTP in a network namespace; needs root and
 bench: build ## ratios against the original's pipeline and other peers, measured in the same run
 	tests/bench/preos
 
-bench-config: build install-bench-packages ## `cdist config` beside the original, pyinfra and ansible; needs root and PyPI, an hour (PARTS: some of it)
+bench-config: build install-bench-packages ## `cdist config` beside the original, pyinfra and ansible; root, PyPI, an hour; PARTS=local is less
 	tests/bench/config $(PARTS)
 
 clean: ## remove what was built
