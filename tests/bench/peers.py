@@ -51,7 +51,7 @@ class Peer:
         self.log = lab.path(name + ".log")
         os.makedirs(self.home, exist_ok=True)
         # The usual environment, but nobody's settings.
-        self.env = {"PATH": os.environ["PATH"], "HOME": self.home, "LC_ALL": "C.UTF-8", "TMPDIR": self.lab.sockets}
+        self.env = {"PATH": os.environ["PATH"], "HOME": self.home, "LC_ALL": "C.UTF-8", "TMPDIR": lab.sockets}
 
     def write(self, name, text, mode=0o644):
         path = os.path.join(self.home, name)
