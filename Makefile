@@ -84,7 +84,7 @@ preos: install-build-packages build ## set everything up and make a Debian PreOS
 test: install-build-packages install-test-packages install-test-tools ## install what tests need, and run all tiers
 	$(MAKE) lint unit fuzz build integration conformance conformance-types privileged lab
 
-lint: ## formatting, clippy, licences and advisories, unused dependencies, spelling, shell
+lint: ## formatting, clippy, licences and advisories, unused dependencies, spelling, shell, types
 	$(CARGO) fmt --all --check
 	cd fuzz && $(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
@@ -92,6 +92,7 @@ lint: ## formatting, clippy, licences and advisories, unused dependencies, spell
 	$(CARGO) machete --skip-target-dir
 	codespell
 	core/conf/lint
+	$(CARGO) run --quiet --locked -p cdist -- check-type --strict core/conf/type/*
 	shellcheck -s sh fuzz/run tests/bench/preos tests/conformance/upstream-types plugins/apt-family/src/manifest.sh --exclude=SC2148 .ci/run examples/dummies/toolbox/bootstrap
 
 audit: ## known vulnerabilities of the crates; needs the network

@@ -6,11 +6,16 @@ use cdist_core::config::Mode;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{
+    banner_command::{self, BannerArgs},
+    check_type_command::{self, CheckTypeArgs},
     config_args::ConfigArgs,
     config_command, exit_code,
     failure::Failure,
+    info_command::{self, InfoArgs},
     inventory_command::{self, InventoryCommand},
+    new_type_command::{self, NewTypeArgs},
     preos_command,
+    shell_command::{self, ShellArgs},
 };
 
 /// Makes PreOSes that bare machines boot over the network, and configures hosts without an agent.
@@ -34,6 +39,21 @@ enum Command {
     /// Keep hosts and their tags (beta)
     #[command(subcommand)]
     Inventory(InventoryCommand),
+    /// List types and global explorers
+    #[command(infer_long_args = true)]
+    Info(InfoArgs),
+    /// Start a shell in which types can be called
+    #[command(infer_long_args = true)]
+    Shell(ShellArgs),
+    /// Make a type to begin with
+    #[command(infer_long_args = true)]
+    NewType(NewTypeArgs),
+    /// Look for mistakes in types
+    #[command(infer_long_args = true)]
+    CheckType(CheckTypeArgs),
+    /// Print the banner
+    #[command(infer_long_args = true)]
+    Banner(BannerArgs),
 }
 
 /// Options of `cdist preos` before the name of the PreOS.
@@ -91,6 +111,11 @@ pub(crate) fn run(own_name: OsString, words: Vec<OsString>) -> Result<ExitCode, 
         Some(Command::Config(args)) => Ok(config_command::run(*args, Mode::Config)),
         Some(Command::Install(args)) => Ok(config_command::run(*args, Mode::Install)),
         Some(Command::Inventory(command)) => Ok(inventory_command::run(&command)),
+        Some(Command::Info(args)) => Ok(info_command::run(&args)),
+        Some(Command::Shell(args)) => Ok(shell_command::run(&args)),
+        Some(Command::NewType(args)) => Ok(new_type_command::run(&args)),
+        Some(Command::CheckType(args)) => Ok(check_type_command::run(&args)),
+        Some(Command::Banner(_)) => Ok(banner_command::run()),
         None => {
             let _ = Cli::command().print_help();
             Ok(ExitCode::SUCCESS)

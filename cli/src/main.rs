@@ -1,15 +1,26 @@
 //! The `cdist` program: decides by argv[0] and the first word what this process is, and hands over.
 
 mod args;
+mod banner_command;
+mod check_type_command;
+mod conf_args;
 mod config_args;
 mod config_command;
 mod failure;
+mod host_result;
+mod host_table;
+mod info_command;
 mod inventory_command;
+mod json_report;
 mod layout;
+mod log_args;
 mod log_lines;
 mod logging;
+mod new_type_command;
+mod plan;
 mod preos_command;
 mod progress_display;
+mod shell_command;
 mod signals;
 mod worker;
 

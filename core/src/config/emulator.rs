@@ -199,7 +199,7 @@ impl Call {
         let lock = self.global.join("emulator.lock");
         let _lock = relations::lock(&lock).map_err(EmulatorError::write(&lock))?;
         let dir = self.global.join(name.dir(&self.marker));
-        let is_new = self.store(&name, &dir, &declared, &parsed.values)?;
+        self.store(&name, &dir, &declared, &parsed.values)?;
         let relations = Relations {
             global: &self.global,
             marker: &self.marker,
@@ -216,11 +216,8 @@ impl Call {
             }
         }
         // Last: whoever finds the object in the list finds it whole.
-        if is_new {
-            relations::append_created(&self.global, &name)
-                .map_err(|(path, source)| EmulatorError::Write { path, source })?;
-        }
-        Ok(())
+        relations::append_call(&self.global, &name)
+            .map_err(|(path, source)| EmulatorError::Write { path, source })
     }
 
     fn record(&self, relations: &Relations<'_>, required: &[ObjectName]) -> Result<(), (PathBuf, io::Error)> {
@@ -264,21 +261,20 @@ impl Call {
         Ok(all)
     }
 
-    /// Creates the object, or compares it with what is there. True if it is new.
+    /// Creates the object, or compares it with what is there.
     fn store(
         &self,
         name: &ObjectName,
         dir: &Path,
         declared: &[Parameter],
         values: &std::collections::BTreeMap<OsString, parameters::Value>,
-    ) -> Result<bool, EmulatorError> {
+    ) -> Result<(), EmulatorError> {
         let new = parameters::with_defaults(declared, values);
         let files = dir.join("parameter");
-        let exists = dir.is_dir();
-        if exists && !self.replaces {
+        if dir.is_dir() && !self.replaces {
             let old = parameters::read(&files).map_err(EmulatorError::write(&files))?;
             if old == new {
-                return Ok(false);
+                return Ok(());
             }
             let sources = fs::read(dir.join("source")).unwrap_or_default();
             return Err(EmulatorError::Conflict {
@@ -290,8 +286,7 @@ impl Call {
             });
         }
         fs::create_dir_all(&files).map_err(|source| EmulatorError::Create { path: files.clone(), source })?;
-        parameters::write(&files, &new).map_err(EmulatorError::write(&files))?;
-        Ok(!exists)
+        parameters::write(&files, &new).map_err(EmulatorError::write(&files))
     }
 }
 

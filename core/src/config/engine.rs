@@ -6,8 +6,8 @@ use std::{
     fs,
     path::PathBuf,
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -37,9 +37,13 @@ pub(super) struct Engine {
     /// Helper programs of the connector; not part of what is kept.
     connector_dir: PathBuf,
     log_server: Option<LogServer>,
+    /// The target is ours; before that nothing on it may be removed.
+    reached: AtomicBool,
     pub(super) calls: AtomicU64,
     /// Types whose explorers are on the target.
     pub(super) sent_types: tokio::sync::Mutex<HashSet<OsString>>,
+    /// Directories above the work directory that a dry run has to remove again.
+    pub(super) missing_parents: OnceLock<Vec<PathBuf>>,
 }
 
 impl Engine {
@@ -78,8 +82,10 @@ impl Engine {
             context,
             connector_dir,
             log_server,
+            reached: AtomicBool::new(false),
             calls: AtomicU64::new(0),
             sent_types: tokio::sync::Mutex::default(),
+            missing_parents: OnceLock::new(),
         };
         let target = engine.target_variables();
         let mut env = engine.base.clone();
@@ -91,7 +97,11 @@ impl Engine {
 
     /// The stages that touch the target. Returns how many objects there were and which had code.
     pub(super) async fn work(self: Arc<Self>, step: &Step) -> Result<(usize, Vec<ObjectName>), ConfigError> {
-        self.make_remote_dirs().await?;
+        self.run.connector.open(&self.context).await?;
+        self.reached.store(true, Ordering::Relaxed);
+        if self.run.dry_run {
+            self.note_missing_parents().await?;
+        }
         step.doing("global explorers");
         Arc::clone(&self).run_global_explorers().await?;
         step.doing("initial manifest");
@@ -104,6 +114,7 @@ impl Engine {
         // The user's wish to stop has been heard; cleaning up is not what it was about.
         let context = Context { cancel: Cancel::default(), ..self.context.clone() };
         if self.run.remove_remote_dir
+            && self.reached.load(Ordering::Relaxed)
             && let Err(error) = self.remove_remote_dir(&context).await
         {
             self.log(
@@ -111,6 +122,7 @@ impl Engine {
                 &format!("Cannot remove the work directory on the target: {}", error.report()),
             );
         }
+        self.remove_missing_parents(&context).await;
         if let Err(error) = self.run.connector.close(&context).await {
             self.log(Level::Warning, &format!("Cleanup command failed: {error}"));
         }

@@ -1,5 +1,6 @@
 //! How the engine reaches a target: run a command there, copy files there.
 //!
+//! - [`Ssh`]: a host by ssh, with one connection for everything.
 //! - [`Chroot`]: a directory on this machine, entered with chroot(8); needs root.
 //! - [`Local`]: this machine.
 //! - [`Custom`]: two programs that the user names (`--remote-exec`, `--remote-copy`).
@@ -7,6 +8,7 @@
 mod custom;
 mod direct;
 mod process;
+mod ssh;
 
 use std::{
     ffi::OsString,
@@ -19,6 +21,7 @@ use async_trait::async_trait;
 pub use custom::Custom;
 pub use direct::{Chroot, Local};
 pub use process::{Done, Input, Output, Process, ProcessError, shown};
+pub use ssh::{Problem, Ssh, SshError, SshOptions};
 
 use crate::host::Cancel;
 
@@ -84,6 +87,9 @@ pub enum ConnectorError {
     /// A program on this machine that leads to the target.
     #[error(transparent)]
     Process(#[from] ProcessError),
+    /// A host that cannot be reached by ssh, or not any more.
+    #[error(transparent)]
+    Ssh(#[from] SshError),
     /// A program that copies ended badly.
     #[error("{command}: {}", crate::host::describe(*.status))]
     CopyFailed {
@@ -115,6 +121,11 @@ impl ConnectorError {
 /// A way to a target. One connector may serve several calls at the same time.
 #[async_trait]
 pub trait Connector: Send + Sync + fmt::Debug {
+    /// Makes the connection. Called once, before everything else but [`commands`](Self::commands).
+    async fn open(&self, _context: &Context) -> Result<(), ConnectorError> {
+        Ok(())
+    }
+
     /// Runs a command on the target. A bad exit status is no error.
     async fn exec(&self, context: &Context, exec: Exec) -> Result<Done, ConnectorError>;
 
@@ -128,6 +139,12 @@ pub trait Connector: Send + Sync + fmt::Debug {
     ///
     /// Writing to `dir`.
     fn commands(&self, dir: &Path) -> io::Result<Commands>;
+
+    /// True if a command on the target gets the standard input of its [`Exec`] whatever it is, so that a shell there can read
+    /// scripts from it. Programs of a user may do with theirs what they like.
+    fn takes_scripts_on_stdin(&self) -> bool {
+        true
+    }
 
     /// The argv that `exec` starts on this machine, for error messages.
     fn shown(&self, context: &Context, words: &[OsString]) -> String;
