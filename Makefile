@@ -31,6 +31,9 @@ FUZZ_SECONDS ?= 4
 # The original, and what its other peers in `make bench-config` are installed with.
 BENCH_PACKAGES := cdist python3-venv time
 
+# Parts of `make bench-config`; all without a value: local ssh hosts emulator objects
+PARTS ?=
+
 # Where `make preos` puts its work, and what it is made from. MIRROR without a value is the bootstrap program's default.
 PREOS_DIR ?= target/preos
 SUITE ?= bookworm
@@ -44,7 +47,7 @@ done; \
 if [ "$$missing" ]; then DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y --no-install-recommends $$missing; fi
 endef
 
-.PHONY: help build preos install test lint audit unit integration conformance conformance-types fuzz privileged lab bench clean \
+.PHONY: help build preos install test lint audit unit integration conformance conformance-types fuzz privileged lab bench bench-config clean \
 	install-build-packages install-test-packages install-bench-packages install-test-tools
 
 help: ## this list
@@ -125,6 +128,9 @@ lab: ## boots in QEMU, with DHCP and TFTP in a network namespace; needs root and
 
 bench: build ## ratios against the original's pipeline and other peers, measured in the same run
 	tests/bench/preos
+
+bench-config: build install-bench-packages ## `cdist config` beside the original, pyinfra and ansible; root, PyPI, an hour; PARTS=local is less
+	tests/bench/config $(PARTS)
 
 clean: ## remove what was built
 	$(CARGO) clean
