@@ -15,6 +15,7 @@ __block second --file /b/file --prefix '# [a.\n*' --suffix "# it's" --text - <<T
 x
 
 y
+
 TEXT
 END
 content 'with every odd character' /b/file <<'END'
@@ -28,6 +29,7 @@ CDIST_END
 x
 
 y
+
 # it's
 END
 same 'owner and mode stay' '640 1:1' "$(attributes /b/file)"
@@ -46,6 +48,7 @@ new
 x
 
 y
+
 # it's
 END
 message 'update message' '__block/b/file:update'
@@ -74,6 +77,12 @@ __block /b/link --text linked
 __block odd --file "/b/odd name's" --text y
 __block new --file /b/new --text y
 __block empty --file /b/new --text ''
+printf '%s' 'no newline' | __block last --file /b/last --text -
+END
+content 'text without newline' /b/last <<'END'
+#cdist:__block/last
+no newline
+#/cdist:__block/last
 END
 check 'the link stays' test -h "$R/b/link"
 check 'linked file was changed' grep -q -x linked "$R/b/file"

@@ -16,7 +16,8 @@ else
     tabs=/var/spool/cron/crontabs
     mkdir -p "$R$tabs"
 fi
-printf '%s\n' '# mine' '1 2 3 4 5 mine # __cron/x' >"$tmp/crontab"
+# No comment in the first line: Debian's crontab takes it for its own.
+printf '%s\n' '1 2 3 4 5 mine # __cron/x' '# mine' >"$tmp/crontab"
 in_root crontab -u root - <"$tmp/crontab"
 
 converge 'new entries' <<'END'
@@ -27,8 +28,8 @@ require=__cron/a.b/c __cron four --user root --raw_command --command 'MAILTO=a@e
 END
 in_root crontab -u root -l >"$R/crontab"
 content 'entries with every odd character' /crontab <<'END'
-# mine
 1 2 3 4 5 mine # __cron/x
+# mine
 15 23 * * 1-6 echo it's "A" `x` $HOME 100\% \n \\ & * # __cron/one
 @reboot /path/to  script # __cron/two
 MAILTO=a@example.org
@@ -52,8 +53,8 @@ __cron two --user root --raw @reboot --command '/path/to  script'
 END
 in_root crontab -u root -l >"$R/crontab"
 content 'what is left' /crontab <<'END'
-# mine
 1 2 3 4 5 mine # __cron/x
+# mine
 * * * jan * new # __cron/one
 @reboot /path/to  script # __cron/two
 MAILTO=a@example.org
@@ -67,8 +68,8 @@ __cron never --user root --command x --state absent
 END
 in_root crontab -u root -l >"$R/crontab"
 content 'others stay' /crontab <<'END'
-# mine
 1 2 3 4 5 mine # __cron/x
+# mine
 @reboot /path/to  script # __cron/two
 END
 same 'nothing is left' '' "$(in_root crontab -u daemon -l 2>/dev/null)"
