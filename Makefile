@@ -19,8 +19,8 @@ RUST_MINOR := 95
 
 BUILD_PACKAGES := gcc libc6-dev make
 PREOS_PACKAGES := mmdebstrap debootstrap debian-archive-keyring curl
-TEST_PACKAGES := $(PREOS_PACKAGES) apt-utils bash busybox-static codespell cpio dnsmasq-base g++ gpg gpgv ipxe-qemu \
-	iproute2 openssh-client openssh-server patch procps python3 qemu-system-x86 seabios shellcheck time xz-utils zstd
+TEST_PACKAGES := $(PREOS_PACKAGES) apt-utils bash busybox-static codespell cpio dnsmasq-base fish g++ gpg gpgv groff-base \
+	ipxe-qemu iproute2 openssh-client openssh-server patch procps python3 qemu-system-x86 seabios shellcheck time xz-utils zsh zstd
 
 # The conformance suite of the original's behaviour; it is no part of this repository.
 CONFORMANCE ?= ../shared/conformance
@@ -30,6 +30,9 @@ FUZZ_SECONDS ?= 4
 
 # The original, and what its other peers in `make bench-config` are installed with.
 BENCH_PACKAGES := cdist python3-venv time
+
+# Parts of `make bench-config`; all without a value: local ssh hosts emulator objects
+PARTS ?=
 
 # Where `make preos` puts its work, and what it is made from. MIRROR without a value is the bootstrap program's default.
 PREOS_DIR ?= target/preos
@@ -44,7 +47,7 @@ done; \
 if [ "$$missing" ]; then DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y --no-install-recommends $$missing; fi
 endef
 
-.PHONY: help build preos install test lint audit unit integration conformance conformance-types fuzz privileged lab bench clean \
+.PHONY: help build preos install test lint audit unit integration conformance conformance-types fuzz privileged lab bench bench-config clean \
 	install-build-packages install-test-packages install-bench-packages install-test-tools
 
 help: ## this list
@@ -61,6 +64,7 @@ build: ## build and stage everything under target/dist
 	for part in explorer type manifest; do \
 		if [ -d core/conf/$$part ]; then cp -R core/conf/$$part $(DIST)/share/cdist/conf/; fi; \
 	done
+	$(DIST)/bin/cdist --write-reference $(DIST)
 	chmod -R go-w $(DIST)
 
 install: build ## install to $(DESTDIR)$(PREFIX)
@@ -124,6 +128,9 @@ lab: ## boots in QEMU, with DHCP and TFTP in a network namespace; needs root and
 
 bench: build ## ratios against the original's pipeline and other peers, measured in the same run
 	tests/bench/preos
+
+bench-config: build install-bench-packages ## `cdist config` beside the original, pyinfra and ansible; root, PyPI, an hour; PARTS=local is less
+	tests/bench/config $(PARTS)
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -23,7 +23,7 @@ use super::{
     stage::Stage,
 };
 use crate::{
-    connector::Connector,
+    connector::{Connector, Holder},
     host::Cancel,
     progress::{Progress, Unit},
 };
@@ -94,6 +94,9 @@ pub struct Run {
     pub reveal_secrets: bool,
     /// Work directory on the target; wiped at the start. A dry run makes one of its own beside it, which always goes.
     pub remote_dir: PathBuf,
+    /// Who holds the lock of the work directory on the target, which keeps other runs away from it. Not with connectors
+    /// that take no scripts on standard input. `None`: no lock; the target belongs to the caller.
+    pub lock: Option<Holder>,
     /// Removes the work directory on the target after the run, also after a failure.
     pub remove_remote_dir: bool,
     /// Directory for the run's own directory, which stays after a failure. `None`: a temporary one, which always goes.
@@ -155,6 +158,7 @@ impl Run {
             diff: false,
             reveal_secrets: false,
             remote_dir: "/var/lib/cdist".into(),
+            lock: None,
             remove_remote_dir: true,
             work_dir: None,
             temporary: std::env::temp_dir(),
