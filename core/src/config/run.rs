@@ -228,8 +228,6 @@ async fn attempt_with(mut run: Run, started: Instant, report: &mut Report) -> Re
     if run.dry_run {
         run.remote_dir = dry_run::place(&run.remote_dir);
         run.remove_remote_dir = true;
-        // Nobody else knows that directory, and a lock would be one more thing on the target.
-        run.lock = None;
     }
     let step = run.progress.step(format!("configuring {}", run.host));
     run.log(Level::Info, if run.dry_run { "Starting dry run" } else { "Starting configuration run" });
