@@ -27,7 +27,7 @@ PREOS_DIR ?= target/preos
 SUITE ?= bookworm
 MIRROR ?= $(shell apt-get indextargets --format '$$(REPO_URI)' 'Codename: $(SUITE)' 'Created-By: Packages' 2>/dev/null | head -n 1)
 
-.PHONY: help build preos install test lint audit unit integration privileged lab bench clean \
+.PHONY: help build preos install test lint audit unit integration privileged sshd lab bench clean \
 	install-build-packages install-test-packages install-test-tools
 
 help: ## this list
@@ -62,7 +62,7 @@ preos: install-build-packages build ## set everything up and make a Debian PreOS
 	@ls -l $(PREOS_DIR)/pxe
 
 test: install-build-packages install-test-packages install-test-tools ## install what tests need, and run all tiers
-	$(MAKE) lint unit build integration privileged lab
+	$(MAKE) lint unit build integration privileged sshd lab
 
 lint: ## formatting, clippy, licences and advisories, unused dependencies, spelling, shell
 	$(CARGO) fmt --all --check
@@ -71,7 +71,7 @@ lint: ## formatting, clippy, licences and advisories, unused dependencies, spell
 	$(CARGO) machete --skip-target-dir
 	codespell
 	core/conf/lint
-	shellcheck -s sh tests/bench/preos plugins/apt-family/src/manifest.sh --exclude=SC2148 .ci/run examples/dummies/toolbox/bootstrap
+	shellcheck -s sh tests/bench/preos plugins/apt-family/src/manifest.sh --exclude=SC2148 core/src/connector/lock/hold.sh .ci/run examples/dummies/toolbox/bootstrap
 
 audit: ## known vulnerabilities of the crates; needs the network
 	$(CARGO) deny --all-features check advisories
@@ -86,6 +86,9 @@ integration: ## the staged program with stub commands and hostile plugins; no ro
 privileged: ## real mounts, namespaces and bootstraps; needs root and a Debian mirror
 	$(CARGO) nextest run --workspace --exclude cdist-tests --locked -E 'test(/privileged_/)'
 	$(CARGO) nextest run -p cdist-tests --locked -E 'binary(/^privileged/)'
+
+sshd: ## hosts configured through real ssh servers, in namespaces of this machine; needs root
+	$(CARGO) nextest run -p cdist-tests --locked -E 'binary(/^sshd/)'
 
 lab: ## boots in QEMU, with DHCP and TFTP in a network namespace; needs root and a Debian mirror
 	$(CARGO) nextest run -p cdist-tests --locked -E 'binary(/^lab/)'

@@ -50,23 +50,27 @@ is_held() {
     [ "$at" = "$boot" ] && is_alive "$pid" "$start"
 }
 
-# Ends the commands of the run that are still at work, each with its process group.
+# Ends the commands of the run that are still at work, each with its process group. Such a group keeps its number while
+# any of it is left, so only its first process has to be told from a later one with the same number.
 end_running() {
     [ -f "$lock/running" ] || return 0
+    left=
+    while read -r process began; do
+        ! is_alive "$process" "$began" || left="$left $process"
+    done < "$lock/running"
     for signal in TERM KILL; do
         tries=0
-        while [ "$tries" -lt 20 ]; do
-            left=
-            while read -r process began; do
-                if is_alive "$process" "$began"; then
-                    left=1
-                    [ "$tries" -gt 0 ] || kill "-$signal" "-$process" 2>/dev/null ||
-                        kill "-$signal" "$process" 2>/dev/null
+        while [ "$left" ] && [ "$tries" -lt 20 ]; do
+            still=
+            for process in $left; do
+                if [ "$tries" = 0 ]; then
+                    kill "-$signal" "-$process" 2>/dev/null || kill "-$signal" "$process" 2>/dev/null
                 fi
-            done < "$lock/running"
-            [ "$left" ] || return 0
+                { ! kill -0 "-$process" && ! kill -0 "$process"; } 2>/dev/null || still="$still $process"
+            done
+            left=$still
             tries=$((tries + 1))
-            sleep 0.1 2>/dev/null || sleep 1
+            [ -z "$left" ] || sleep 0.1 2>/dev/null || sleep 1
         done
     done
 }
