@@ -71,52 +71,22 @@ impl Sshd {
     #[must_use]
     pub fn start_like(key: &Key, like: &Like) -> Self {
         require_root("an ssh server with a tree of its own");
-        let sshd = tool("sshd", "openssh-server");
         let dir = tempfile::tempdir().expect("making a directory for a server");
         run(Command::new(tool("ssh-keygen", "openssh-client"))
             .args(["-q", "-t", "ed25519", "-N", "", "-f"])
             .arg(dir.path().join("host_key")));
         fs::write(dir.path().join("authorized_keys"), key.public_line() + "\n").expect("writing a key");
-        // The kernel chooses a port; nobody else gets it in the moment between.
-        let port = TcpListener::bind((like.address, 0)).expect("finding a port").local_addr().unwrap().port();
-        let at = dir.path().display();
-        let config = format!(
-            "Port {port}\nListenAddress {}\nHostKey {at}/host_key\nAuthorizedKeysFile {at}/authorized_keys\n\
-             PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\nLogLevel VERBOSE\n\
-             MaxStartups 200\nSubsystem sftp internal-sftp\n{}\n",
-            like.address, like.config
-        );
-        fs::write(dir.path().join("sshd_config"), config).expect("writing a configuration");
-        // A locked root account, as in many containers, is refused without PAM.
-        let start = format!(
-            "set -e\numask 022\nsed 's/^root:[^:]*/root:*/' /etc/shadow > {at}/shadow\n\
-             mount --bind {at}/shadow /etc/shadow\n\
-             for own in {OWN_DIRS}; do mount -t tmpfs -o mode=0755 target \"$own\"; done\nmkdir /run/sshd\n{}\n\
-             exec {} -D -e -f {at}/sshd_config\n",
-            like.prepare,
-            sshd.display()
-        );
-        let argv: Vec<OsString> = [
-            "--mount",
-            "--pid",
-            "--fork",
-            "--kill-child=KILL",
-            "--mount-proc",
-            "--",
-            "/bin/sh",
-            "-c",
-            &start,
-        ]
-        .map(OsString::from)
-        .to_vec();
-        let argv = [vec![tool("unshare", "util-linux").into()], argv].concat();
-        let mut process = Process::start(&argv, &dir.path().join("log"));
-        let ready = wait_until(Duration::from_secs(20), || {
-            process.assert_running();
-            process.output().contains("Server listening").then_some(())
-        });
-        assert!(ready.is_some(), "sshd does not listen:\n{}", process.output());
-        Self { address: like.address, port, process, dir }
+        let mut tries = 0;
+        loop {
+            let chosen = TcpListener::bind((like.address, 0)).expect("finding a port").local_addr();
+            let port = chosen.expect("finding a port").port();
+            match listen(dir.path(), like, port) {
+                Ok(process) => return Self { address: like.address, port, process, dir },
+                // Somebody else got it in the moment between.
+                Err(said) if said.contains("already in use") && tries < 5 => tries += 1,
+                Err(said) => panic!("sshd does not listen:\n{said}"),
+            }
+        }
     }
 
     /// Where it listens.
@@ -191,6 +161,37 @@ impl Sshd {
         let unshare = Pid::from_raw(i32::try_from(self.process.id()).expect("a process number"));
         *children(unshare).first().expect("the server has ended")
     }
+}
+
+/// Starts a server on `port`. If it does not listen, what it has said.
+fn listen(dir: &Path, like: &Like, port: u16) -> Result<Process, String> {
+    let at = dir.display();
+    let config = format!(
+        "Port {port}\nListenAddress {}\nHostKey {at}/host_key\nAuthorizedKeysFile {at}/authorized_keys\n\
+         PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\nLogLevel VERBOSE\n\
+         MaxStartups 200\nSubsystem sftp internal-sftp\n{}\n",
+        like.address, like.config
+    );
+    fs::write(dir.join("sshd_config"), config).expect("writing a configuration");
+    // A locked root account, as in many containers, is refused without PAM.
+    let start = format!(
+        "set -e\numask 022\nsed 's/^root:[^:]*/root:*/' /etc/shadow > {at}/shadow\n\
+         mount --bind {at}/shadow /etc/shadow\n\
+         for own in {OWN_DIRS}; do mount -t tmpfs -o mode=0755 target \"$own\"; done\nmkdir /run/sshd\n{}\n\
+         exec {} -D -e -f {at}/sshd_config\n",
+        like.prepare,
+        tool("sshd", "openssh-server").display()
+    );
+    let mut argv: Vec<OsString> = vec![tool("unshare", "util-linux").into()];
+    let namespaces =
+        ["--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--", "/bin/sh", "-c"];
+    argv.extend(namespaces.iter().map(OsString::from));
+    argv.push(start.into());
+    let mut process = Process::start(&argv, &dir.join("log"));
+    let ready = wait_until(Duration::from_secs(20), || {
+        (process.ended().is_some() || process.output().contains("Server listening")).then_some(())
+    });
+    if ready.is_some() && process.ended().is_none() { Ok(process) } else { Err(process.output()) }
 }
 
 fn children(pid: Pid) -> Vec<Pid> {
