@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-use std::{fs, net::Ipv6Addr};
+use std::{fs, net::Ipv6Addr, process::Command};
 
 use cdist_tests::{
     lab::{
@@ -191,4 +191,48 @@ fn the_work_directory_may_be_noexec_but_not_read_only_or_full() {
         }
     }
     admin.assert_no_connection();
+}
+
+/// Without `--ssh-config`, ssh's own files count: those of the home directory that the user database names.
+#[test]
+fn the_users_own_ssh_configuration_is_read() {
+    let (admin, sshd) = one(&Like::default());
+    let mut command = admin.config("__note own\n");
+    command.arg("web1");
+    let words: Vec<String> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+    let at = words.iter().position(|word| word == "--ssh-config").unwrap();
+    let words = [&words[..at], &words[at + 2..]].concat().join("' '");
+    // Root's home, but only for this process.
+    let script = format!(
+        "home=$(getent passwd root | cut -d: -f6)\nmount -t tmpfs home \"$home\"\nmkdir -m 700 \"$home/.ssh\"\n\
+         cp '{}' \"$home/.ssh/config\"\nexec '{}' '{words}'\n",
+        admin.path("ssh_config").display(),
+        command.get_program().display(),
+    );
+    let mut inside = Command::new("unshare");
+    inside.args(["--mount", "/bin/sh", "-ec", &script]);
+    inside.env("HOME", admin.path("home")).env("TMPDIR", admin.path("tmp"));
+    outcome(&mut inside).assert_ok();
+    assert_eq!(notes(&sshd), "own\n");
+}
+
+#[test]
+fn a_user_who_is_named_is_who_logs_in() {
+    let (admin, sshd) = one(&Like::default());
+    admin.configure("__note named\n", "root@web1").assert_ok();
+    assert_eq!(notes(&sshd), "named\n");
+    let failed = admin.configure("__note never\n", "nobody@web1");
+    assert_eq!(failed.status, Some(1));
+    assert!(failed.stderr.contains("`ssh nobody@web1`"), "{}", failed.stderr);
+    assert!(sshd.log().contains("for nobody"), "{}", sshd.log());
+}
+
+#[test]
+fn output_that_is_let_through_reaches_our_own() {
+    let (admin, _sshd) = one(&Like::default());
+    let manifest = "__run x <<'EOF'\necho to stdout\necho to stderr >&2\nEOF\n";
+    let output = admin.config(manifest).args(["-S", "web1"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "to stdout\n");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("to stderr\n"));
+    assert!(output.status.success());
 }

@@ -121,3 +121,16 @@ fn a_login_without_a_shell() {
     admin.knows(&[("web2", &sshd)], "");
     refused(&admin, "web2", &["no usable /bin/sh", "install a POSIX shell"]);
 }
+
+#[test]
+fn a_machine_without_ssh() {
+    let admin = Admin::new(TYPES);
+    let failed = outcome(admin.config("__note never\n").env("PATH", admin.path("home")).arg("web1"));
+    assert_eq!(failed.status, Some(1));
+    assert!(
+        failed.stderr.contains("web1") && failed.stderr.contains("install the OpenSSH client"),
+        "{}",
+        failed.stderr
+    );
+    admin.assert_no_connection();
+}
