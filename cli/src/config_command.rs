@@ -1,12 +1,14 @@
 //! `cdist config` and `cdist install`.
 
 use std::{
-    collections::HashSet,
-    fs, io,
+    collections::{BTreeMap, HashSet},
+    fs,
+    io::{self, IsTerminal},
     num::NonZeroUsize,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
+    time::Instant,
 };
 
 use cdist_core::{
@@ -16,7 +18,7 @@ use cdist_core::{
         log::{Level, LogSink},
         log_server::LogClient,
         names::Family,
-        settings::{Archiving, Settings, archiving},
+        settings::Settings,
     },
     connector::{Chroot, Connector, Custom, Holder, Local, Ssh, SshOptions},
     host::Cancel,
@@ -26,9 +28,13 @@ use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
     config_args::ConfigArgs,
+    host_result::{self, HostResult, State},
+    host_table::{Form, HostTable},
     inventory_command::lines_of,
+    json_report,
     layout::Layout,
-    log_lines::{LogLines, is_colored},
+    log_lines::LogLines,
+    plan::Plan,
     signals,
 };
 
@@ -58,13 +64,7 @@ pub(crate) fn run(args: ConfigArgs, mode: Mode) -> ExitCode {
         Err(error) => return refuse(&log, &error.into()),
     };
     log.outer = LogClient::from_environment().map(Arc::new);
-    log.level = level(&args, &settings);
-    log.colored = is_colored(match args.colors.as_deref() {
-        None => settings.colored_output,
-        Some("always") => Some(config::settings::Colors::Always),
-        Some("never") => Some(config::settings::Colors::Never),
-        Some(_) => Some(config::settings::Colors::Auto),
-    });
+    args.log.apply(&settings, &mut log);
     let job = match Job::new(args, settings, mode, log.clone()) {
         Ok(job) => job,
         Err(refusal) => return refuse(&log, &refusal),
@@ -79,17 +79,6 @@ pub(crate) fn run(args: ConfigArgs, mode: Mode) -> ExitCode {
 fn refuse(log: &LogLines, refusal: &Refusal) -> ExitCode {
     log.log(Level::Error, "cdist", &refusal.0);
     ExitCode::FAILURE
-}
-
-fn level(args: &ConfigArgs, settings: &Settings) -> Level {
-    if args.quiet {
-        return Level::Off;
-    }
-    if args.log_level.is_none() && args.verbose == 0 {
-        return settings.verbosity.unwrap_or(Level::Warning);
-    }
-    let count = args.log_level.unwrap_or(0).saturating_add(i64::from(args.verbose));
-    Level::from_count(count).unwrap_or(Level::Error)
 }
 
 /// Everything that is known before the first host.
@@ -111,9 +100,6 @@ struct Job {
 
 impl Job {
     fn new(args: ConfigArgs, settings: Settings, mode: Mode, mut log: LogLines) -> Result<Self, Refusal> {
-        if args.log_level.is_some_and(|l| l < -1) {
-            return Err(Refusal("the log level must be -1 or more".to_owned()));
-        }
         check_beta(&args, &settings, mode)?;
         let stdin = Path::new("-");
         let manifest_from_stdin = args.initial_manifest.as_deref() == Some(stdin);
@@ -130,13 +116,17 @@ impl Job {
         };
         let hosts = hosts(&args, &settings)?;
         let layout = Layout::find()?;
-        let conf_dirs = conf_dirs(&args, &settings, &layout);
+        let conf_dirs = conf_dirs(&args.conf_dir, &settings, &layout);
         let program = layout.program;
         let jobs = number(args.jobs.or(settings.jobs));
         let wished = if args.sequential { None } else { args.parallel.or(settings.parallel) };
         let parallel = number(wished).filter(|n| n.get() > 1);
         log.with_pid = jobs.is_some() || parallel.is_some();
         log.with_time = args.timestamp || settings.timestamp == Some(true);
+        if parallel.is_some() && log.outer.is_none() && log.level != Level::Off {
+            let form = if io::stderr().is_terminal() { Form::Live } else { Form::Lines };
+            log.table = HostTable::new(form, hosts.len());
+        }
         Ok(Self {
             mode,
             hosts,
@@ -160,34 +150,64 @@ impl Job {
             Ok(base) => base,
             Err(refusal) => return refuse(&self.log, &refusal),
         };
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         self.log.log(Level::Verbose, "cdist", concat!("version ", env!("CARGO_PKG_VERSION")));
-        let failed = self.configure_all(&base, &cancel).await;
-        if let Some(status) = signal.status() {
-            if temporary {
-                // Nobody looks for the reason of what was asked for.
-                let _ = fs::remove_dir_all(&base);
-            }
-            return ExitCode::from(status);
-        }
+        let results = self.configure_all(&base, &cancel).await;
+        let seconds = started.elapsed().as_secs_f64();
+        let failed: Vec<&str> =
+            results.iter().filter(|r| r.state != State::Done).map(|r| r.host.as_str()).collect();
+        let status = signal.status().unwrap_or_else(|| u8::from(!failed.is_empty()));
         self.log.log(
             Level::Verbose,
             "config",
-            &format!(
-                "Total processing time for {} host(s): {:.2}",
-                self.hosts.len(),
-                started.elapsed().as_secs_f64()
-            ),
+            &format!("Total processing time for {} host(s): {seconds:.2}", self.hosts.len()),
         );
-        if failed.is_empty() {
-            if temporary && let Err(error) = fs::remove_dir_all(&base) {
-                self.log.log(Level::Warning, "cdist", &format!("removing {}: {error}", base.display()));
-            }
-            return ExitCode::SUCCESS;
+        self.tell_end(&results, seconds, status);
+        if signal.status().is_none() && !failed.is_empty() {
+            let text = format!("Failed to configure the following hosts: {}", failed.join(" "));
+            self.log.log(Level::Error, "cdist", &text);
+        } else if temporary && let Err(error) = fs::remove_dir_all(&base) {
+            // After a signal too: nobody looks for the reason of what was asked for.
+            self.log.log(Level::Warning, "cdist", &format!("removing {}: {error}", base.display()));
         }
-        let text = format!("Failed to configure the following hosts: {}", failed.join(" "));
-        self.log.log(Level::Error, "cdist", &text);
-        ExitCode::FAILURE
+        ExitCode::from(status)
+    }
+
+    /// The summary on standard error, and the report on standard output if it is wanted.
+    fn tell_end(&self, results: &[HostResult], seconds: f64, status: u8) {
+        for (state, line) in host_result::summary(results, self.args.dry_run) {
+            if self.is_inner() {
+                // The outer run has a summary of its own.
+                self.log.log(Level::Info, "config", &line);
+            } else if self.log.level < Level::Off && (state != State::Done || self.log.tells_success()) {
+                self.log.table.error_text(&format!("{line}\n"));
+            }
+        }
+        if self.args.json {
+            let content = json_report::Content {
+                mode: self.mode,
+                dry_run: self.args.dry_run,
+                reveal: self.args.reveal_secrets,
+            };
+            let written =
+                self.log.table.output(|out| json_report::write(out, content, results, seconds, status));
+            self.warn_of_output(written);
+        }
+    }
+
+    /// True if a script of another run has started this one.
+    fn is_inner(&self) -> bool {
+        self.log.outer.is_some() || std::env::var_os("__object").is_some()
+    }
+
+    fn warn_of_output(&self, written: io::Result<()>) {
+        match written {
+            // Whoever closes the pipe has read enough.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                self.log.log(Level::Warning, "cdist", &format!("writing to standard output: {error}"));
+            }
+            _ => {}
+        }
     }
 
     /// The directory of the runs' directories, and whether it is temporary. After a failure it stays: that is
@@ -199,37 +219,60 @@ impl Job {
         Ok((tempfile::Builder::new().prefix("cdist-").tempdir()?.keep(), true))
     }
 
-    /// Returns the hosts that failed, in their order.
-    async fn configure_all(&self, base: &Path, cancel: &Cancel) -> Vec<String> {
+    /// Returns how it went, in the order of the hosts.
+    async fn configure_all(&self, base: &Path, cancel: &Cancel) -> Vec<HostResult> {
         let permits = Arc::new(Semaphore::new(self.parallel.map_or(1, NonZeroUsize::get)));
         let mut tasks = JoinSet::new();
-        let mut failed = Vec::new();
+        let mut results = BTreeMap::new();
         for (i, (host, tags)) in self.hosts.iter().enumerate() {
-            let run = match self.run_for(host, tags.clone(), base, cancel) {
+            let mut run = match self.run_for(host, tags.clone(), base, cancel) {
                 Ok(run) => run,
                 Err(refusal) => {
                     self.log.log(Level::Error, host, &refusal.0);
-                    failed.push(i);
+                    results.insert(i, HostResult::refused(host.clone(), refusal.0));
                     continue;
                 }
             };
-            let (permits, log, host) = (Arc::clone(&permits), self.log.clone(), host.clone());
+            let (permits, log, host, plan) =
+                (Arc::clone(&permits), self.log.clone(), host.clone(), self.plan());
             tasks.spawn(async move {
                 // The semaphore is never closed, and hands out its permits in the order of the hosts.
                 let _permit = permits.acquire_owned().await;
                 if run.cancel.is_cancelled() {
-                    return Some(i);
+                    return (i, HostResult::skipped(host), Ok(()));
                 }
-                let error = config::configure(run).await.err()?;
-                log.log(Level::Error, &host, &error.report());
-                Some(i)
+                let line = log.table.begin(&host);
+                run.progress = line.progress();
+                let result = HostResult::new(host, config::attempt(run).await);
+                line.end(&result, log.tells_success());
+                if let Some(text) = result.explanation().filter(|_| result.state == State::Failed) {
+                    log.log(Level::Error, &result.host, &text);
+                }
+                let written = log.table.output(|out| plan.print(out, &result.host, &result.report));
+                (i, result, written)
             });
         }
-        while let Some(result) = tasks.join_next().await {
-            failed.extend(result.ok().flatten());
+        while let Some(joined) = tasks.join_next().await {
+            if let Ok((i, result, written)) = joined {
+                self.warn_of_output(written);
+                results.insert(i, result);
+            }
         }
-        failed.sort_unstable();
-        failed.iter().filter_map(|i| self.hosts.get(*i)).map(|(host, _)| host.clone()).collect()
+        // A task that has panicked has no result; its host is no success.
+        let lost = |host: &str| HostResult::refused(host.to_owned(), "the program failed inside".to_owned());
+        let all = self.hosts.iter().enumerate();
+        all.map(|(i, (host, _))| results.remove(&i).unwrap_or_else(|| lost(host))).collect()
+    }
+
+    /// What is printed of each host on standard output.
+    fn plan(&self) -> Plan {
+        let human = !self.args.json;
+        Plan {
+            code: human && self.args.dry_run,
+            diff: human && self.args.diff,
+            reveal: self.args.reveal_secrets,
+            escaped: io::stdout().is_terminal(),
+        }
     }
 
     fn run_for(&self, host: &str, tags: Vec<String>, base: &Path, cancel: &Cancel) -> Result<Run, Refusal> {
@@ -245,6 +288,8 @@ impl Job {
         run.jobs = self.jobs;
         run.dry_run = args.dry_run;
         run.lock = Some(Holder::this_process());
+        run.diff = args.diff;
+        run.reveal_secrets = args.reveal_secrets;
         run.remove_remote_dir = false;
         run.work_dir = Some(base.to_owned());
         run.cache = Some(self.cache_entry(host)?);
@@ -267,12 +312,6 @@ impl Job {
         if let Some(shell) = &settings.remote_shell {
             run.remote_shell.clone_from(shell);
         }
-        run.archiving = args
-            .use_archiving
-            .as_deref()
-            .and_then(archiving)
-            .or(settings.archiving)
-            .unwrap_or(Archiving::None);
         run.log_level = self.log.level;
         run.colored = self.log.colored;
         run.log = Arc::new(self.log.clone());
@@ -374,13 +413,13 @@ fn manifest_of_stdin() -> Result<(PathBuf, tempfile::TempPath), Refusal> {
 }
 
 /// The distribution's, the user's, the configured ones, those of `-c`.
-fn conf_dirs(args: &ConfigArgs, settings: &Settings, layout: &Layout) -> Vec<PathBuf> {
+pub(crate) fn conf_dirs(options: &[PathBuf], settings: &Settings, layout: &Layout) -> Vec<PathBuf> {
     let mut dirs = vec![layout.conf.clone()];
     if let Some(home) = std::env::var_os("HOME").filter(|h| !h.is_empty()) {
         dirs.push(Path::new(&home).join(".cdist"));
     }
     dirs.extend(settings.conf_dir.iter().flatten().cloned());
-    dirs.extend(args.conf_dir.iter().cloned());
+    dirs.extend(options.iter().cloned());
     dirs
 }
 

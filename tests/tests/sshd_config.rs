@@ -143,6 +143,14 @@ fn a_host_without_sessions_is_told_what_it_needs() {
     assert!(failed.stderr.contains("web1") && failed.stderr.contains("MaxSessions"), "{}", failed.stderr);
 }
 
+#[test]
+fn a_dry_run_leaves_the_target_as_it_was() {
+    let (admin, sshd) = one(&Like::default());
+    outcome(admin.config("__note dry\n").args(["-n", "-r", "/var/lib/one/two", "web1"])).assert_ok();
+    assert_eq!(fs::read_dir(sshd.path("/var/lib")).unwrap().count(), 0);
+    admin.assert_no_connection();
+}
+
 /// What people have in their configuration for logins.
 #[test]
 fn settings_for_logins_do_no_harm() {

@@ -6,7 +6,7 @@ use std::{
     fs,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -46,6 +46,8 @@ pub(super) struct Engine {
     pub(super) calls: AtomicU64,
     /// Types whose explorers are on the target.
     pub(super) sent_types: tokio::sync::Mutex<HashSet<OsString>>,
+    /// Directories above the work directory that a dry run has to remove again.
+    pub(super) missing_parents: OnceLock<Vec<PathBuf>>,
 }
 
 impl Engine {
@@ -92,6 +94,7 @@ impl Engine {
             reached: AtomicBool::new(false),
             calls: AtomicU64::new(0),
             sent_types: tokio::sync::Mutex::default(),
+            missing_parents: OnceLock::new(),
         };
         let target = engine.target_variables();
         let mut env = engine.base.clone();
@@ -105,7 +108,9 @@ impl Engine {
     pub(super) async fn work(self: Arc<Self>, step: &Step) -> Result<(usize, Vec<ObjectName>), ConfigError> {
         self.run.connector.open(&self.context).await?;
         self.reached.store(true, Ordering::Relaxed);
-        self.make_remote_dirs().await?;
+        if self.run.dry_run {
+            self.note_missing_parents().await?;
+        }
         step.doing("global explorers");
         Arc::clone(&self).run_global_explorers().await?;
         step.doing("initial manifest");
@@ -126,6 +131,7 @@ impl Engine {
                 &format!("Cannot remove the work directory on the target: {}", error.report()),
             );
         }
+        self.remove_missing_parents(&context).await;
         if let Err(error) = self.run.connector.close(&context).await {
             self.log(Level::Warning, &format!("Cleanup command failed: {error}"));
         }

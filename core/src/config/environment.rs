@@ -72,8 +72,18 @@ impl Engine {
         all.into_iter().collect()
     }
 
-    /// What manifests have besides: type names as commands, and what these need.
+    /// What manifests have besides: what type calls need, and messages.
     pub(super) fn manifest_variables(&self, manifest: &Path, messages: &Messages) -> Variables {
+        let mut variables = self.type_call_variables(manifest);
+        variables.extend([
+            ("__messages_in", messages.input.as_os_str().to_owned()),
+            ("__messages_out", messages.output.as_os_str().to_owned()),
+        ]);
+        variables
+    }
+
+    /// Type names as commands, and what these need. Objects tell `manifest` as their source.
+    pub(super) fn type_call_variables(&self, manifest: &Path) -> Variables {
         let mut path = self.stage.out.join("bin").into_os_string();
         if let Some((_, inherited)) = self.base.iter().find(|(key, _)| key == "PATH") {
             path.push(":");
@@ -86,8 +96,6 @@ impl Engine {
             ("__cdist_type_base_path", self.stage.conf("type").into()),
             ("__cdist_object_marker", self.stage.marker.clone()),
             ("__cdist_colored_log", if self.run.colored { "true" } else { "false" }.into()),
-            ("__messages_in", messages.input.as_os_str().to_owned()),
-            ("__messages_out", messages.output.as_os_str().to_owned()),
         ]
     }
 

@@ -24,26 +24,10 @@ pub enum Colors {
     Never,
 }
 
-/// How directories travel to the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Archiving {
-    /// File by file.
-    None,
-    /// As an archive of this kind.
-    Tar,
-    /// gzip.
-    Tgz,
-    /// bzip2.
-    Tbz2,
-    /// xz.
-    Txz,
-}
-
 /// What one or more sources say; `None` is "nothing".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are those of the keys")]
 pub struct Settings {
-    pub archiving: Option<Archiving>,
     pub beta: Option<bool>,
     pub cache_path_pattern: Option<String>,
     pub colored_output: Option<Colors>,
@@ -182,7 +166,7 @@ impl Settings {
         };
         Ok(Self {
             // An explicit "no" is meant as one; anything else that is set means yes, even nothing.
-            beta: env::var("CDIST_BETA").ok().map(|v| boolean(&v) != Some(false)),
+            beta: env::var_os("CDIST_BETA").map(|v| boolean(&v.to_string_lossy()) != Some(false)),
             cache_path_pattern: text("CDIST_CACHE_PATH_PATTERN"),
             colored_output: text("CDIST_COLORED_OUTPUT").map(|v| colors(&v).unwrap_or(Colors::Never)),
             conf_dir: get("CDIST_PATH").map(|v| {
@@ -211,7 +195,9 @@ impl Settings {
         let path = || Some(PathBuf::from(value));
         let text = || Some(value.to_owned());
         match key {
-            "archiving" => self.archiving = Some(archiving(value).ok_or_else(|| invalid(key))?),
+            // Files always travel together; a value that the original refuses is still a mistake.
+            "archiving" if ["none", "tar", "tgz", "tbz2", "txz"].contains(&value) => {}
+            "archiving" => return Err(invalid(key)),
             "beta" => self.beta = Some(truth()?),
             "cache_path_pattern" => self.cache_path_pattern = text(),
             "colored_output" => self.colored_output = Some(colors(value).ok_or_else(|| invalid(key))?),
@@ -244,7 +230,6 @@ impl Settings {
     #[must_use]
     pub fn overlaid(self, higher: Self) -> Self {
         Self {
-            archiving: higher.archiving.or(self.archiving),
             beta: higher.beta.or(self.beta),
             cache_path_pattern: higher.cache_path_pattern.or(self.cache_path_pattern),
             colored_output: higher.colored_output.or(self.colored_output),
@@ -295,18 +280,6 @@ fn colors(value: &str) -> Option<Colors> {
     }
 }
 
-/// The kind of archive that `-R` names.
-pub fn archiving(value: &str) -> Option<Archiving> {
-    Some(match value {
-        "none" => Archiving::None,
-        "tar" => Archiving::Tar,
-        "tgz" => Archiving::Tgz,
-        "tbz2" => Archiving::Tbz2,
-        "txz" => Archiving::Txz,
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -345,7 +318,43 @@ mod tests {
         assert_eq!(low.overlaid(high), Settings { jobs: Some(0), beta: Some(true), ..Settings::default() });
     }
 
+    /// Every key, with values that it takes.
+    const KEYS: [(&str, [&str; 2]); 18] = [
+        ("archiving", ["tgz", "none"]),
+        ("beta", ["yes", "0"]),
+        ("cache_path_pattern", ["%N", "x"]),
+        ("colored_output", ["auto", "never"]),
+        ("conf_dir", ["/a:/b", "/c"]),
+        ("init_manifest", ["/m", "n"]),
+        ("inventory_dir", ["/i", "/j"]),
+        ("jobs", ["0", "-1"]),
+        ("local_shell", ["/bin/sh", "/bin/bash"]),
+        ("out_path", ["/o", "/p"]),
+        ("parallel", ["4", "0"]),
+        ("remote_copy", ["scp", "cp -a"]),
+        ("remote_exec", ["ssh", "ssh -v"]),
+        ("remote_out_path", ["/r", "/s"]),
+        ("remote_shell", ["/bin/sh", "/bin/sh -e"]),
+        ("save_output_streams", ["on", "off"]),
+        ("timestamp", ["true", "False"]),
+        ("verbosity", ["INFO", "TRACE"]),
+    ];
+
     proptest! {
+        /// Any number of sources: for every key, the highest that says something about it counts.
+        #[test]
+        fn sources_are_overlaid_key_by_key(
+            sources in prop::collection::vec(prop::collection::btree_map(0..KEYS.len(), 0usize..2, 0..KEYS.len()), 0..6),
+        ) {
+            let read = |source: &std::collections::BTreeMap<usize, usize>| {
+                let line = |(key, value): (&usize, &usize)| format!("{} = {}\n", KEYS[*key].0, KEYS[*key].1[*value]);
+                Settings::parse(&format!("[GLOBAL]\n{}", source.iter().map(line).collect::<String>())).unwrap()
+            };
+            let overlaid = sources.iter().fold(Settings::default(), |all, source| all.overlaid(read(source)));
+            let flat = sources.iter().flatten().map(|(key, value)| (*key, *value)).collect();
+            prop_assert_eq!(overlaid, read(&flat));
+        }
+
         #[test]
         fn no_panic_on_any_text(text in "\\PC*") {
             let _ = Settings::parse(&text);

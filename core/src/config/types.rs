@@ -9,7 +9,7 @@ use std::{
 
 /// What kind of parameter a type declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     /// One value, must be given.
     Required,
     /// One or more values.
@@ -24,7 +24,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// In the order in which a usage message lists them, with the file that declares them.
-    pub(super) const ALL: [(Self, &'static str); 5] = [
+    pub const ALL: [(Self, &'static str); 5] = [
         (Self::Required, "required"),
         (Self::RequiredMultiple, "required_multiple"),
         (Self::Optional, "optional"),
@@ -33,19 +33,19 @@ impl Kind {
     ];
 
     /// True if the parameter must be given.
-    pub(super) fn is_required(self) -> bool {
+    pub fn is_required(self) -> bool {
         matches!(self, Self::Required | Self::RequiredMultiple)
     }
 
     /// True if every value counts, not only the last one.
-    pub(super) fn is_multiple(self) -> bool {
+    pub fn is_multiple(self) -> bool {
         matches!(self, Self::RequiredMultiple | Self::OptionalMultiple)
     }
 }
 
 /// A parameter that a type declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Parameter {
+pub struct Parameter {
     /// Name without dashes.
     pub name: OsString,
     /// Kind.
@@ -56,7 +56,7 @@ pub(super) struct Parameter {
 
 /// A type. What is not needed for a type call is read from its directory when it is asked for.
 #[derive(Clone, Debug)]
-pub(super) struct Type {
+pub struct Type {
     /// Name, such as `__file`.
     pub name: OsString,
     /// Directory, inside the merged configuration.
@@ -65,7 +65,7 @@ pub(super) struct Type {
 
 impl Type {
     /// The type `name` below `types`, the merged `type` directory; `None` if there is none.
-    pub(super) fn find(types: &Path, name: &OsStr) -> Option<Self> {
+    pub fn find(types: &Path, name: &OsStr) -> Option<Self> {
         let plain =
             !name.is_empty() && !name.as_bytes().contains(&b'/') && !name.as_bytes().starts_with(b".");
         let dir = types.join(name);
@@ -73,27 +73,32 @@ impl Type {
     }
 
     /// True if there is one object of it at most, without id.
-    pub(super) fn is_singleton(&self) -> bool {
+    pub fn is_singleton(&self) -> bool {
         self.dir.join("singleton").is_file()
     }
 
     /// True if its objects are for `cdist install` only.
-    pub(super) fn is_install(&self) -> bool {
+    pub fn is_install(&self) -> bool {
         self.dir.join("install").is_file()
     }
 
     /// True if no two of its objects may run at the same time.
-    pub(super) fn is_nonparallel(&self) -> bool {
+    pub fn is_nonparallel(&self) -> bool {
         self.dir.join("nonparallel").is_file()
     }
 
+    /// True if code of its objects may end the connection: a reboot, a restart of sshd or of the network.
+    pub(super) fn disconnects(&self) -> bool {
+        self.dir.join("disconnects").is_file()
+    }
+
     /// The text of a deprecated type, as it is in the file.
-    pub(super) fn deprecated(&self) -> Option<Vec<u8>> {
+    pub fn deprecated(&self) -> Option<Vec<u8>> {
         fs::read(self.dir.join("deprecated")).ok()
     }
 
     /// The text of a deprecated parameter, stripped.
-    pub(super) fn parameter_deprecated(&self, name: &OsStr) -> Option<Vec<u8>> {
+    pub fn parameter_deprecated(&self, name: &OsStr) -> Option<Vec<u8>> {
         fs::read(self.dir.join("parameter/deprecated").join(name)).ok().map(|text| strip(&text).to_vec())
     }
 
@@ -103,13 +108,16 @@ impl Type {
         path.is_file().then_some(path)
     }
 
-    /// The names of its explorers, sorted.
-    pub(super) fn explorers(&self) -> Vec<OsString> {
-        visible_entries(&self.dir.join("explorer")).unwrap_or_default()
+    /// The names of its explorers, sorted. A directory is none: a shell that is told to run one says that all is well.
+    pub fn explorers(&self) -> Vec<OsString> {
+        let dir = self.dir.join("explorer");
+        let mut names = visible_entries(&dir).unwrap_or_default();
+        names.retain(|name| !dir.join(name).is_dir());
+        names
     }
 
     /// All parameters it declares. A missing file declares none.
-    pub(super) fn parameters(&self) -> Vec<Parameter> {
+    pub fn parameters(&self) -> Vec<Parameter> {
         let dir = self.dir.join("parameter");
         let mut all: Vec<Parameter> = Vec::new();
         for (kind, file) in Kind::ALL {

@@ -83,12 +83,13 @@ impl Connector for Custom {
         }
     }
 
-    fn commands(&self, _dir: &Path) -> io::Result<Commands> {
-        Ok(Commands { exec: self.exec.clone().into(), copy: self.copy.clone().into() })
-    }
-
+    /// Programs of users see the commands that they know from the original.
     fn takes_scripts_on_stdin(&self) -> bool {
         false
+    }
+
+    fn commands(&self, _dir: &Path) -> io::Result<Commands> {
+        Ok(Commands { exec: self.exec.clone().into(), copy: self.copy.clone().into() })
     }
 
     fn shown(&self, context: &Context, words: &[OsString]) -> String {

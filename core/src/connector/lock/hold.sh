@@ -126,27 +126,43 @@ release() {
     is_held && [ "$pid" = "$$" ] && rm -rf "$lock"
 }
 
+# Full or read-only: better known now than after half of the work. A dry run must find no more directories than before.
+try_out() {
+    [ -d "$dir" ] || fresh=1
+    text=$({ mkdir -p "$dir" && echo test > "$dir/.test" && rm -f "$dir/.test"; } 2>&1) || return 1
+    [ -z "$fresh" ] || rmdir "$dir"
+}
+
 main() {
     dir=$1 token=$2 who=$3 push=$4
     lock=$dir.lock
-    umask 077
     boot=unknown
     { read -r boot < /proc/sys/kernel/random/boot_id; } 2>/dev/null
+    # Its parents that are missing, the deepest first.
+    parent=${lock%/*}
+    set --
+    while [ -n "$parent" ] && [ ! -d "$parent" ]; do
+        set -- "$@" "$parent"
+        parent=${parent%/*}
+    done
     parent=${lock%/*}
     text=$(mkdir -p "${parent:-/}" 2>&1) || cannot "$text"
-    gone=0 young=0 broken=0
+    umask 077
+    gone=0 young=0 broken=0 fresh=
     until take; do :; done
-    # Full or read-only: better known now than after half of the work.
-    if ! text=$({ mkdir -p "$dir" && echo test > "$dir/.test" && rm -f "$dir/.test"; } 2>&1); then
-        release
-        cannot "$text"
-    fi
-    trap '' HUP INT
-    echo ok
     word=
-    read -r word
+    if try_out; then
+        trap '' HUP INT
+        echo ok
+        read -r word
+    fi
     [ "$word" = "done" ] || end_running
     release
+    # Those that are still empty are of no use to anybody.
+    for parent; do
+        rmdir "$parent" 2>/dev/null
+    done
+    [ -z "$text" ] || cannot "$text"
 }
 
 main "$@"; exit
