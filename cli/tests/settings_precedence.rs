@@ -57,7 +57,6 @@ const SETTINGS: [Setting; 17] = [
         always: &["-t", "nothing-has-this-tag"],
         shown: ["0", "1"],
         show: |_, output| output.status.code().unwrap().to_string(),
-        ..NOTHING
     },
     Setting {
         key: "cache_path_pattern",
