@@ -19,16 +19,36 @@ RUST_MINOR := 95
 
 BUILD_PACKAGES := gcc libc6-dev make
 PREOS_PACKAGES := mmdebstrap debootstrap debian-archive-keyring curl
-TEST_PACKAGES := $(PREOS_PACKAGES) apt-utils busybox-static codespell cpio dnsmasq-base fish gpg gpgv groff-base ipxe-qemu iproute2 \
-	openssh-client openssh-server procps python3 qemu-system-x86 seabios shellcheck time xz-utils zsh zstd
+TEST_PACKAGES := $(PREOS_PACKAGES) apt-utils bash busybox-static codespell cpio dnsmasq-base fish g++ gpg gpgv groff-base \
+	ipxe-qemu iproute2 openssh-client openssh-server patch procps python3 qemu-system-x86 seabios shellcheck time xz-utils zsh zstd
+
+# The conformance suite of the original's behaviour; it is no part of this repository.
+CONFORMANCE ?= ../shared/conformance
+
+# How long `make fuzz` runs each target.
+FUZZ_SECONDS ?= 4
+
+# The original, and what its other peers in `make bench-config` are installed with.
+BENCH_PACKAGES := cdist python3-venv time
+
+# Parts of `make bench-config`; all without a value: local ssh hosts emulator objects
+PARTS ?=
 
 # Where `make preos` puts its work, and what it is made from. MIRROR without a value is the bootstrap program's default.
 PREOS_DIR ?= target/preos
 SUITE ?= bookworm
 MIRROR ?= $(shell apt-get indextargets --format '$$(REPO_URI)' 'Codename: $(SUITE)' 'Created-By: Packages' 2>/dev/null | head -n 1)
 
-.PHONY: help build preos install test lint audit unit integration privileged lab bench clean \
-	install-build-packages install-test-packages install-test-tools
+# What is installed already costs no look at the package lists.
+define install-missing
+missing=; for package in $(1); do \
+	dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || missing="$$missing $$package"; \
+done; \
+if [ "$$missing" ]; then DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y --no-install-recommends $$missing; fi
+endef
+
+.PHONY: help build preos install test lint audit unit integration conformance conformance-types fuzz privileged lab bench bench-config clean \
+	install-build-packages install-test-packages install-bench-packages install-test-tools
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 26
@@ -63,17 +83,18 @@ preos: install-build-packages build ## set everything up and make a Debian PreOS
 	@ls -l $(PREOS_DIR)/pxe
 
 test: install-build-packages install-test-packages install-test-tools ## install what tests need, and run all tiers
-	$(MAKE) lint unit build integration privileged lab
+	$(MAKE) lint unit fuzz build integration conformance conformance-types privileged lab
 
 lint: ## formatting, clippy, licences and advisories, unused dependencies, spelling, shell, types
 	$(CARGO) fmt --all --check
+	cd fuzz && $(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
 	$(CARGO) deny --all-features check bans licenses sources
 	$(CARGO) machete --skip-target-dir
 	codespell
 	core/conf/lint
 	$(CARGO) run --quiet --locked -p cdist -- check-type --strict core/conf/type/*
-	shellcheck -s sh tests/bench/preos plugins/apt-family/src/manifest.sh --exclude=SC2148 .ci/run examples/dummies/toolbox/bootstrap
+	shellcheck -s sh fuzz/run tests/bench/preos tests/conformance/upstream-types plugins/apt-family/src/manifest.sh core/src/config/diff_prelude.sh --exclude=SC2148 .ci/run examples/dummies/toolbox/bootstrap
 
 audit: ## known vulnerabilities of the crates; needs the network
 	$(CARGO) deny --all-features check advisories
@@ -85,6 +106,19 @@ unit: ## tests inside the crates; no root, no network
 integration: ## the staged program with stub commands and hostile plugins; no root needed
 	$(CARGO) nextest run -p cdist-tests --locked -E 'binary(/^integration/)'
 
+conformance: ## the staged program against recordings of the original, where the suite is beside the checkout
+	@if [ -x $(CONFORMANCE)/run-conformance ]; then \
+		$(CONFORMANCE)/run-conformance --cdist $(DIST)/bin/cdist $(CONFORMANCE)/cases; \
+	else echo "conformance: not run, there is no $(CONFORMANCE)"; fi
+
+conformance-types: ## the original's type library under both programs; needs root and a Debian mirror
+	@if [ -x $(CONFORMANCE)/run-conformance ]; then \
+		$(MAKE) --no-print-directory install-bench-packages && tests/conformance/upstream-types $(CONFORMANCE) $(DIST)/bin/cdist; \
+	else echo "conformance: not run, there is no $(CONFORMANCE)"; fi
+
+fuzz: ## each fuzz target for some seconds (FUZZ_SECONDS); needs g++
+	fuzz/run -t $(FUZZ_SECONDS)
+
 privileged: ## real mounts, namespaces and bootstraps; needs root and a Debian mirror
 	$(CARGO) nextest run --workspace --exclude cdist-tests --locked -E 'test(/privileged_/)'
 	$(CARGO) nextest run -p cdist-tests --locked -E 'binary(/^privileged/)'
@@ -94,6 +128,9 @@ lab: ## boots in QEMU, with DHCP and TFTP in a network namespace; needs root and
 
 bench: build ## ratios against the original's pipeline and other peers, measured in the same run
 	tests/bench/preos
+
+bench-config: build install-bench-packages ## `cdist config` beside the original, pyinfra and ansible; root, PyPI, an hour; PARTS=local is less
+	tests/bench/config $(PARTS)
 
 clean: ## remove what was built
 	$(CARGO) clean
@@ -109,10 +146,10 @@ install-build-packages:
 # The lists are refreshed always: tests download packages besides those that are installed here.
 install-test-packages:
 	@$(SUDO) apt-get update -qq
-	@missing=; for package in $(TEST_PACKAGES); do \
-		dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || missing="$$missing $$package"; \
-	done; \
-	if [ "$$missing" ]; then DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y --no-install-recommends $$missing; fi
+	@$(call install-missing,$(TEST_PACKAGES))
+
+install-bench-packages:
+	@$(call install-missing,$(BENCH_PACKAGES))
 
 # rustup has rustfmt and clippy; Debian has them apart. The others come from the crate registry.
 install-test-tools:

@@ -31,28 +31,28 @@ enum Command {
     /// Create a PreOS, a minimal OS that bare machines boot over the network
     Preos(PreosArgs),
     /// Configure hosts
-    #[command(infer_long_args = true)]
+    #[command(infer_long_args = true, args_override_self = true)]
     Config(Box<ConfigArgs>),
     /// Install hosts (beta)
-    #[command(infer_long_args = true)]
+    #[command(infer_long_args = true, args_override_self = true)]
     Install(Box<ConfigArgs>),
     /// Keep hosts and their tags (beta)
     #[command(subcommand)]
     Inventory(InventoryCommand),
     /// List types and global explorers
-    #[command(infer_long_args = true)]
+    #[command(infer_long_args = true, args_override_self = true)]
     Info(InfoArgs),
     /// Start a shell in which types can be called
-    #[command(infer_long_args = true)]
+    #[command(infer_long_args = true, args_override_self = true)]
     Shell(ShellArgs),
     /// Make a type to begin with
-    #[command(infer_long_args = true)]
+    #[command(infer_long_args = true, args_override_self = true)]
     NewType(NewTypeArgs),
     /// Look for mistakes in types
-    #[command(infer_long_args = true)]
+    #[command(infer_long_args = true, args_override_self = true)]
     CheckType(CheckTypeArgs),
     /// Print the banner
-    #[command(infer_long_args = true)]
+    #[command(infer_long_args = true, args_override_self = true)]
     Banner(BannerArgs),
 }
 
@@ -172,6 +172,15 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_last_one_of_an_option_wins() {
+        let words = ["cdist", "config", "-j", "2", "-i", "a", "-j3", "-i", "b", "-c", "x", "-c", "y", "host"];
+        let cli = Cli::try_parse_from(words).unwrap();
+        let Some(Command::Config(args)) = cli.command else { panic!("{cli:?}") };
+        assert_eq!((args.jobs, args.initial_manifest), (Some(3), Some("b".into())));
+        assert_eq!(args.conf_dir, [PathBuf::from("x"), "y".into()]);
     }
 
     #[test]

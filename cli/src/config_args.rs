@@ -45,10 +45,13 @@ pub(crate) struct ConfigArgs {
     /// Use IPv6 only
     #[arg(short = '6', long, help_heading = "Target")]
     pub(crate) force_ipv6: bool,
-    /// Command that runs a command on the target
+    /// Configuration for ssh instead of ~/.ssh/config and /etc/ssh/ssh_config
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["chroot", "local"], help_heading = "Target")]
+    pub(crate) ssh_config: Option<PathBuf>,
+    /// Command that runs a command on the target, instead of cdist's own use of ssh
     #[arg(long, value_name = "COMMAND", help_heading = "Target")]
     pub(crate) remote_exec: Option<String>,
-    /// Command that copies to the target
+    /// Command that copies to the target, instead of cdist's own use of ssh
     #[arg(long, value_name = "COMMAND", help_heading = "Target")]
     pub(crate) remote_copy: Option<String>,
     /// The hosts are directories on this machine, entered with chroot
@@ -60,12 +63,12 @@ pub(crate) struct ConfigArgs {
     /// Work directory on the target [default: /var/lib/cdist]
     #[arg(short, long, value_name = "DIR", help_heading = "Target")]
     pub(crate) remote_out_dir: Option<PathBuf>,
-    /// Send directories as archives: tar, tgz (without KIND), tbz2, txz (beta)
+    /// Accepted for compatibility: files always travel together (beta)
     #[arg(short = 'R', long, value_name = "KIND", num_args = 0..=1, default_missing_value = "tgz",
           value_parser = ["tar", "tgz", "tbz2", "txz"], hide_possible_values = true, help_heading = "Target")]
     pub(crate) use_archiving: Option<String>,
 
-    /// Do everything but run code
+    /// Do everything but run code: show the code instead, and leave the target as it was
     #[arg(short = 'n', long, help_heading = "Work")]
     pub(crate) dry_run: bool,
     /// Work on N objects of a host at a time; without N one per processor
@@ -88,6 +91,15 @@ pub(crate) struct ConfigArgs {
 
     #[command(flatten)]
     pub(crate) log: LogArgs,
+    /// Show what changes in files, as unified diffs on standard output
+    #[arg(long, help_heading = "Output")]
+    pub(crate) diff: bool,
+    /// Report as one JSON document on standard output
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+    /// Show also what is marked as secret, with --dry-run, --diff and --json
+    #[arg(long, help_heading = "Output")]
+    pub(crate) reveal_secrets: bool,
     /// Add the time to log lines
     #[arg(short = 'P', long, help_heading = "Output")]
     pub(crate) timestamp: bool,

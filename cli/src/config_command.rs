@@ -1,12 +1,14 @@
 //! `cdist config` and `cdist install`.
 
 use std::{
-    collections::HashSet,
-    fs, io,
+    collections::{BTreeMap, HashSet},
+    fs,
+    io::{self, IsTerminal},
     num::NonZeroUsize,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
+    time::Instant,
 };
 
 use cdist_core::{
@@ -16,16 +18,24 @@ use cdist_core::{
         log::{Level, LogSink},
         log_server::LogClient,
         names::Family,
-        settings::{Archiving, Settings, archiving},
+        settings::Settings,
     },
-    connector::{Chroot, Connector, Custom, Local},
+    connector::{Chroot, Connector, Custom, Holder, Local, Ssh, SshOptions},
     host::Cancel,
     inventory::Inventory,
 };
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
-    config_args::ConfigArgs, inventory_command::lines_of, layout::Layout, log_lines::LogLines, signals,
+    config_args::ConfigArgs,
+    host_result::{self, HostResult, State},
+    host_table::{Form, HostTable},
+    inventory_command::lines_of,
+    json_report,
+    layout::Layout,
+    log_lines::LogLines,
+    plan::Plan,
+    signals,
 };
 
 /// A failure before any host was touched: one line for the user.
@@ -113,6 +123,10 @@ impl Job {
         let parallel = number(wished).filter(|n| n.get() > 1);
         log.with_pid = jobs.is_some() || parallel.is_some();
         log.with_time = args.timestamp || settings.timestamp == Some(true);
+        if parallel.is_some() && log.outer.is_none() && log.level != Level::Off {
+            let form = if io::stderr().is_terminal() { Form::Live } else { Form::Lines };
+            log.table = HostTable::new(form, hosts.len());
+        }
         Ok(Self {
             mode,
             hosts,
@@ -136,34 +150,64 @@ impl Job {
             Ok(base) => base,
             Err(refusal) => return refuse(&self.log, &refusal),
         };
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         self.log.log(Level::Verbose, "cdist", concat!("version ", env!("CARGO_PKG_VERSION")));
-        let failed = self.configure_all(&base, &cancel).await;
-        if let Some(status) = signal.status() {
-            if temporary {
-                // Nobody looks for the reason of what was asked for.
-                let _ = fs::remove_dir_all(&base);
-            }
-            return ExitCode::from(status);
-        }
+        let results = self.configure_all(&base, &cancel).await;
+        let seconds = started.elapsed().as_secs_f64();
+        let failed: Vec<&str> =
+            results.iter().filter(|r| r.state != State::Done).map(|r| r.host.as_str()).collect();
+        let status = signal.status().unwrap_or_else(|| u8::from(!failed.is_empty()));
         self.log.log(
             Level::Verbose,
             "config",
-            &format!(
-                "Total processing time for {} host(s): {:.2}",
-                self.hosts.len(),
-                started.elapsed().as_secs_f64()
-            ),
+            &format!("Total processing time for {} host(s): {seconds:.2}", self.hosts.len()),
         );
-        if failed.is_empty() {
-            if temporary && let Err(error) = fs::remove_dir_all(&base) {
-                self.log.log(Level::Warning, "cdist", &format!("removing {}: {error}", base.display()));
-            }
-            return ExitCode::SUCCESS;
+        self.tell_end(&results, seconds, status);
+        if signal.status().is_none() && !failed.is_empty() {
+            let text = format!("Failed to configure the following hosts: {}", failed.join(" "));
+            self.log.log(Level::Error, "cdist", &text);
+        } else if temporary && let Err(error) = fs::remove_dir_all(&base) {
+            // After a signal too: nobody looks for the reason of what was asked for.
+            self.log.log(Level::Warning, "cdist", &format!("removing {}: {error}", base.display()));
         }
-        let text = format!("Failed to configure the following hosts: {}", failed.join(" "));
-        self.log.log(Level::Error, "cdist", &text);
-        ExitCode::FAILURE
+        ExitCode::from(status)
+    }
+
+    /// The summary on standard error, and the report on standard output if it is wanted.
+    fn tell_end(&self, results: &[HostResult], seconds: f64, status: u8) {
+        for (state, line) in host_result::summary(results, self.args.dry_run) {
+            if self.is_inner() {
+                // The outer run has a summary of its own.
+                self.log.log(Level::Info, "config", &line);
+            } else if self.log.level < Level::Off && (state != State::Done || self.log.tells_success()) {
+                self.log.table.error_text(&format!("{line}\n"));
+            }
+        }
+        if self.args.json {
+            let content = json_report::Content {
+                mode: self.mode,
+                dry_run: self.args.dry_run,
+                reveal: self.args.reveal_secrets,
+            };
+            let written =
+                self.log.table.output(|out| json_report::write(out, content, results, seconds, status));
+            self.warn_of_output(written);
+        }
+    }
+
+    /// True if a script of another run has started this one.
+    fn is_inner(&self) -> bool {
+        self.log.outer.is_some() || std::env::var_os("__object").is_some()
+    }
+
+    fn warn_of_output(&self, written: io::Result<()>) {
+        match written {
+            // Whoever closes the pipe has read enough.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                self.log.log(Level::Warning, "cdist", &format!("writing to standard output: {error}"));
+            }
+            _ => {}
+        }
     }
 
     /// The directory of the runs' directories, and whether it is temporary. After a failure it stays: that is
@@ -175,37 +219,60 @@ impl Job {
         Ok((tempfile::Builder::new().prefix("cdist-").tempdir()?.keep(), true))
     }
 
-    /// Returns the hosts that failed, in their order.
-    async fn configure_all(&self, base: &Path, cancel: &Cancel) -> Vec<String> {
+    /// Returns how it went, in the order of the hosts.
+    async fn configure_all(&self, base: &Path, cancel: &Cancel) -> Vec<HostResult> {
         let permits = Arc::new(Semaphore::new(self.parallel.map_or(1, NonZeroUsize::get)));
         let mut tasks = JoinSet::new();
-        let mut failed = Vec::new();
+        let mut results = BTreeMap::new();
         for (i, (host, tags)) in self.hosts.iter().enumerate() {
-            let run = match self.run_for(host, tags.clone(), base, cancel) {
+            let mut run = match self.run_for(host, tags.clone(), base, cancel) {
                 Ok(run) => run,
                 Err(refusal) => {
                     self.log.log(Level::Error, host, &refusal.0);
-                    failed.push(i);
+                    results.insert(i, HostResult::refused(host.clone(), refusal.0));
                     continue;
                 }
             };
-            let (permits, log, host) = (Arc::clone(&permits), self.log.clone(), host.clone());
+            let (permits, log, host, plan) =
+                (Arc::clone(&permits), self.log.clone(), host.clone(), self.plan());
             tasks.spawn(async move {
                 // The semaphore is never closed, and hands out its permits in the order of the hosts.
                 let _permit = permits.acquire_owned().await;
                 if run.cancel.is_cancelled() {
-                    return Some(i);
+                    return (i, HostResult::skipped(host), Ok(()));
                 }
-                let error = config::configure(run).await.err()?;
-                log.log(Level::Error, &host, &error.report());
-                Some(i)
+                let line = log.table.begin(&host);
+                run.progress = line.progress();
+                let result = HostResult::new(host, config::attempt(run).await);
+                line.end(&result, log.tells_success());
+                if let Some(text) = result.explanation().filter(|_| result.state == State::Failed) {
+                    log.log(Level::Error, &result.host, &text);
+                }
+                let written = log.table.output(|out| plan.print(out, &result.host, &result.report));
+                (i, result, written)
             });
         }
-        while let Some(result) = tasks.join_next().await {
-            failed.extend(result.ok().flatten());
+        while let Some(joined) = tasks.join_next().await {
+            if let Ok((i, result, written)) = joined {
+                self.warn_of_output(written);
+                results.insert(i, result);
+            }
         }
-        failed.sort_unstable();
-        failed.iter().filter_map(|i| self.hosts.get(*i)).map(|(host, _)| host.clone()).collect()
+        // A task that has panicked has no result; its host is no success.
+        let lost = |host: &str| HostResult::refused(host.to_owned(), "the program failed inside".to_owned());
+        let all = self.hosts.iter().enumerate();
+        all.map(|(i, (host, _))| results.remove(&i).unwrap_or_else(|| lost(host))).collect()
+    }
+
+    /// What is printed of each host on standard output.
+    fn plan(&self) -> Plan {
+        let human = !self.args.json;
+        Plan {
+            code: human && self.args.dry_run,
+            diff: human && self.args.diff,
+            reveal: self.args.reveal_secrets,
+            escaped: io::stdout().is_terminal(),
+        }
     }
 
     fn run_for(&self, host: &str, tags: Vec<String>, base: &Path, cancel: &Cancel) -> Result<Run, Refusal> {
@@ -220,6 +287,9 @@ impl Job {
         run.mode = self.mode;
         run.jobs = self.jobs;
         run.dry_run = args.dry_run;
+        run.lock = Some(Holder::this_process());
+        run.diff = args.diff;
+        run.reveal_secrets = args.reveal_secrets;
         run.remove_remote_dir = false;
         run.work_dir = Some(base.to_owned());
         run.cache = Some(self.cache_entry(host)?);
@@ -242,12 +312,6 @@ impl Job {
         if let Some(shell) = &settings.remote_shell {
             run.remote_shell.clone_from(shell);
         }
-        run.archiving = args
-            .use_archiving
-            .as_deref()
-            .and_then(archiving)
-            .or(settings.archiving)
-            .unwrap_or(Archiving::None);
         run.log_level = self.log.level;
         run.colored = self.log.colored;
         run.log = Arc::new(self.log.clone());
@@ -263,16 +327,24 @@ impl Job {
         if self.args.local {
             return Arc::new(Local::new());
         }
-        let family = match family(&self.args) {
+        let chosen = |option: &Option<String>, setting: &Option<String>| {
+            option.clone().or_else(|| setting.clone()).filter(|command| !command.is_empty())
+        };
+        let exec = chosen(&self.args.remote_exec, &self.settings.remote_exec);
+        let copy = chosen(&self.args.remote_copy, &self.settings.remote_copy);
+        let family = family(&self.args);
+        if exec.is_none() && copy.is_none() {
+            let config = self.args.ssh_config.clone().or_else(|| self.settings.ssh_config.clone());
+            return Arc::new(Ssh::new(SshOptions { config, family }));
+        }
+        // Who brings one of the two gets the other one as ever.
+        let family = match family {
             Family::Any => "",
             Family::V4 => " -4",
             Family::V6 => " -6",
         };
-        let chosen = |option: &Option<String>, setting: &Option<String>, default: &str| {
-            option.clone().or_else(|| setting.clone()).unwrap_or_else(|| format!("{default}{family}"))
-        };
-        let exec = chosen(&self.args.remote_exec, &self.settings.remote_exec, "ssh -o User=root");
-        let copy = chosen(&self.args.remote_copy, &self.settings.remote_copy, "scp -o User=root -q");
+        let exec = exec.unwrap_or_else(|| format!("ssh -o User=root{family}"));
+        let copy = copy.unwrap_or_else(|| format!("scp -o User=root -q{family}"));
         Arc::new(Custom::new(exec, copy))
     }
 

@@ -1,15 +1,14 @@
 //! Log records of the engine as lines on standard error.
 
-use std::{
-    io::{IsTerminal, Write},
-    sync::Arc,
-};
+use std::{io::IsTerminal, sync::Arc};
 
 use cdist_core::config::{
     log::{Level, LogSink},
     log_server::LogClient,
     settings::Colors,
 };
+
+use crate::host_table::{Form, HostTable};
 
 /// Writes `LEVEL: NAME: MESSAGE`.
 #[derive(Clone, Debug)]
@@ -24,6 +23,8 @@ pub(crate) struct LogLines {
     pub(crate) with_time: bool,
     /// The outer run, if this is an inner one: it writes the lines then.
     pub outer: Option<Arc<LogClient>>,
+    /// Where the lines go: a live table may stand below them.
+    pub(crate) table: HostTable,
 }
 
 impl LogSink for LogLines {
@@ -48,7 +49,14 @@ impl LogSink for LogLines {
 impl LogLines {
     /// What a command has before it has read its options and settings.
     pub(crate) fn new() -> Self {
-        Self { level: Level::Warning, colored: false, with_pid: false, with_time: false, outer: None }
+        let table = HostTable::new(Form::None, 0);
+        Self { level: Level::Warning, colored: false, with_pid: false, with_time: false, outer: None, table }
+    }
+
+    /// True if it is worth a line that a host is done. A run without a terminal, as from cron(8), has nothing to say
+    /// as long as all is well, unless it is asked.
+    pub(crate) fn tells_success(&self) -> bool {
+        self.level <= Level::Info || (self.level == Level::Warning && std::io::stderr().is_terminal())
     }
 
     fn write(&self, level: Level, name: &str, message: &str) {
@@ -60,8 +68,7 @@ impl LogLines {
             line = format!("\x1b[{}m{line}\x1b[0m", color(level));
         }
         line.push('\n');
-        // Nobody is left to tell if standard error is closed.
-        let _ = std::io::stderr().lock().write_all(line.as_bytes());
+        self.table.error_text(&line);
     }
 }
 

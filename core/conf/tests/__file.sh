@@ -2,6 +2,9 @@
 # shellcheck disable=SC2012,SC2016,SC2154
 
 mkdir "$R/f"
+mkdir "$R/f/up"
+ROOT_OF_TARGET=$R
+export ROOT_OF_TARGET
 
 converge 'inline text' <<'END'
 __file /f/plain --source - --mode 0644 --owner daemon --group 1 <<'TEXT'
@@ -41,12 +44,39 @@ unchanged 'nothing to do' <<'END'
 __file /f/plain --mode 0644 --owner root --group 0
 END
 
+# Each byte but NUL, in every neighbourhood that quoting may care about, and
+# no newline at the end: exactly so it has to arrive.
+LC_ALL=C awk 'BEGIN {
+    for (i = 1; i < 256; i++) printf "%c", i
+    for (i = 255; i > 0; i--) printf "%c\047%%s\\\042\n\n$x`", i
+    printf "\n\n"
+}' >"$tmp/bytes"
+{ cat "$tmp/bytes"; printf "'"; } >"$tmp/quotes"
+{ seq 1 11000; printf "it's"; } >"$tmp/long"
+converge 'every byte' <<END
+__file /f/bytes --source '$tmp/bytes' --mode 0600
+__file /f/quotes --source '$tmp/quotes' --mode 0600
+__file /f/long --source '$tmp/long' --mode 0600
+END
+same 'all of them travel inside the code' '' "$(printf '%s\n' "$first" | grep code-local || :)"
+for name in bytes quotes long; do
+    check "content of $name" cmp "$tmp/$name" "$R/f/$name"
+    rm -f "$R/f/$name"
+done
+
+# A long name leaves no room for more letters beside it.
+name=$(awk 'BEGIN { for (i = 0; i < 250; i++) printf "n" }')
+converge 'long name' <<END
+echo x | __file /f/$name --source - --mode 0600
+END
+rm "$R/f/$name"
+
 head -c 40000 /dev/urandom >"$tmp/binary"
 converge 'binary upload' <<END
 __file /f/binary --source '$tmp/binary' --mode 600
 END
 check 'binary content' cmp "$tmp/binary" "$R/f/binary"
-same 'nothing is left beside it' 'binary onchange plain' "$(ls -A "$R/f" | tr '\n' ' ' | sed 's/ $//')"
+same 'nothing is left beside it' 'binary onchange plain up' "$(ls -A "$R/f" | tr '\n' ' ' | sed 's/ $//')"
 
 printf 'no newline' >"$tmp/short"
 converge 'text without final newline' <<END
@@ -108,9 +138,23 @@ END
 refuse 'no directory to upload to' "the directory of '/f/no/file' does not exist" <<END
 __file /f/no/file --source '$tmp/binary'
 END
+converge 'several uploads to a directory' <<END
+for i in 1 2 3 4 5 6; do __file /f/up/\$i --source '$tmp/binary' --mode 0640; done
+END
+check 'the last of them' cmp "$tmp/binary" "$R/f/up/6"
+same 'nothing but them' '1 2 3 4 5 6' "$(ls -A "$R/f/up" | tr '\n' ' ' | sed 's/ $//')"
 converge 'upload to odd names' <<END
 __file '/f/odd+,=@%:name' --source '$tmp/binary'
 END
+refuse 'empty attribute' 'is empty' <<'END'
+__file /f/short --mode ''
+END
+refuse 'something in the way' 'is in the way' <<'END'
+ln -s /dev/null "$ROOT_OF_TARGET/f/.short.${__cdist_object_marker#.}"
+echo new | __file /f/short --source -
+END
+check 'the file is still there' test -f "$R/f/short"
+rm -f "$R"/f/.short.*
 refuse 'unknown state' 'not known' <<'END'
 __file /f/nothing --state sometimes
 END

@@ -3,46 +3,64 @@
 use std::{fs, os::unix::ffi::OsStrExt};
 
 use super::{
-    engine::Engine, error::ConfigError, explorers::wrap, gencode::Place, log::Level, object::ObjectName,
-    parameters, report::Entity,
+    batch::{Batch, Replies, Step, contents},
+    engine::Engine,
+    error::ConfigError,
+    explorers::wrap,
+    gencode::Place,
+    log::Level,
+    object::ObjectName,
+    parameters,
+    report::Entity,
+    run::Streams,
 };
 
 impl Engine {
-    /// Type explorers, then the type manifest, which may declare more objects.
-    pub(super) async fn prepare_object(&self, object: &ObjectName) -> Result<(), ConfigError> {
-        self.log(Level::Debug, &format!("Preparing {object}"));
-        self.warn_of_deprecation(object)?;
-        let prepare = async {
-            self.run_type_explorers(object).await?;
-            self.run_type_manifest(object).await
-        };
-        prepare.await.map_err(|source| self.blame(object, source))?;
-        self.write_state(object, "prepared")
+    /// Type explorers, then the type manifests, which may declare more objects.
+    pub(super) async fn prepare_objects(&self, objects: &[ObjectName]) -> Result<(), ConfigError> {
+        for object in objects {
+            self.log(Level::Debug, &format!("Preparing {object}"));
+            self.warn_of_deprecation(object)?;
+        }
+        self.run_type_explorers(objects).await?;
+        for object in objects {
+            self.run_type_manifest(object).await.map_err(|source| self.blame(object, source))?;
+            self.write_state(object, "prepared")?;
+        }
+        Ok(())
     }
 
-    /// Generates the code and, unless this is a dry run, runs it. True if there was code.
-    pub(super) async fn run_object(&self, object: &ObjectName) -> Result<bool, ConfigError> {
-        let changed = self.generate_and_run(object).await.map_err(|source| self.blame(object, source))?;
-        self.write_state(object, "done")?;
+    /// Generates the code of objects and, unless this is a dry run, runs it: what runs on the target in as few
+    /// calls as possible. Returns those that had code.
+    pub(super) async fn run_objects(&self, objects: &[ObjectName]) -> Result<Vec<ObjectName>, ConfigError> {
+        let mut changed = Vec::new();
+        let mut waiting = Vec::new();
+        for object in objects {
+            let local = self.generate_code(object, Place::Local).await.map_err(|e| self.blame(object, e))?;
+            let remote =
+                self.generate_code(object, Place::Remote).await.map_err(|e| self.blame(object, e))?;
+            if local || remote {
+                self.log(Level::Info, &format!("Processing {object}"));
+                self.write_diff(object).await?;
+                changed.push(object.clone());
+            }
+            if local && !self.run.dry_run {
+                // What was generated before runs before.
+                self.run_code_remote(&mut waiting).await?;
+                self.run_code_local(object).await.map_err(|source| self.blame(object, source))?;
+            }
+            if !remote || self.run.dry_run {
+                self.write_state(object, "done")?;
+            } else if self.stage.type_of(object).disconnects() {
+                // Nothing else must be on its way when it ends the connection.
+                self.run_code_remote(&mut waiting).await?;
+                self.run_code_remote(&mut vec![object]).await?;
+            } else {
+                waiting.push(object);
+            }
+        }
+        self.run_code_remote(&mut waiting).await?;
         Ok(changed)
-    }
-
-    async fn generate_and_run(&self, object: &ObjectName) -> Result<bool, ConfigError> {
-        let local = self.generate_code(object, Place::Local).await?;
-        let remote = self.generate_code(object, Place::Remote).await?;
-        if local || remote {
-            self.log(Level::Info, &format!("Processing {object}"));
-        }
-        if self.run.dry_run {
-            return Ok(local || remote);
-        }
-        if local {
-            self.run_code_local(object).await?;
-        }
-        if remote {
-            self.run_code_remote(object).await?;
-        }
-        Ok(local || remote)
     }
 
     async fn run_code_local(&self, object: &ObjectName) -> Result<(), ConfigError> {
@@ -57,14 +75,60 @@ impl Engine {
         self.run_script(&dir.join(name), variables, stdout, stderr).await
     }
 
-    async fn run_code_remote(&self, object: &ObjectName) -> Result<(), ConfigError> {
-        self.send_code(object).await?;
+    /// Sends and runs the code of `objects`, one after the other, and empties the list.
+    async fn run_code_remote(&self, objects: &mut Vec<&ObjectName>) -> Result<(), ConfigError> {
+        let objects = std::mem::take(objects);
+        let name = Place::Remote.code();
+        let mut batch = Batch::default();
+        let mut steps = Vec::new();
+        for object in &objects {
+            let dir = self.stage.remote_object_dir(object);
+            batch.files.extend(contents(&self.stage.object_dir(object), &[name.into()], &dir)?);
+            steps.push(Step { script: dir.join(name), variables: self.code_remote_variables(object) });
+            batch.dirs.push(dir);
+        }
+        if objects.is_empty() {
+            return Ok(());
+        }
+        // Output that is to be seen at once cannot wait until it is taken apart.
+        let alone =
+            !self.run.connector.takes_scripts_on_stdin() || matches!(self.run.streams, Streams::Inherit);
+        if !alone {
+            batch.steps.clone_from(&steps);
+        }
+        let mut replies = self.run_batch(&batch).await.map_err(|source| match objects.as_slice() {
+            [object] => self.blame(object, source),
+            _ => source,
+        })?;
+        for (object, step) in objects.into_iter().zip(&steps) {
+            let result = if alone {
+                self.run_code_alone(object, step).await
+            } else {
+                self.take_code(object, step, &mut replies)
+            };
+            result.map_err(|source| self.blame(object, source))?;
+            self.write_state(object, "done")?;
+        }
+        Ok(())
+    }
+
+    async fn run_code_alone(&self, object: &ObjectName, step: &Step) -> Result<(), ConfigError> {
         let dir = self.stage.object_dir(object);
         let name = Place::Remote.code();
         let stdout = self.output(&dir, "stdout", name)?;
         let stderr = self.output(&dir, "stderr", name)?;
-        let script = self.stage.remote_object_dir(object).join(name);
-        self.remote_script(&script, &self.code_remote_variables(object), stdout, stderr).await
+        self.remote_script(&step.script, &step.variables, stdout, stderr).await
+    }
+
+    fn take_code(&self, object: &ObjectName, step: &Step, replies: &mut Replies) -> Result<(), ConfigError> {
+        let dir = self.stage.object_dir(object);
+        let name = Place::Remote.code();
+        let mut stdout = self.sink(&dir.join("stdout").join(name))?;
+        let mut stderr = self.sink(&dir.join("stderr").join(name))?;
+        match replies.next(&mut stdout, &mut stderr)? {
+            status if status.success() => Ok(()),
+            status => Err(self.failed(step, status)),
+        }
     }
 
     fn warn_of_deprecation(&self, object: &ObjectName) -> Result<(), ConfigError> {

@@ -162,18 +162,62 @@ mod tests {
         assert_eq!(text, "\n__n/0 requires:\n        __n/7\n__n/0 autorequires:\n        ");
     }
 
+    /// Requirements among up to `max` objects, some of them to objects that do not exist.
+    fn edges(max: usize) -> impl Strategy<Value = Vec<Vec<usize>>> {
+        (1..max).prop_flat_map(|n| prop::collection::vec(prop::collection::vec(0..n + 1, 0..4), n))
+    }
+
+    /// A closed path along requirements on which no object stands twice: all of a cycle, and nothing else.
+    fn assert_is_whole_cycle(cycle: &[ObjectName], edges: &[Vec<usize>]) {
+        assert!(cycle.len() >= 2 && cycle.first() == cycle.last(), "not closed: {cycle:?}");
+        let different: HashSet<&ObjectName> = cycle.iter().collect();
+        assert_eq!(different.len(), cycle.len() - 1, "an object stands twice: {cycle:?}");
+        for pair in cycle.windows(2) {
+            let from = (0..edges.len()).find(|i| name(*i) == pair[0]).unwrap();
+            assert!(edges[from].iter().any(|t| name(*t) == pair[1]), "{pair:?} is no requirement");
+        }
+    }
+
     proptest! {
         #[test]
-        fn finds_a_cycle_exactly_if_there_is_one(edges in (1usize..9).prop_flat_map(|n| prop::collection::vec(prop::collection::vec(0..n + 1, 0..4), n))) {
+        fn finds_a_cycle_exactly_if_there_is_one(edges in edges(30)) {
             let found = find_cycle(&graph(&edges));
             prop_assert_eq!(found.is_some(), has_cycle(&edges));
             if let Some(cycle) = found {
-                prop_assert_eq!(cycle.first(), cycle.last());
-                for pair in cycle.windows(2) {
-                    let from = (0..edges.len()).find(|i| name(*i) == pair[0]).unwrap();
-                    prop_assert!(edges[from].iter().any(|t| name(*t) == pair[1]));
+                assert_is_whole_cycle(&cycle, &edges);
+            }
+        }
+
+        /// The only cycle of a graph is named whole, wherever it is and whatever hangs on it.
+        #[test]
+        fn names_the_only_cycle_whole(
+            mut edges in edges(40),
+            order in Just((0..40).collect::<Vec<usize>>()).prop_shuffle(),
+            length in 1usize..40,
+        ) {
+            let n = edges.len();
+            // Requirements that go down in some order close no cycle ...
+            let rank = |i: usize| order.iter().position(|o| *o == i).unwrap_or(usize::MAX);
+            for (i, targets) in edges.iter_mut().enumerate() {
+                targets.retain(|t| *t >= n || rank(*t) < rank(i));
+            }
+            prop_assert_eq!(find_cycle(&graph(&edges)), None);
+            // ... and a chain that goes down closes one when its end requires its begin.
+            let chain: Vec<usize> = order.iter().rev().copied().filter(|i| *i < n).take(length).collect();
+            let mut only_chain = vec![Vec::new(); n];
+            for (at, i) in chain.iter().enumerate() {
+                only_chain[*i] = vec![chain[(at + 1) % chain.len()]];
+            }
+            // What is not on the chain may require anything that is lower, the chain nothing else.
+            for i in 0..n {
+                if !chain.contains(&i) {
+                    only_chain[i] = edges[i].clone();
                 }
             }
+            let cycle = find_cycle(&graph(&only_chain)).expect("there is one");
+            assert_is_whole_cycle(&cycle, &only_chain);
+            let named: HashSet<ObjectName> = cycle.into_iter().collect();
+            prop_assert_eq!(named, chain.iter().map(|i| name(*i)).collect::<HashSet<_>>());
         }
     }
 }

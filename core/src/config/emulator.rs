@@ -19,8 +19,11 @@ use super::{
     object::{self, IdError, ObjectName},
     parameters,
     relations::{self, Relations},
-    types::{Parameter, Type},
+    types::{Parameter, Type, lines_of},
 };
+
+/// More than any configuration nests on purpose.
+const DEPTH_MAX: usize = 100;
 
 /// Why a type call fails. The text goes to the manifest's standard error.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +81,19 @@ pub enum EmulatorError {
         manifest: String,
         /// What this call gives and they did not.
         new: String,
+    },
+    /// Objects that declare objects, without an end.
+    #[error(
+        "Object {object} is declared below {DEPTH_MAX} other objects, each by the manifest of the one before: \
+         ... -> {chain}; does the manifest of {type_name} declare another {type_name} each time?"
+    )]
+    TooDeep {
+        /// The object of this call.
+        object: String,
+        /// Its type.
+        type_name: String,
+        /// The last ones of the chain.
+        chain: String,
     },
     /// Standard input.
     #[error("Failed to read from stdin: {0}")]
@@ -191,6 +207,7 @@ impl Call {
             })?;
         let name = ObjectName::new(&self.type_name, &parsed.id.unwrap_or_default(), singleton, &self.marker)?;
         let required = self.requirements(&name)?;
+        self.check_depth(&name)?;
         // Before the lock: what feeds our standard input may itself be a type call.
         let stdin = read_stdin()?;
 
@@ -199,7 +216,7 @@ impl Call {
         let lock = self.global.join("emulator.lock");
         let _lock = relations::lock(&lock).map_err(EmulatorError::write(&lock))?;
         let dir = self.global.join(name.dir(&self.marker));
-        let is_new = self.store(&name, &dir, &declared, &parsed.values)?;
+        self.store(&name, &dir, &declared, &parsed.values)?;
         let relations = Relations {
             global: &self.global,
             marker: &self.marker,
@@ -216,11 +233,8 @@ impl Call {
             }
         }
         // Last: whoever finds the object in the list finds it whole.
-        if is_new {
-            relations::append_created(&self.global, &name)
-                .map_err(|(path, source)| EmulatorError::Write { path, source })?;
-        }
-        Ok(())
+        relations::append_call(&self.global, &name)
+            .map_err(|(path, source)| EmulatorError::Write { path, source })
     }
 
     fn record(&self, relations: &Relations<'_>, required: &[ObjectName]) -> Result<(), (PathBuf, io::Error)> {
@@ -264,21 +278,40 @@ impl Call {
         Ok(all)
     }
 
-    /// Creates the object, or compares it with what is there. True if it is new.
+    /// A type that declares another object of itself would go on until the disk is full.
+    fn check_depth(&self, name: &ObjectName) -> Result<(), EmulatorError> {
+        let mut chain = vec![name.clone()];
+        let mut parent = self.parent.clone();
+        while let Some(object) = parent.filter(|object| !chain.contains(object)) {
+            let parents = self.global.join(object.dir(&self.marker)).join(relations::PARENTS);
+            parent = lines_of(&parents).first().map(|line| ObjectName::parse(line));
+            chain.push(object);
+            if chain.len() > DEPTH_MAX {
+                let last: Vec<String> = chain.iter().take(3).rev().map(ToString::to_string).collect();
+                return Err(EmulatorError::TooDeep {
+                    object: name.to_string(),
+                    type_name: name.type_name().to_string_lossy().into_owned(),
+                    chain: last.join(" -> "),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates the object, or compares it with what is there.
     fn store(
         &self,
         name: &ObjectName,
         dir: &Path,
         declared: &[Parameter],
         values: &std::collections::BTreeMap<OsString, parameters::Value>,
-    ) -> Result<bool, EmulatorError> {
+    ) -> Result<(), EmulatorError> {
         let new = parameters::with_defaults(declared, values);
         let files = dir.join("parameter");
-        let exists = dir.is_dir();
-        if exists && !self.replaces {
+        if dir.is_dir() && !self.replaces {
             let old = parameters::read(&files).map_err(EmulatorError::write(&files))?;
             if old == new {
-                return Ok(false);
+                return Ok(());
             }
             let sources = fs::read(dir.join("source")).unwrap_or_default();
             return Err(EmulatorError::Conflict {
@@ -290,8 +323,7 @@ impl Call {
             });
         }
         fs::create_dir_all(&files).map_err(|source| EmulatorError::Create { path: files.clone(), source })?;
-        parameters::write(&files, &new).map_err(EmulatorError::write(&files))?;
-        Ok(!exists)
+        parameters::write(&files, &new).map_err(EmulatorError::write(&files))
     }
 }
 

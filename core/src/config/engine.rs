@@ -6,8 +6,8 @@ use std::{
     fs,
     path::PathBuf,
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -22,7 +22,11 @@ use super::{
     scheduler::Scheduler,
     stage::Stage,
 };
-use crate::{connector::Context, host::Cancel, progress::Step};
+use crate::{
+    connector::{Context, Locked},
+    host::Cancel,
+    progress::Step,
+};
 
 /// One host's run. The parts of the engine add their methods to it.
 #[derive(Debug)]
@@ -37,18 +41,27 @@ pub(super) struct Engine {
     /// Helper programs of the connector; not part of what is kept.
     connector_dir: PathBuf,
     log_server: Option<LogServer>,
+    /// The target is ours; before that nothing on it may be removed.
+    reached: AtomicBool,
     pub(super) calls: AtomicU64,
     /// Types whose explorers are on the target.
     pub(super) sent_types: tokio::sync::Mutex<HashSet<OsString>>,
+    /// Directories above the work directory that a dry run has to remove again.
+    pub(super) missing_parents: OnceLock<Vec<PathBuf>>,
 }
 
 impl Engine {
     pub(super) fn new(
-        run: Run,
+        mut run: Run,
         stage: Stage,
         names: HostNames,
         connector_dir: PathBuf,
     ) -> Result<Self, ConfigError> {
+        if let Some(holder) = run.lock.clone()
+            && run.connector.takes_scripts_on_stdin()
+        {
+            run.connector = Arc::new(Locked::new(run.connector, &run.remote_dir, holder));
+        }
         let commands = run
             .connector
             .commands(&connector_dir)
@@ -78,8 +91,10 @@ impl Engine {
             context,
             connector_dir,
             log_server,
+            reached: AtomicBool::new(false),
             calls: AtomicU64::new(0),
             sent_types: tokio::sync::Mutex::default(),
+            missing_parents: OnceLock::new(),
         };
         let target = engine.target_variables();
         let mut env = engine.base.clone();
@@ -91,7 +106,11 @@ impl Engine {
 
     /// The stages that touch the target. Returns how many objects there were and which had code.
     pub(super) async fn work(self: Arc<Self>, step: &Step) -> Result<(usize, Vec<ObjectName>), ConfigError> {
-        self.make_remote_dirs().await?;
+        self.run.connector.open(&self.context).await?;
+        self.reached.store(true, Ordering::Relaxed);
+        if self.run.dry_run {
+            self.note_missing_parents().await?;
+        }
         step.doing("global explorers");
         Arc::clone(&self).run_global_explorers().await?;
         step.doing("initial manifest");
@@ -104,6 +123,7 @@ impl Engine {
         // The user's wish to stop has been heard; cleaning up is not what it was about.
         let context = Context { cancel: Cancel::default(), ..self.context.clone() };
         if self.run.remove_remote_dir
+            && self.reached.load(Ordering::Relaxed)
             && let Err(error) = self.remove_remote_dir(&context).await
         {
             self.log(
@@ -111,6 +131,7 @@ impl Engine {
                 &format!("Cannot remove the work directory on the target: {}", error.report()),
             );
         }
+        self.remove_missing_parents(&context).await;
         if let Err(error) = self.run.connector.close(&context).await {
             self.log(Level::Warning, &format!("Cleanup command failed: {error}"));
         }

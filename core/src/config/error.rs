@@ -28,6 +28,19 @@ pub enum ConfigError {
         /// How it ended.
         status: ExitStatus,
     },
+    /// The shell that ran scripts on the target ended in the middle of one.
+    #[error("the shell on the target that ran it ended: {}", crate::host::describe(*.0))]
+    ShellEnded(ExitStatus),
+    /// Files did not arrive on the target.
+    #[error("the target cannot take files in {}: {said}; {} ({})", .dir.display(), remedy(.said, *.status), crate::host::describe(*.status))]
+    Send {
+        /// The work directory.
+        dir: PathBuf,
+        /// What the target has said.
+        said: String,
+        /// How the shell there ended.
+        status: ExitStatus,
+    },
     /// A script could not be started.
     #[error(transparent)]
     Process(ProcessError),
@@ -37,6 +50,12 @@ pub enum ConfigError {
     /// There is no initial manifest.
     #[error("Initial manifest missing: '{0}'")]
     ManifestMissing(String),
+    /// The initial manifest is a directory or the like.
+    #[error("Initial manifest '{}' is no regular file", .0.display())]
+    ManifestKind(PathBuf),
+    /// A work directory on the target that must never be wiped.
+    #[error("'{}' cannot be the work directory on the target, for it is wiped at each run", .0.display())]
+    RemoteDir(PathBuf),
     /// Objects that wait for each other.
     #[error("Cycle detected in object dependencies:\n{}!", super::dependency::cycle_text(.0))]
     Cycle(Vec<ObjectName>),
@@ -61,9 +80,29 @@ pub enum ConfigError {
         #[source]
         source: io::Error,
     },
+    /// A type has not told in the right form what it changes in files.
+    #[error("{object}: {reason}")]
+    Diff {
+        /// The object.
+        object: ObjectName,
+        /// What is wrong.
+        reason: String,
+    },
     /// A part of the program ended without a result.
     #[error("a task of the engine ended early")]
     Task(#[source] tokio::task::JoinError),
+}
+
+/// What to do when files do not arrive, by the words of the usual tools.
+fn remedy(said: &str, status: ExitStatus) -> &'static str {
+    let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    if matches!(status.code(), Some(126 | 127)) {
+        "it needs a working /bin/sh"
+    } else if has(&["No space left", "Disk quota", "I/O error", "write error"]) {
+        "is its disk full? Make room, or choose another work directory with -r"
+    } else {
+        "choose another work directory with -r"
+    }
 }
 
 impl ConfigError {

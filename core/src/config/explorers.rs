@@ -4,57 +4,103 @@ use std::{
     ffi::{OsStr, OsString},
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
+    num::NonZeroUsize,
     path::Path,
     sync::Arc,
 };
 
 use super::{
-    engine::Engine, environment::Variables, error::ConfigError, log::Level, object::ObjectName,
-    report::Entity, scheduler::concurrently, types::visible_entries,
+    batch::{Batch, Replies, Step, contents},
+    engine::Engine,
+    error::ConfigError,
+    object::ObjectName,
+    report::Entity,
+    scheduler::concurrently,
+    types::visible_entries,
 };
-use crate::connector::{CopyTo, Output};
 
 impl Engine {
-    /// Sends and runs all global explorers; `jobs` at a time.
+    /// Makes the work directory on the target, sends all global explorers and runs them; with `jobs` in as many
+    /// calls at the same time.
     pub(super) async fn run_global_explorers(self: Arc<Self>) -> Result<(), ConfigError> {
         let dir = self.stage.conf("explorer");
         let names = visible_entries(&dir).map_err(ConfigError::io(format!("reading {}", dir.display())))?;
-        self.send_dir(&dir, &names, &self.stage.remote_explorers(), true).await?;
-        concurrently(self.run.jobs, names, move |name| {
+        let target = self.stage.remote_explorers();
+        let mut first = Batch {
+            dirs: vec![target.clone()],
+            files: contents(&dir, &names, &target)?,
+            executable: if names.is_empty() { Vec::new() } else { vec![target] },
+            steps: Vec::new(),
+        };
+        let jobs = self.run.jobs.map_or(1, NonZeroUsize::get);
+        if jobs == 1 {
+            first.steps = names.iter().map(|name| self.global_explorer(name)).collect();
+            let replies = self.run_first_batch(&first).await?;
+            return self.take_global_explorers(&names, &first.steps, replies);
+        }
+        self.run_first_batch(&first).await?;
+        let size = names.len().div_ceil(jobs).max(1);
+        let pieces = names.chunks(size).map(<[_]>::to_vec).collect();
+        concurrently(self.run.jobs, pieces, move |names: Vec<OsString>| {
             let engine = Arc::clone(&self);
-            async move { engine.run_global_explorer(&name).await }
+            async move {
+                let steps = names.iter().map(|name| engine.global_explorer(name)).collect();
+                let batch = Batch { steps, ..Batch::default() };
+                let replies = engine.run_batch(&batch).await?;
+                engine.take_global_explorers(&names, &batch.steps, replies)
+            }
         })
         .await
     }
 
-    async fn run_global_explorer(&self, name: &OsStr) -> Result<(), ConfigError> {
-        self.log(Level::Trace, &format!("Running global explorer {}", name.to_string_lossy()));
-        let from = self.remote_stderr_length();
-        let script = self.stage.remote_explorers().join(name);
-        let result = self.stage.out.join("explorer").join(name);
-        self.explore(&script, &self.explorer_variables(), &result).await.map(drop).map_err(|source| {
-            let entity = Entity::global_explorer(&name.to_string_lossy(), &self.stage, from);
-            wrap(entity, source)
-        })
+    fn global_explorer(&self, name: &OsStr) -> Step {
+        Step { script: self.stage.remote_explorers().join(name), variables: self.explorer_variables() }
     }
 
-    /// Sends the parameters of an object, then sends and runs the explorers of its type.
-    pub(super) async fn run_type_explorers(&self, object: &ObjectName) -> Result<(), ConfigError> {
-        let names = self.stage.type_of(object).explorers();
-        self.send_type_explorers(object.type_name(), &names).await?;
-        self.send_parameters(object).await?;
-        if names.is_empty() {
+    fn take_global_explorers(
+        &self,
+        names: &[OsString],
+        steps: &[Step],
+        mut replies: Replies,
+    ) -> Result<(), ConfigError> {
+        for (name, step) in names.iter().zip(steps) {
+            let from = self.remote_stderr_length();
+            let result = self.stage.out.join("explorer").join(name);
+            self.take_explorer(step, &mut replies, &result).map(drop).map_err(|source| {
+                let entity = Entity::global_explorer(&name.to_string_lossy(), &self.stage, from);
+                wrap(entity, source)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Sends the parameters of objects and the explorers of their types, and runs these.
+    pub(super) async fn run_type_explorers(&self, objects: &[ObjectName]) -> Result<(), ConfigError> {
+        let mut batch = Batch::default();
+        self.add_type_explorers(objects, &mut batch).await?;
+        let mut work = Vec::new();
+        for object in objects {
+            self.add_parameters(object, &mut batch)?;
+            let names = self.stage.type_of(object).explorers();
+            if names.is_empty() {
+                continue;
+            }
+            let results = self.stage.object_dir(object).join("explorer");
+            fs::create_dir_all(&results).map_err(ConfigError::io(format!("making {}", results.display())))?;
+            let variables = self.type_explorer_variables(object);
+            for name in names {
+                let script = self.stage.remote_type_explorers(object.type_name()).join(&name);
+                batch.steps.push(Step { script, variables: variables.clone() });
+                work.push((object, results.join(&name), name));
+            }
+        }
+        if batch.is_empty() {
             return Ok(());
         }
-        let results = self.stage.object_dir(object).join("explorer");
-        fs::create_dir_all(&results).map_err(ConfigError::io(format!("making {}", results.display())))?;
-        let variables = self.type_explorer_variables(object);
-        for name in names {
+        let mut replies = self.run_batch(&batch).await?;
+        for ((object, result, name), step) in work.into_iter().zip(&batch.steps) {
             let from = self.remote_stderr_length();
-            let script = self.stage.remote_type_explorers(object.type_name()).join(&name);
-            let result = results.join(&name);
-            self.explore(&script, &variables, &result)
-                .await
+            self.take_explorer(step, &mut replies, &result)
                 .and_then(|file| {
                     end_with_newline(file)
                         .map(drop)
@@ -68,23 +114,35 @@ impl Engine {
         Ok(())
     }
 
-    /// Sends the explorers of a type once per run.
-    async fn send_type_explorers(&self, type_name: &OsStr, names: &[OsString]) -> Result<(), ConfigError> {
-        if names.is_empty() {
-            return Ok(());
-        }
-        // Held while they travel: objects of the same type may be prepared at the same time.
+    /// Adds the explorers of types that the target does not have yet.
+    async fn add_type_explorers(&self, objects: &[ObjectName], batch: &mut Batch) -> Result<(), ConfigError> {
+        let mut own = Batch::default();
         let mut sent = self.sent_types.lock().await;
-        if sent.contains(type_name) {
-            return Ok(());
+        for object in objects {
+            if sent.contains(object.type_name()) {
+                continue;
+            }
+            sent.insert(object.type_name().to_owned());
+            let names = self.stage.type_of(object).explorers();
+            if names.is_empty() {
+                continue;
+            }
+            let source = self.stage.conf("type").join(object.type_name()).join("explorer");
+            let target = self.stage.remote_type_explorers(object.type_name());
+            own.files.extend(contents(&source, &names, &target)?);
+            own.dirs.push(target.clone());
+            own.executable.push(target);
         }
-        let source = self.stage.conf("type").join(type_name).join("explorer");
-        self.send_dir(&source, names, &self.stage.remote_type_explorers(type_name), true).await?;
-        sent.insert(type_name.to_owned());
+        if self.run.jobs.is_none() {
+            *batch = own;
+        } else if !own.is_empty() {
+            // Others wait at the lock, because they may be about to run the same explorers.
+            self.run_batch(&own).await?;
+        }
         Ok(())
     }
 
-    async fn send_parameters(&self, object: &ObjectName) -> Result<(), ConfigError> {
+    fn add_parameters(&self, object: &ObjectName, batch: &mut Batch) -> Result<(), ConfigError> {
         let source = self.stage.object_dir(object).join("parameter");
         let names = match visible_entries(&source) {
             Ok(names) => names,
@@ -94,35 +152,25 @@ impl Engine {
         if names.is_empty() {
             return Ok(());
         }
-        self.send_dir(&source, &names, &self.stage.remote_object_dir(object).join("parameter"), false).await
+        let target = self.stage.remote_object_dir(object).join("parameter");
+        batch.files.extend(contents(&source, &names, &target)?);
+        batch.dirs.push(target);
+        Ok(())
     }
 
-    /// Runs one explorer, with its output in the file `result`. What a failed one has said is no result.
-    async fn explore(
-        &self,
-        script: &Path,
-        variables: &Variables,
-        result: &Path,
-    ) -> Result<File, ConfigError> {
-        let writing = || format!("writing {}", result.display());
+    /// Puts the output of one explorer into the file `result`. What a failed one has said is no result.
+    fn take_explorer(&self, step: &Step, replies: &mut Replies, result: &Path) -> Result<File, ConfigError> {
         let file = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(result);
-        let file = file.map_err(ConfigError::io(writing()))?;
-        let stdout = Output::File(file.try_clone().map_err(ConfigError::io(writing()))?);
-        let stderr = self.output(&self.stage.out, "stderr", "remote")?;
-        let done = self.remote_script(script, variables, stdout, stderr).await;
+        let mut file = file.map_err(ConfigError::io(format!("writing {}", result.display())))?;
+        let done = match replies.next(&mut file, &mut self.remote_stderr()?) {
+            Ok(status) if !status.success() => Err(self.failed(step, status)),
+            done => done.map(drop),
+        };
         if done.is_err() {
             // The failure matters more than a file that stays.
             let _ = fs::remove_file(result);
         }
         done.map(|()| file)
-    }
-
-    /// Sends generated code.
-    pub(super) async fn send_code(&self, object: &ObjectName) -> Result<(), ConfigError> {
-        let target = self.stage.remote_object_dir(object);
-        self.remote_mkdir(&target).await?;
-        let source = self.stage.object_dir(object).join("code-remote");
-        self.remote_copy(vec![source], CopyTo::File(target.join("code-remote"))).await
     }
 
     /// Where the next words of explorers begin.

@@ -7,7 +7,7 @@
 //! - Working: [`explorers`], [`gencode`] and [`apply`] on objects in the order of [`scheduler`] and
 //!   [`dependency`]; [`messages`] between scripts.
 //! - Ground: [`stage`] knows the directories, [`environment`] the variables, [`script`] runs local scripts,
-//!   [`remote`] (and [`archive`]) everything on the target, [`quote`] writes shell words.
+//!   [`batch`] many scripts of the target in one call, [`remote`] a single one, [`quote`] writes shell words.
 //! - Without a target: [`catalogue`] lists what configuration directories hold, [`shell`] is for trying type calls.
 //!   [`skeleton`] makes a new type, [`check`](mod@check) looks for mistakes in one.
 //!
@@ -32,19 +32,26 @@
 //! # }
 //! ```
 
+mod advice;
 mod apply;
-mod archive;
+mod batch;
 pub mod cache;
 pub mod catalogue;
 pub mod check;
 mod conf_dirs;
 mod dependency;
+mod diff;
+mod dry_run;
 pub mod emulator;
 mod emulator_args;
 mod engine;
 mod environment;
 mod error;
 mod explorers;
+mod file_diff;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gencode;
 pub mod log;
 pub mod log_server;
@@ -53,6 +60,7 @@ mod messages;
 pub mod names;
 mod object;
 mod objects;
+mod outcome;
 mod parameters;
 pub mod quote;
 mod relations;
@@ -71,6 +79,7 @@ pub use conf_dirs::without_repetitions;
 pub use environment::inherited;
 pub use error::ConfigError;
 pub use object::{IdError, ObjectName};
+pub use outcome::{Outcome, Report};
 pub use report::Entity;
-pub use run::{Manifest, Mode, Names, Report, Run, Streams, configure, host_dir};
+pub use run::{Manifest, Mode, Names, Run, Streams, attempt, configure, host_dir};
 pub use types::{Kind, Parameter, Type};

@@ -44,11 +44,43 @@ pub fn resolve(host: &str, family: Family) -> HostNames {
     let name = |address: Option<&IpAddr>| address.and_then(reverse).unwrap_or_default();
     let hostname = name(addresses.iter().find(wanted));
     let first = addresses.first();
-    let fqdn = if family == Family::Any { hostname.clone() } else { name(first) };
-    HostNames { hostname, fqdn: if fqdn.is_empty() { host.to_owned() } else { fqdn } }
+    let canonical = if family == Family::Any { hostname.clone() } else { name(first) };
+    let fqdn = match first {
+        _ if canonical.is_empty() => host.to_owned(),
+        Some(address) if !canonical.contains('.') => full_alias(*address).unwrap_or(canonical),
+        _ => canonical,
+    };
+    HostNames { hostname, fqdn }
+}
+
+/// The first alias with a dot, for a hosts file such as `10.0.0.5 web1 web1.example.org`. The library call that
+/// tells aliases is C with pointers; getent(1) makes it for us, where it exists.
+fn full_alias(address: IpAddr) -> Option<String> {
+    let output = std::process::Command::new("getent").arg("hosts").arg(address.to_string()).output().ok()?;
+    alias_in(&String::from_utf8_lossy(&output.stdout))
+}
+
+/// Address, canonical name, aliases: the format of getent(1).
+fn alias_in(line: &str) -> Option<String> {
+    line.lines().next()?.split_whitespace().skip(2).find(|name| name.contains('.')).map(str::to_owned)
 }
 
 fn reverse(address: &IpAddr) -> Option<String> {
     // Without a name the resolver gives back the address.
     dns_lookup::lookup_addr(address).ok().filter(|name| name.parse::<IpAddr>().is_err())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::alias_in;
+
+    #[test]
+    fn the_first_alias_with_a_dot_is_the_full_name() {
+        assert_eq!(
+            alias_in("10.0.0.5  web1 www web1.example.org x.y\n").as_deref(),
+            Some("web1.example.org")
+        );
+        assert_eq!(alias_in("10.0.0.5  web1.example.org web1\n"), None);
+        assert_eq!(alias_in(""), None);
+    }
 }

@@ -1,6 +1,10 @@
 //! The objects of one host's run, for the scheduler.
 
-use std::{fs, io, num::NonZeroUsize};
+use std::{
+    fs::File,
+    io::{self, Read, Seek, SeekFrom},
+    num::NonZeroUsize,
+};
 
 use async_trait::async_trait;
 
@@ -23,12 +27,22 @@ impl Worker for Engine {
     }
 
     /// Those of this mode. The others are created too, but nothing happens to them.
-    fn objects(&self) -> Result<Vec<ObjectName>, ConfigError> {
-        let path = self.stage.out.join(relations::CREATED);
-        let list = match fs::read(&path) {
+    fn called_since(&self, position: &mut u64) -> Result<Vec<ObjectName>, ConfigError> {
+        let path = self.stage.out.join(relations::CALLS);
+        let read = |from: u64| -> io::Result<Vec<u8>> {
+            let mut file = File::open(&path)?;
+            file.seek(SeekFrom::Start(from))?;
+            let mut list = Vec::new();
+            file.read_to_end(&mut list)?;
+            Ok(list)
+        };
+        let mut list = match read(*position) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
             list => list.map_err(ConfigError::io(format!("reading {}", path.display())))?,
         };
+        // A type call in the background may be writing its name just now.
+        list.truncate(list.iter().rposition(|&b| b == 0).map_or(0, |at| at + 1));
+        *position += list.len() as u64;
         let install = self.run.mode == Mode::Install;
         let mut objects = Vec::new();
         for name in names_in(&list) {
@@ -51,11 +65,11 @@ impl Worker for Engine {
         self.stage.type_of(object).is_nonparallel()
     }
 
-    async fn prepare(&self, object: &ObjectName) -> Result<(), ConfigError> {
-        self.prepare_object(object).await
+    async fn prepare(&self, objects: &[ObjectName]) -> Result<(), ConfigError> {
+        self.prepare_objects(objects).await
     }
 
-    async fn run(&self, object: &ObjectName) -> Result<bool, ConfigError> {
-        self.run_object(object).await
+    async fn run(&self, objects: &[ObjectName]) -> Result<Vec<ObjectName>, ConfigError> {
+        self.run_objects(objects).await
     }
 }

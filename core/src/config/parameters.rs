@@ -108,6 +108,7 @@ pub(super) fn difference(these: &Stored, others: &Stored) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::types::strip;
     use proptest::prelude::*;
 
     fn optional(name: &str, kind: Kind, default: Option<&str>) -> Parameter {
@@ -138,15 +139,87 @@ mod tests {
         assert_eq!(with_defaults(&declared, &given), with_defaults(&declared, &BTreeMap::new()));
     }
 
+    fn text() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![prop::collection::vec(any::<u8>(), 0..60), "[a\n ]{0,6}".prop_map(String::into_bytes)]
+    }
+
+    /// Parameters as types declare them, and values as type calls give them.
+    fn object() -> impl Strategy<Value = (Vec<Parameter>, BTreeMap<OsString, Value>)> {
+        let kind = prop::sample::select(Kind::ALL.map(|(kind, _)| kind).to_vec());
+        let default = prop::option::of("[a-c\n]{0,4}".prop_map(String::into_bytes));
+        let one = (kind, default, prop::collection::vec(text(), 1..4), any::<bool>());
+        prop::collection::btree_map("[a-z][a-z0-9_-]{0,5}", one, 0..6).prop_map(|all| {
+            let mut declared = Vec::new();
+            let mut given = BTreeMap::new();
+            for (name, (kind, default, mut values, is_given)) in all {
+                let may_have_default = matches!(kind, Kind::Optional | Kind::OptionalMultiple);
+                let default = default.filter(|_| may_have_default).map(|d| strip(&d).to_vec());
+                declared.push(Parameter { name: name.clone().into(), kind, default });
+                if is_given || kind.is_required() {
+                    let value = match kind {
+                        Kind::Boolean => Value::Given,
+                        kind if kind.is_multiple() => Value::Multiple(values),
+                        _ => Value::Single(values.swap_remove(0)),
+                    };
+                    given.insert(name.into(), value);
+                }
+            }
+            (declared, given)
+        })
+    }
+
     proptest! {
         #[test]
-        fn files_hold_what_was_written(first in prop::collection::vec(any::<u8>(), 0..60), second in prop::collection::vec(any::<u8>(), 0..60)) {
+        fn files_hold_what_was_written(first in text(), second in text()) {
             let dir = tempfile::tempdir().unwrap();
             let old = Stored::from([("a".into(), first.clone()), ("b".into(), first)]);
             write(dir.path(), &old).unwrap();
             let new = Stored::from([("b".into(), Value::Single(second).stored())]);
             write(dir.path(), &new).unwrap();
             prop_assert_eq!(read(dir.path()).unwrap(), new);
+        }
+
+        /// The files of an object are those of the same call once more; and of one that spells its defaults out.
+        #[test]
+        fn an_equal_call_is_equal_to_the_files((declared, given) in object()) {
+            let dir = tempfile::tempdir().unwrap();
+            let stored = with_defaults(&declared, &given);
+            write(dir.path(), &stored).unwrap();
+            let found = read(dir.path()).unwrap();
+            prop_assert_eq!(&found, &stored);
+            prop_assert_eq!(&with_defaults(&declared, &given), &found);
+            prop_assert_eq!(difference(&found, &stored), "{}");
+
+            let mut spelled = given.clone();
+            for parameter in declared.iter().filter(|p| !given.contains_key(&p.name)) {
+                match (&parameter.default, parameter.kind) {
+                    (Some(text), Kind::Optional) => {
+                        spelled.insert(parameter.name.clone(), Value::Single(text.clone()));
+                    }
+                    (Some(text), Kind::OptionalMultiple) if !text.is_empty() => {
+                        let values = text.split(|&b| b == b'\n').map(<[u8]>::to_vec).collect();
+                        spelled.insert(parameter.name.clone(), Value::Multiple(values));
+                    }
+                    _ => {}
+                }
+            }
+            prop_assert_eq!(&with_defaults(&declared, &spelled), &found);
+        }
+
+        /// A call that says something else is not equal, and the message names what differs and nothing else.
+        #[test]
+        fn another_value_is_a_conflict_that_is_named((declared, mut given) in object(), value in "[A-Z]{7}", at: prop::sample::Index) {
+            let values: Vec<&Parameter> = declared.iter().filter(|p| p.kind != Kind::Boolean).collect();
+            prop_assume!(!values.is_empty());
+            let parameter = *at.get(&values);
+            let stored = with_defaults(&declared, &given);
+            let value = value.into_bytes();
+            let other = if parameter.kind.is_multiple() { Value::Multiple(vec![value.clone()]) } else { Value::Single(value.clone()) };
+            given.insert(parameter.name.clone(), other);
+            let changed = with_defaults(&declared, &given);
+            prop_assert_ne!(&changed, &stored);
+            let shown = format!("{{{}: {:?}}}", parameter.name.to_string_lossy(), String::from_utf8(value).unwrap());
+            prop_assert_eq!(difference(&changed, &stored), shown);
         }
     }
 }

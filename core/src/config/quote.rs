@@ -56,41 +56,59 @@ mod tests {
     use proptest::prelude::*;
     use std::process::Command;
 
-    /// What `sh` makes of `line`: its words, each followed by a NUL.
-    fn words_by_shell(line: &OsStr) -> Vec<u8> {
+    /// The shells that targets have. A busybox may come without its `sh` link, so it is told what to be.
+    const SHELLS: [&[&str]; 3] = [&["dash"], &["bash", "--posix"], &["busybox", "sh"]];
+
+    /// What `shell` makes of `line`: its words, each followed by a NUL.
+    fn words_by_shell(shell: &[&str], locale: &str, line: &OsStr) -> Vec<u8> {
         let mut script = OsString::from("printf '%s\\0' ");
         script.push(line);
-        Command::new("/bin/sh").env("LC_ALL", "C").arg("-c").arg(script).output().unwrap().stdout
+        let (program, args) = shell.split_first().unwrap();
+        let mut command = Command::new(program);
+        command.env("LC_ALL", locale).args(args).arg("-c").arg(script);
+        let output = command.output().unwrap_or_else(|e| panic!("{program}: {e}"));
+        assert!(output.stderr.is_empty(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    }
+
+    /// Any byte, but those more often that mean something to a shell or begin a character of several bytes.
+    fn byte() -> impl Strategy<Value = u8> {
+        prop_oneof![1u8..=255, prop::sample::select(b"'\"\\$`!*?[]{}()<>|&;#~= \t\n\r-\xe2\xc3\xff".to_vec())]
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::with_cases(48))]
         #[test]
-        fn shell_reads_back_what_was_quoted(words in prop::collection::vec(prop::collection::vec(1u8..=255, 0..40), 1..8)) {
+        fn shell_reads_back_what_was_quoted(
+            words in prop::collection::vec(prop::collection::vec(byte(), 0..40), 1..20),
+            utf8: bool,
+        ) {
             let words: Vec<OsString> = words.into_iter().map(OsString::from_vec).collect();
             let expected: Vec<u8> = words.iter().flat_map(|w| [w.as_bytes(), b"\0"].concat()).collect();
-            prop_assert_eq!(words_by_shell(&posix_line(&words)), expected);
+            let locale = if utf8 { "C.UTF-8" } else { "C" };
+            for shell in SHELLS {
+                let always = words.iter().map(posix_always).collect::<Vec<_>>().join(OsStr::new(" "));
+                prop_assert_eq!(&words_by_shell(shell, locale, &always), &expected, "{:?}, quoted always", shell);
+                prop_assert_eq!(&words_by_shell(shell, locale, &posix_line(&words)), &expected, "{:?}", shell);
+            }
         }
 
+        /// As in `ssh host /bin/sh -c ...`: the words are read by a shell on the way.
         #[test]
-        fn quoting_twice_survives_two_shells(word in prop::collection::vec(1u8..=255, 0..40)) {
+        fn quoting_twice_survives_two_shells(word in prop::collection::vec(byte(), 0..40)) {
             let word = OsString::from_vec(word);
             let mut inner = OsString::from("printf '%s\\0' ");
             inner.push(posix(&word));
-            let output = Command::new("/bin/sh").env("LC_ALL", "C").arg("-c")
-                .arg([OsStr::new("/bin/sh -c "), &posix_always(inner)].concat_os()).output().unwrap();
-            prop_assert_eq!(output.stdout, [word.as_bytes(), b"\0"].concat());
-        }
-    }
-
-    trait ConcatOs {
-        fn concat_os(&self) -> OsString;
-    }
-    impl ConcatOs for [&OsStr; 2] {
-        fn concat_os(&self) -> OsString {
-            let mut whole = self[0].to_owned();
-            whole.push(self[1]);
-            whole
+            for outer in SHELLS {
+                for shell in SHELLS {
+                    let words = shell.iter().map(OsString::from).chain(["-c".into(), inner.clone()]);
+                    let mut script = OsString::from("exec ");
+                    script.push(posix_line(words));
+                    let (program, args) = outer.split_first().unwrap();
+                    let output = Command::new(program).env("LC_ALL", "C").args(args).arg("-c").arg(script).output().unwrap();
+                    prop_assert_eq!(output.stdout, [word.as_bytes(), b"\0"].concat(), "{:?} in {:?}", shell, outer);
+                }
+            }
         }
     }
 }

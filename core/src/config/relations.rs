@@ -1,6 +1,6 @@
 //! What a type call records about its object: order, sources, requirements, parent.
 //!
-//! All files are lists with a name per line, except the list of objects in creation order, whose entries end
+//! All files are lists with a name per line, except the list of type calls, whose entries end
 //! in NUL because an object id may hold a newline. The lock of the run is held while they change.
 
 use std::{
@@ -18,8 +18,10 @@ use super::{object::ObjectName, types::lines_of};
 /// An error with the file that it is about.
 type FileError = (PathBuf, io::Error);
 
-/// The list of objects in the order of their creation, entries end in NUL. Goes when the run ends.
-pub(super) const CREATED: &str = "created";
+/// File of an object: the objects whose manifests have declared it.
+pub(super) const PARENTS: &str = "parents";
+/// The list of type calls by the names of their objects, entries end in NUL. Goes when the run ends.
+pub(super) const CALLS: &str = "calls";
 /// A manifest's own list of objects in an order context. Goes when the manifest ends.
 pub(super) const ORDER_CONTEXT: &str = "typeorder_dep";
 
@@ -33,9 +35,9 @@ pub(super) fn lock(path: &Path) -> io::Result<Flock<File>> {
     Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
 }
 
-/// Adds an object to the creation order.
-pub(super) fn append_created(global: &Path, name: &ObjectName) -> Result<(), FileError> {
-    append(&global.join(CREATED), &[name.full().as_bytes(), b"\0"].concat())
+/// Adds the object of a type call to the list of calls.
+pub(super) fn append_call(global: &Path, name: &ObjectName) -> Result<(), FileError> {
+    append(&global.join(CALLS), &[name.full().as_bytes(), b"\0"].concat())
 }
 
 /// The object of a type call, and where it was called.
@@ -98,7 +100,7 @@ impl Relations<'_> {
             append_line(&parent_dir.join("autorequire"), &self.name.full())?;
         }
         append_unless_there(&parent_dir.join("children"), &self.name.full())?;
-        append_unless_there(&self.dir.join("parents"), &parent_name)
+        append_unless_there(&self.dir.join(PARENTS), &parent_name)
     }
 
     /// A variable that has leaked from another run names a parent that is not in this one.

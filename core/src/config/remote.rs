@@ -1,8 +1,8 @@
-//! Everything that happens on the target goes through here: directories, copies, scripts.
+//! Single commands on the target; everything else travels in batches.
 
 use std::{
     ffi::{OsStr, OsString},
-    path::{Path, PathBuf},
+    path::Path,
     sync::atomic::Ordering,
 };
 
@@ -13,60 +13,20 @@ use super::{
     log::Level,
     quote::{posix, posix_always},
 };
-use crate::connector::{Context, Copy, CopyTo, Done, Exec, Output};
+use crate::connector::{Context, Done, Exec, Output};
 
 impl Engine {
-    /// Wipes and makes the work directory.
+    /// Wipes and makes the work directory, by commands without standard input.
     pub(super) async fn make_remote_dirs(&self) -> Result<(), ConfigError> {
         let dir = posix(&self.stage.remote);
         self.remote_plain(&self.context, &["rm".into(), "-rf".into(), dir.clone()]).await?;
         self.remote_plain(&self.context, &["mkdir".into(), "-p".into(), dir.clone()]).await?;
-        self.remote_plain(&self.context, &["chmod".into(), "0700".into(), dir]).await?;
-        self.remote_mkdir(&self.stage.remote.join("conf")).await
+        self.remote_plain(&self.context, &["chmod".into(), "0700".into(), dir]).await
     }
 
     /// Removes the work directory.
     pub(super) async fn remove_remote_dir(&self, context: &Context) -> Result<(), ConfigError> {
         self.remote_plain(context, &["rm".into(), "-rf".into(), posix(&self.stage.remote)]).await
-    }
-
-    /// Makes a directory with its parents.
-    pub(super) async fn remote_mkdir(&self, dir: &Path) -> Result<(), ConfigError> {
-        self.remote_plain(&self.context, &["mkdir".into(), "-p".into(), posix(dir)]).await
-    }
-
-    /// Copies the entries `names` of `source` into `target`, which is made, and makes them executable if asked to.
-    pub(super) async fn send_dir(
-        &self,
-        source: &Path,
-        names: &[OsString],
-        target: &Path,
-        executable: bool,
-    ) -> Result<(), ConfigError> {
-        self.remote_mkdir(target).await?;
-        if names.is_empty() {
-            return Ok(());
-        }
-        self.send_entries(source, names, target).await?;
-        if executable {
-            // The pattern is for the target's shell.
-            let mut all = posix(target);
-            all.push("/*");
-            self.remote_plain(&self.context, &["chmod".into(), "0700".into(), all]).await?;
-        }
-        Ok(())
-    }
-
-    /// Copies files.
-    pub(super) async fn remote_copy(&self, sources: Vec<PathBuf>, to: CopyTo) -> Result<(), ConfigError> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        let copy = Copy {
-            sources,
-            to,
-            stdout: self.output(&self.stage.out, "stdout", "remote")?,
-            stderr: self.output(&self.stage.out, "stderr", "remote")?,
-        };
-        Ok(self.run.connector.copy(&self.context, copy).await?)
     }
 
     /// Runs a script of the target with the remote shell and `-e`.
@@ -117,7 +77,7 @@ impl Engine {
 ///
 /// The blanks are those of the original, for remote exec scripts that look at the string. Values that need it
 /// are quoted for the inner shell, and all of it for the outer one.
-fn script_word(script: &Path, variables: &Variables, path: Option<&str>, shell: &str) -> OsString {
+pub(super) fn script_word(script: &Path, variables: &Variables, path: Option<&str>, shell: &str) -> OsString {
     let mut inner = OsString::new();
     let path = path.map(|path| ("PATH", OsString::from(path)));
     for (i, (key, value)) in variables.iter().chain(path.as_ref()).enumerate() {

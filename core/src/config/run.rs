@@ -6,25 +6,24 @@ use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use md5::{Digest, Md5};
 
 use super::{
-    cache, conf_dirs,
+    cache, conf_dirs, dry_run,
     engine::Engine,
     environment,
     error::ConfigError,
     log::{Level, LogSink, TracingLog},
     names::{self, Family, HostNames},
-    object::ObjectName,
+    outcome::{Outcome, Report},
     relations,
-    settings::Archiving,
     stage::Stage,
 };
 use crate::{
-    connector::Connector,
+    connector::{Connector, Holder},
     host::Cancel,
     progress::{Progress, Unit},
 };
@@ -87,10 +86,17 @@ pub struct Run {
     pub mode: Mode,
     /// How many objects at the same time; `None` is one after the other.
     pub jobs: Option<NonZeroUsize>,
-    /// Everything but running code.
+    /// Everything but running code. Nothing on the target stays changed.
     pub dry_run: bool,
-    /// Work directory on the target; wiped at the start.
+    /// Finds out what objects change in files, for [`Report::diff`].
+    pub diff: bool,
+    /// Shows in that also what is marked as secret.
+    pub reveal_secrets: bool,
+    /// Work directory on the target; wiped at the start. A dry run makes one of its own beside it, which always goes.
     pub remote_dir: PathBuf,
+    /// Who holds the lock of the work directory on the target, which keeps other runs away from it. Not with connectors
+    /// that take no scripts on standard input. `None`: no lock; the target belongs to the caller.
+    pub lock: Option<Holder>,
     /// Removes the work directory on the target after the run, also after a failure.
     pub remove_remote_dir: bool,
     /// Directory for the run's own directory, which stays after a failure. `None`: a temporary one, which always goes.
@@ -103,8 +109,6 @@ pub struct Run {
     pub tags: Vec<String>,
     /// How the target is called.
     pub names: Names,
-    /// How directories travel to the target.
-    pub archiving: Archiving,
     /// The environment that local scripts start with.
     pub environment: Vec<(OsString, OsString)>,
     /// Lets local scripts read what this process reads; otherwise they find nothing to read.
@@ -151,13 +155,15 @@ impl Run {
             mode: Mode::Config,
             jobs: None,
             dry_run: false,
+            diff: false,
+            reveal_secrets: false,
             remote_dir: "/var/lib/cdist".into(),
+            lock: None,
             remove_remote_dir: true,
             work_dir: None,
             temporary: std::env::temp_dir(),
             cache: None,
             tags: Vec::new(),
-            archiving: Archiving::None,
             environment: environment::inherited(),
             pass_stdin: false,
             streams: Streams::Save,
@@ -178,19 +184,6 @@ impl Run {
     }
 }
 
-/// What a run has done.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// How many objects of the mode were worked on.
-    pub objects: usize,
-    /// Those that had code, in the order in which they ran.
-    pub changed: Vec<ObjectName>,
-    /// How long it took.
-    pub elapsed: Duration,
-    /// How often the target was called.
-    pub remote_calls: u64,
-}
-
 /// The directory name of a host: lower-case hexadecimal MD5 of the host as the user wrote it.
 pub fn host_dir(host: &str) -> String {
     Md5::digest(host.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -201,10 +194,23 @@ pub fn host_dir(host: &str) -> String {
 /// # Errors
 ///
 /// The first thing that fails. With `jobs`, objects that were worked on at the same time come to their end first.
-pub async fn configure(mut run: Run) -> Result<Report, ConfigError> {
+pub async fn configure(run: Run) -> Result<Report, ConfigError> {
+    let Outcome { report, error } = attempt(run).await;
+    error.map_or(Ok(report), Err)
+}
+
+/// Configures one host, and tells after a failure too what was done.
+pub async fn attempt(run: Run) -> Outcome {
     let started = Instant::now();
+    let mut report = Report::default();
+    let error = attempt_with(run, started, &mut report).await.err();
+    report.elapsed = started.elapsed();
+    Outcome { report, error }
+}
+
+async fn attempt_with(mut run: Run, started: Instant, report: &mut Report) -> Result<(), ConfigError> {
     // Kept until the end: dropping it removes the directory.
-    let (base, _temporary) = match &run.work_dir {
+    let (base, temporary) = match &run.work_dir {
         Some(dir) => (dir.clone(), None),
         None => {
             let dir = tempfile::Builder::new()
@@ -216,22 +222,41 @@ pub async fn configure(mut run: Run) -> Result<Report, ConfigError> {
             (dir.path().to_owned(), Some(dir))
         }
     };
+    if run.remote_dir.file_name().is_none() {
+        return Err(ConfigError::RemoteDir(run.remote_dir));
+    }
+    if run.dry_run {
+        run.remote_dir = dry_run::place(&run.remote_dir);
+        run.remove_remote_dir = true;
+    }
     let step = run.progress.step(format!("configuring {}", run.host));
     run.log(Level::Info, if run.dry_run { "Starting dry run" } else { "Starting configuration run" });
     let host_base = base.join(host_dir(&run.host));
     let engine = Arc::new(prepare(run, &host_base).await?);
+    if temporary.is_none() {
+        report.files = Some(engine.stage.out.clone());
+    }
+    report.marker.clone_from(&engine.stage.marker);
     let result = Arc::clone(&engine).work(&step).await;
     engine.finish().await;
-    let (objects, changed) = result?;
+    report.remote_calls = engine.remote_calls();
+    match result {
+        Ok((objects, changed)) => (report.objects, report.done, report.changed) = (objects, objects, changed),
+        Err(error) => {
+            engine.progress_of_files(report);
+            return Err(error);
+        }
+    }
     if let Some(cache) = &engine.run.cache {
         save(&engine.stage, cache, &engine.run.host)?;
+        report.files = Some(cache.clone());
     }
-    let report = Report { objects, changed, elapsed: started.elapsed(), remote_calls: engine.remote_calls() };
     let kind = if engine.run.dry_run { "dry run" } else { "successful run" };
-    engine.run.log(Level::Info, &format!("Finished {kind} in {:.2} seconds", report.elapsed.as_secs_f64()));
+    let seconds = started.elapsed().as_secs_f64();
+    engine.run.log(Level::Info, &format!("Finished {kind} in {seconds:.2} seconds"));
     step.advance(report.objects as u64, Some(report.objects as u64), Unit::Objects);
     step.finish(format!("{} objects, {} with code", report.objects, report.changed.len()));
-    Ok(report)
+    Ok(())
 }
 
 /// Everything before the target is touched: names, directories, merged configuration.
@@ -256,7 +281,7 @@ async fn prepare(run: Run, host_base: &Path) -> Result<Engine, ConfigError> {
 }
 
 fn save(stage: &Stage, cache: &Path, host: &str) -> Result<(), ConfigError> {
-    for name in [relations::CREATED, relations::ORDER_CONTEXT, "emulator.lock"] {
+    for name in [relations::CALLS, relations::ORDER_CONTEXT, "emulator.lock"] {
         // Not every run has them.
         let _ = fs::remove_file(stage.out.join(name));
     }

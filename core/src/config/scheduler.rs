@@ -3,7 +3,12 @@
 //! An object is prepared when all that it requires is done, and runs when all that its manifest has declared
 //! is done too. Objects are visited in the order of their creation, again and again until nothing changes.
 
-use std::{collections::HashSet, future::Future, num::NonZeroUsize, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    future::Future,
+    num::NonZeroUsize,
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use tokio::{sync::Semaphore, task::JoinSet};
@@ -15,32 +20,38 @@ use super::{
 };
 use crate::progress::{Step, Unit};
 
+/// As many objects as are worked on in one call: each of them is kept in memory with its files while they travel.
+const PIECE_MAX: usize = 200;
+
 /// What the scheduler puts in order: the engine, or a model of it in tests.
 #[async_trait]
 pub(super) trait Worker: Send + Sync + 'static {
-    /// How many objects at the same time; `None` is one after the other.
+    /// How many pieces of work at the same time; `None` is one after the other.
     fn jobs(&self) -> Option<NonZeroUsize>;
-
-    /// All objects so far, in the order of their creation.
-    fn objects(&self) -> Result<Vec<ObjectName>, ConfigError>;
-
+    /// The objects of the type calls since `position`, in their order, with repetitions. Moves `position` on.
+    fn called_since(&self, position: &mut u64) -> Result<Vec<ObjectName>, ConfigError>;
     /// What an object waits for, as far as it is known.
     fn needs(&self, object: &ObjectName) -> Needs;
-
     /// True if no other object of the same type may run at the same time.
     fn is_nonparallel(&self, object: &ObjectName) -> bool;
-
-    /// Explores and runs the manifest, which may create objects.
-    async fn prepare(&self, object: &ObjectName) -> Result<(), ConfigError>;
-
-    /// Generates and runs code. True if there was any.
-    async fn run(&self, object: &ObjectName) -> Result<bool, ConfigError>;
+    /// Explores and runs the manifests of objects that do not wait for each other; this may create objects.
+    async fn prepare(&self, objects: &[ObjectName]) -> Result<(), ConfigError>;
+    /// Generates and runs the code of objects that do not wait for each other. Which of them had any.
+    async fn run(&self, objects: &[ObjectName]) -> Result<Vec<ObjectName>, ConfigError>;
 }
 
 /// The objects of a run and how far they are.
 #[derive(Debug)]
 pub(super) struct Scheduler<W> {
     worker: Arc<W>,
+    /// How far the list of type calls has been read.
+    position: u64,
+    /// Everything that was created.
+    known: HashSet<ObjectName>,
+    /// Unfinished objects in creation order.
+    open: Vec<ObjectName>,
+    /// What unfinished objects wait for.
+    needs: HashMap<ObjectName, Needs>,
     prepared: HashSet<ObjectName>,
     done: HashSet<ObjectName>,
     changed: Vec<ObjectName>,
@@ -48,143 +59,151 @@ pub(super) struct Scheduler<W> {
 
 impl<W: Worker> Scheduler<W> {
     pub(super) fn new(worker: Arc<W>) -> Self {
-        Self { worker, prepared: HashSet::new(), done: HashSet::new(), changed: Vec::new() }
+        Self {
+            worker,
+            position: 0,
+            known: HashSet::new(),
+            open: Vec::new(),
+            needs: HashMap::new(),
+            prepared: HashSet::new(),
+            done: HashSet::new(),
+            changed: Vec::new(),
+        }
     }
 
     /// Works until all objects are done. Returns how many there were and which had code.
+    ///
+    /// All objects that wait for nothing are a wave: they are prepared together, then run together.
     pub(super) async fn run(mut self, step: &Step) -> Result<(usize, Vec<ObjectName>), ConfigError> {
+        let mut has_news = self.read_calls(&[])?;
         loop {
-            let objects = self.worker.objects()?;
-            let graph = self.graph(&objects);
-            if let Some(cycle) = dependency::find_cycle(&graph) {
+            if has_news && let Some(cycle) = dependency::find_cycle(&self.graph()) {
                 return Err(ConfigError::Cycle(cycle));
             }
-            let total = objects.len() as u64;
-            let moved = match self.worker.jobs() {
-                None => self.visit_one_by_one(&objects, step).await?,
-                Some(jobs) => self.visit_wave(&graph, jobs, step).await?,
-            };
-            step.advance(self.done.len() as u64, Some(total), Unit::Objects);
-            if !moved {
+            let to_prepare = self
+                .choose(|this, name, needs| !this.prepared.contains(name) && this.all_done(&needs.requires));
+            self.prepare(&to_prepare, step).await?;
+            has_news = self.read_calls(&to_prepare)?;
+            let ready = self.choose(|this, name, needs| {
+                this.prepared.contains(name)
+                    && this.all_done(&needs.requires)
+                    && this.all_done(&needs.autorequires)
+            });
+            self.run_ready(&ready, step).await?;
+            step.advance(self.done.len() as u64, Some(self.known.len() as u64), Unit::Objects);
+            if to_prepare.is_empty() && ready.is_empty() {
                 break;
             }
         }
-        let objects = self.worker.objects()?;
-        let open = self.graph(&objects);
-        if open.is_empty() {
-            return Ok((objects.len(), self.changed));
+        if self.open.is_empty() {
+            return Ok((self.known.len(), self.changed));
         }
-        Err(ConfigError::Unresolved(dependency::unresolved_text(&open, |name| self.done.contains(name))))
+        let text = dependency::unresolved_text(&self.graph(), |name| self.done.contains(name));
+        Err(ConfigError::Unresolved(text))
     }
 
-    async fn visit_one_by_one(&mut self, objects: &[ObjectName], step: &Step) -> Result<bool, ConfigError> {
-        let mut moved = false;
-        for object in objects {
-            if self.done.contains(object) || !self.all_done(&self.worker.needs(object).requires) {
-                continue;
-            }
-            if !self.prepared.contains(object) {
-                step.doing(object.to_string());
-                self.worker.prepare(object).await?;
-                self.prepared.insert(object.clone());
-                moved = true;
-            }
-            if self.all_done(&self.worker.needs(object).autorequires) {
-                step.doing(object.to_string());
-                let changed = self.worker.run(object).await?;
-                self.finish(object.clone(), changed);
-                moved = true;
-            }
+    async fn prepare(&mut self, objects: &[ObjectName], step: &Step) -> Result<(), ConfigError> {
+        if objects.is_empty() {
+            return Ok(());
         }
-        Ok(moved)
-    }
-
-    /// Prepares all objects that wait for nothing, then runs all that may run.
-    async fn visit_wave(
-        &mut self,
-        graph: &Graph,
-        jobs: NonZeroUsize,
-        step: &Step,
-    ) -> Result<bool, ConfigError> {
-        let to_prepare: Vec<ObjectName> = graph
-            .iter()
-            .filter(|(name, needs)| !self.prepared.contains(name) && self.all_done(&needs.requires))
-            .map(|(name, _)| name.clone())
-            .collect();
-        step.doing(format!("preparing {} objects", to_prepare.len()));
+        step.doing(doing("preparing", objects));
         let worker = Arc::clone(&self.worker);
-        concurrently(Some(jobs), to_prepare.clone(), move |object| {
+        concurrently(self.worker.jobs(), self.pieces(objects, false), move |piece| {
             let worker = Arc::clone(&worker);
-            async move { worker.prepare(&object).await }
+            async move { worker.prepare(&piece).await }
         })
         .await?;
-        let mut moved = !to_prepare.is_empty();
-        self.prepared.extend(to_prepare);
+        self.prepared.extend(objects.iter().cloned());
+        Ok(())
+    }
 
-        let objects = self.worker.objects()?;
-        let ready: Vec<ObjectName> = self
-            .graph(&objects)
-            .into_iter()
-            .filter(|(name, needs)| {
-                self.prepared.contains(name)
-                    && self.all_done(&needs.requires)
-                    && self.all_done(&needs.autorequires)
-            })
-            .map(|(name, _)| name)
-            .collect();
-        for chunk in self.chunks(ready) {
-            step.doing(format!("running {} objects", chunk.len()));
-            let worker = Arc::clone(&self.worker);
-            let (sender, mut results) = tokio::sync::mpsc::unbounded_channel();
-            concurrently(Some(jobs), chunk, move |object| {
-                let (worker, sender) = (Arc::clone(&worker), sender.clone());
-                async move {
-                    let changed = worker.run(&object).await?;
-                    // The receiver lives until all are done.
-                    let _ = sender.send((object, changed));
-                    Ok(())
-                }
-            })
-            .await?;
-            while let Ok((object, changed)) = results.try_recv() {
-                self.finish(object, changed);
-                moved = true;
+    async fn run_ready(&mut self, objects: &[ObjectName], step: &Step) -> Result<(), ConfigError> {
+        if objects.is_empty() {
+            return Ok(());
+        }
+        step.doing(doing("running", objects));
+        let worker = Arc::clone(&self.worker);
+        let (sender, mut results) = tokio::sync::mpsc::unbounded_channel();
+        concurrently(self.worker.jobs(), self.pieces(objects, true), move |piece| {
+            let (worker, sender) = (Arc::clone(&worker), sender.clone());
+            async move {
+                // The receiver lives until all are done.
+                let _ = sender.send(worker.run(&piece).await?);
+                Ok(())
+            }
+        })
+        .await?;
+        while let Ok(changed) = results.try_recv() {
+            self.changed.extend(changed);
+        }
+        for object in objects {
+            self.needs.remove(object);
+        }
+        self.done.extend(objects.iter().cloned());
+        self.open.retain(|object| !self.done.contains(object));
+        Ok(())
+    }
+
+    /// Takes note of type calls, and of what the manifests of `prepared` have made them wait for. True if there
+    /// is anything new.
+    fn read_calls(&mut self, prepared: &[ObjectName]) -> Result<bool, ConfigError> {
+        let called = self.worker.called_since(&mut self.position)?;
+        for object in &called {
+            if self.known.insert(object.clone()) {
+                self.open.push(object.clone());
             }
         }
-        Ok(moved)
-    }
-
-    /// Packs objects so that no two of a type that is not parallel are together.
-    fn chunks(&self, mut objects: Vec<ObjectName>) -> Vec<Vec<ObjectName>> {
-        let mut chunks = Vec::new();
-        while !objects.is_empty() {
-            let mut alone = HashSet::new();
-            let (chunk, rest) = objects.into_iter().partition(|object: &ObjectName| {
-                !self.worker.is_nonparallel(object) || alone.insert(object.type_name().to_owned())
-            });
-            chunks.push(chunk);
-            objects = rest;
+        for object in called.iter().chain(prepared).filter(|object| !self.done.contains(*object)) {
+            self.needs.insert(object.clone(), self.worker.needs(object));
         }
-        chunks
+        Ok(!called.is_empty())
     }
 
-    fn finish(&mut self, object: ObjectName, changed: bool) {
-        if changed {
-            self.changed.push(object.clone());
+    /// The unfinished objects that `wanted` chooses, in creation order.
+    fn choose(&self, wanted: impl Fn(&Self, &ObjectName, &Needs) -> bool) -> Vec<ObjectName> {
+        let chosen =
+            |name: &&ObjectName| self.needs.get(*name).is_some_and(|needs| wanted(self, name, needs));
+        self.open.iter().filter(chosen).cloned().collect()
+    }
+
+    /// Cuts a wave into what is worked on together. `alone`: types that are not parallel stay in one piece.
+    fn pieces(&self, objects: &[ObjectName], alone: bool) -> Vec<Vec<ObjectName>> {
+        let jobs = self.worker.jobs().map_or(1, NonZeroUsize::get);
+        let size = objects.len().div_ceil(jobs).clamp(1, PIECE_MAX);
+        if jobs == 1 || !alone {
+            return objects.chunks(size).map(<[_]>::to_vec).collect();
         }
-        self.done.insert(object);
+        let (alone, free): (Vec<_>, Vec<_>) =
+            objects.iter().cloned().partition(|object| self.worker.is_nonparallel(object));
+        let mut of_type: Vec<Vec<ObjectName>> = Vec::new();
+        for object in alone {
+            let same = |piece: &&mut Vec<ObjectName>| {
+                piece.first().is_some_and(|first| first.type_name() == object.type_name())
+            };
+            match of_type.iter_mut().find(same) {
+                Some(piece) => piece.push(object),
+                None => of_type.push(vec![object]),
+            }
+        }
+        // The long ones first.
+        of_type.extend(free.chunks(size).map(<[_]>::to_vec));
+        of_type
     }
 
-    fn graph(&self, objects: &[ObjectName]) -> Graph {
-        objects
-            .iter()
-            .filter(|o| !self.done.contains(*o))
-            .map(|o| (o.clone(), self.worker.needs(o)))
-            .collect()
+    fn graph(&self) -> Graph {
+        self.open.iter().filter_map(|o| Some((o.clone(), self.needs.get(o)?.clone()))).collect()
     }
 
     fn all_done(&self, names: &[ObjectName]) -> bool {
         names.iter().all(|name| self.done.contains(name))
+    }
+}
+
+/// What the user reads while a wave is worked on.
+fn doing(verb: &str, objects: &[ObjectName]) -> String {
+    match objects {
+        [object] => format!("{verb} {object}"),
+        objects => format!("{verb} {} objects", objects.len()),
     }
 }
 
@@ -276,8 +295,11 @@ mod tests {
             self.jobs
         }
 
-        fn objects(&self) -> Result<Vec<ObjectName>, ConfigError> {
-            Ok(self.created.lock().unwrap().iter().map(|i| name(*i)).collect())
+        fn called_since(&self, position: &mut u64) -> Result<Vec<ObjectName>, ConfigError> {
+            let created = self.created.lock().unwrap();
+            let from = usize::try_from(*position).unwrap();
+            *position = created.len() as u64;
+            Ok(created[from..].iter().map(|i| name(*i)).collect())
         }
 
         fn needs(&self, object: &ObjectName) -> Needs {
@@ -293,28 +315,27 @@ mod tests {
             object.type_name() == "__alone"
         }
 
-        async fn prepare(&self, object: &ObjectName) -> Result<(), ConfigError> {
-            let i = number(object);
-            tokio::task::yield_now().await;
-            for child in &self.nodes[i].children {
-                if !self.nodes[*child].requires.contains(&i) {
-                    self.autorequires.lock().unwrap().entry(i).or_default().push(*child);
+        async fn prepare(&self, objects: &[ObjectName]) -> Result<(), ConfigError> {
+            for i in objects.iter().map(number) {
+                tokio::task::yield_now().await;
+                for child in &self.nodes[i].children {
+                    if !self.nodes[*child].requires.contains(&i) {
+                        self.autorequires.lock().unwrap().entry(i).or_default().push(*child);
+                    }
+                    self.created.lock().unwrap().push(*child);
                 }
-                let mut created = self.created.lock().unwrap();
-                if !created.contains(child) {
-                    created.push(*child);
-                }
+                self.events.lock().unwrap().push(Event::Prepared(i));
             }
-            self.events.lock().unwrap().push(Event::Prepared(i));
             Ok(())
         }
 
-        async fn run(&self, object: &ObjectName) -> Result<bool, ConfigError> {
-            let i = number(object);
-            self.events.lock().unwrap().push(Event::RunBegins(i));
-            tokio::task::yield_now().await;
-            self.events.lock().unwrap().push(Event::RunEnds(i));
-            Ok(i.is_multiple_of(2))
+        async fn run(&self, objects: &[ObjectName]) -> Result<Vec<ObjectName>, ConfigError> {
+            for i in objects.iter().map(number) {
+                self.events.lock().unwrap().push(Event::RunBegins(i));
+                tokio::task::yield_now().await;
+                self.events.lock().unwrap().push(Event::RunEnds(i));
+            }
+            Ok(objects.iter().filter(|o| number(o).is_multiple_of(2)).cloned().collect())
         }
     }
 

@@ -24,26 +24,10 @@ pub enum Colors {
     Never,
 }
 
-/// How directories travel to the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Archiving {
-    /// File by file.
-    None,
-    /// As an archive of this kind.
-    Tar,
-    /// gzip.
-    Tgz,
-    /// bzip2.
-    Tbz2,
-    /// xz.
-    Txz,
-}
-
 /// What one or more sources say; `None` is "nothing".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are those of the keys")]
 pub struct Settings {
-    pub archiving: Option<Archiving>,
     pub beta: Option<bool>,
     pub cache_path_pattern: Option<String>,
     pub colored_output: Option<Colors>,
@@ -61,6 +45,8 @@ pub struct Settings {
     pub remote_out_path: Option<PathBuf>,
     pub remote_shell: Option<String>,
     pub save_output_streams: Option<bool>,
+    /// Read by ssh instead of its own files, unless it is empty.
+    pub ssh_config: Option<PathBuf>,
     pub timestamp: Option<bool>,
     pub verbosity: Option<Level>,
 }
@@ -192,6 +178,7 @@ impl Settings {
             remote_copy: text("CDIST_REMOTE_COPY"),
             remote_exec: text("CDIST_REMOTE_EXEC"),
             remote_shell: text("CDIST_REMOTE_SHELL"),
+            ssh_config: get("CDIST_SSH_CONFIG").map(Into::into),
             verbosity: level,
             ..Self::default()
         })
@@ -208,7 +195,9 @@ impl Settings {
         let path = || Some(PathBuf::from(value));
         let text = || Some(value.to_owned());
         match key {
-            "archiving" => self.archiving = Some(archiving(value).ok_or_else(|| invalid(key))?),
+            // Files always travel together; a value that the original refuses is still a mistake.
+            "archiving" if ["none", "tar", "tgz", "tbz2", "txz"].contains(&value) => {}
+            "archiving" => return Err(invalid(key)),
             "beta" => self.beta = Some(truth()?),
             "cache_path_pattern" => self.cache_path_pattern = text(),
             "colored_output" => self.colored_output = Some(colors(value).ok_or_else(|| invalid(key))?),
@@ -226,6 +215,7 @@ impl Settings {
             "remote_out_path" => self.remote_out_path = path(),
             "remote_shell" => self.remote_shell = text(),
             "save_output_streams" => self.save_output_streams = Some(truth()?),
+            "ssh_config" => self.ssh_config = path(),
             "timestamp" => self.timestamp = Some(truth()?),
             "verbosity" => {
                 let level = Level::ALL.into_iter().find(|l| l.name() == value);
@@ -240,7 +230,6 @@ impl Settings {
     #[must_use]
     pub fn overlaid(self, higher: Self) -> Self {
         Self {
-            archiving: higher.archiving.or(self.archiving),
             beta: higher.beta.or(self.beta),
             cache_path_pattern: higher.cache_path_pattern.or(self.cache_path_pattern),
             colored_output: higher.colored_output.or(self.colored_output),
@@ -256,6 +245,7 @@ impl Settings {
             remote_out_path: higher.remote_out_path.or(self.remote_out_path),
             remote_shell: higher.remote_shell.or(self.remote_shell),
             save_output_streams: higher.save_output_streams.or(self.save_output_streams),
+            ssh_config: higher.ssh_config.or(self.ssh_config),
             timestamp: higher.timestamp.or(self.timestamp),
             verbosity: higher.verbosity.or(self.verbosity),
         }
@@ -288,18 +278,6 @@ fn colors(value: &str) -> Option<Colors> {
         // What the original's skeleton file documents.
         other => boolean(other).map(|on| if on { Colors::Always } else { Colors::Never }),
     }
-}
-
-/// The kind of archive that `-R` names.
-pub fn archiving(value: &str) -> Option<Archiving> {
-    Some(match value {
-        "none" => Archiving::None,
-        "tar" => Archiving::Tar,
-        "tgz" => Archiving::Tgz,
-        "tbz2" => Archiving::Tbz2,
-        "txz" => Archiving::Txz,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -340,7 +318,43 @@ mod tests {
         assert_eq!(low.overlaid(high), Settings { jobs: Some(0), beta: Some(true), ..Settings::default() });
     }
 
+    /// Every key, with values that it takes.
+    const KEYS: [(&str, [&str; 2]); 18] = [
+        ("archiving", ["tgz", "none"]),
+        ("beta", ["yes", "0"]),
+        ("cache_path_pattern", ["%N", "x"]),
+        ("colored_output", ["auto", "never"]),
+        ("conf_dir", ["/a:/b", "/c"]),
+        ("init_manifest", ["/m", "n"]),
+        ("inventory_dir", ["/i", "/j"]),
+        ("jobs", ["0", "-1"]),
+        ("local_shell", ["/bin/sh", "/bin/bash"]),
+        ("out_path", ["/o", "/p"]),
+        ("parallel", ["4", "0"]),
+        ("remote_copy", ["scp", "cp -a"]),
+        ("remote_exec", ["ssh", "ssh -v"]),
+        ("remote_out_path", ["/r", "/s"]),
+        ("remote_shell", ["/bin/sh", "/bin/sh -e"]),
+        ("save_output_streams", ["on", "off"]),
+        ("timestamp", ["true", "False"]),
+        ("verbosity", ["INFO", "TRACE"]),
+    ];
+
     proptest! {
+        /// Any number of sources: for every key, the highest that says something about it counts.
+        #[test]
+        fn sources_are_overlaid_key_by_key(
+            sources in prop::collection::vec(prop::collection::btree_map(0..KEYS.len(), 0usize..2, 0..KEYS.len()), 0..6),
+        ) {
+            let read = |source: &std::collections::BTreeMap<usize, usize>| {
+                let line = |(key, value): (&usize, &usize)| format!("{} = {}\n", KEYS[*key].0, KEYS[*key].1[*value]);
+                Settings::parse(&format!("[GLOBAL]\n{}", source.iter().map(line).collect::<String>())).unwrap()
+            };
+            let overlaid = sources.iter().fold(Settings::default(), |all, source| all.overlaid(read(source)));
+            let flat = sources.iter().flatten().map(|(key, value)| (*key, *value)).collect();
+            prop_assert_eq!(overlaid, read(&flat));
+        }
+
         #[test]
         fn no_panic_on_any_text(text in "\\PC*") {
             let _ = Settings::parse(&text);

@@ -110,15 +110,20 @@ pub(super) fn open_append(path: &Path) -> Result<File, ConfigError> {
 
 /// `.cdist-` and eight characters that no other run has, so that no object id collides with it by chance.
 fn new_marker() -> OsString {
+    format!(".cdist-{}", random_letters()).into()
+}
+
+/// Eight characters that nobody knows before.
+pub(super) fn random_letters() -> String {
     const ALPHABET: &[u8; 37] = b"abcdefghijklmnopqrstuvwxyz0123456789_";
     use std::hash::{BuildHasher, Hasher};
     // The standard hasher is seeded by the system for each process and each instance.
     let mut value = std::hash::RandomState::new().build_hasher().finish();
-    let mut marker = String::from(".cdist-");
+    let mut letters = String::new();
     for _ in 0..8 {
         let at = usize::try_from(value % 37).unwrap_or(0);
-        marker.push(char::from(ALPHABET.get(at).copied().unwrap_or(b'a')));
+        letters.push(char::from(ALPHABET.get(at).copied().unwrap_or(b'a')));
         value /= 37;
     }
-    marker.into()
+    letters
 }

@@ -87,6 +87,11 @@ impl Type {
         self.dir.join("nonparallel").is_file()
     }
 
+    /// True if code of its objects may end the connection: a reboot, a restart of sshd or of the network.
+    pub(super) fn disconnects(&self) -> bool {
+        self.dir.join("disconnects").is_file()
+    }
+
     /// The text of a deprecated type, as it is in the file.
     pub fn deprecated(&self) -> Option<Vec<u8>> {
         fs::read(self.dir.join("deprecated")).ok()
@@ -103,9 +108,12 @@ impl Type {
         path.is_file().then_some(path)
     }
 
-    /// The names of its explorers, sorted.
+    /// The names of its explorers, sorted. A directory is none: a shell that is told to run one says that all is well.
     pub fn explorers(&self) -> Vec<OsString> {
-        visible_entries(&self.dir.join("explorer")).unwrap_or_default()
+        let dir = self.dir.join("explorer");
+        let mut names = visible_entries(&dir).unwrap_or_default();
+        names.retain(|name| !dir.join(name).is_dir());
+        names
     }
 
     /// All parameters it declares. A missing file declares none.

@@ -83,6 +83,11 @@ impl Connector for Custom {
         }
     }
 
+    /// Programs of users see the commands that they know from the original.
+    fn takes_scripts_on_stdin(&self) -> bool {
+        false
+    }
+
     fn commands(&self, _dir: &Path) -> io::Result<Commands> {
         Ok(Commands { exec: self.exec.clone().into(), copy: self.copy.clone().into() })
     }

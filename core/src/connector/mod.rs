@@ -1,26 +1,37 @@
 //! How the engine reaches a target: run a command there, copy files there.
 //!
+//! - [`Ssh`]: a host by ssh, with one connection for everything.
 //! - [`Chroot`]: a directory on this machine, entered with chroot(8); needs root.
 //! - [`Local`]: this machine.
 //! - [`Custom`]: two programs that the user names (`--remote-exec`, `--remote-copy`).
+//! - [`Locked`]: one of the others, while nobody else works in the same work directory.
 
 mod custom;
 mod direct;
+mod lock;
 mod process;
+mod ssh;
 
 use std::{
     ffi::OsString,
     fmt, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use async_trait::async_trait;
+use tokio::time::sleep;
 
 pub use custom::Custom;
 pub use direct::{Chroot, Local};
+pub use lock::{Holder, LockError, Locked};
 pub use process::{Done, Input, Output, Process, ProcessError, shown};
+pub use ssh::{Problem, Ssh, SshError, SshOptions};
 
 use crate::host::Cancel;
+
+/// How often cancelling is looked at.
+const POLL: Duration = Duration::from_millis(50);
 
 /// What a connector needs to know of the run that uses it.
 #[derive(Clone, Debug)]
@@ -84,6 +95,12 @@ pub enum ConnectorError {
     /// A program on this machine that leads to the target.
     #[error(transparent)]
     Process(#[from] ProcessError),
+    /// A host that cannot be reached by ssh, or not any more.
+    #[error(transparent)]
+    Ssh(#[from] SshError),
+    /// The work directory on the target is not ours.
+    #[error(transparent)]
+    Locked(#[from] LockError),
     /// A program that copies ended badly.
     #[error("{command}: {}", crate::host::describe(*.status))]
     CopyFailed {
@@ -112,9 +129,27 @@ impl ConnectorError {
     }
 }
 
+/// `work`, unless the user asks to stop before it is done; then it is dropped.
+async fn cancellable<T>(context: &Context, work: impl Future<Output = T>) -> Result<T, ConnectorError> {
+    let cancelled = async {
+        while !context.cancel.is_cancelled() {
+            sleep(POLL).await;
+        }
+    };
+    tokio::select! {
+        value = work => Ok(value),
+        () = cancelled => Err(ProcessError::Cancelled.into()),
+    }
+}
+
 /// A way to a target. One connector may serve several calls at the same time.
 #[async_trait]
 pub trait Connector: Send + Sync + fmt::Debug {
+    /// Makes the connection. Called once, before everything else but [`commands`](Self::commands).
+    async fn open(&self, _context: &Context) -> Result<(), ConnectorError> {
+        Ok(())
+    }
+
     /// Runs a command on the target. A bad exit status is no error.
     async fn exec(&self, context: &Context, exec: Exec) -> Result<Done, ConnectorError>;
 
@@ -128,6 +163,12 @@ pub trait Connector: Send + Sync + fmt::Debug {
     ///
     /// Writing to `dir`.
     fn commands(&self, dir: &Path) -> io::Result<Commands>;
+
+    /// True if a command on the target gets the standard input of its [`Exec`] whatever it is, so that a shell there can read
+    /// scripts from it. Programs of a user may do with theirs what they like.
+    fn takes_scripts_on_stdin(&self) -> bool {
+        true
+    }
 
     /// The argv that `exec` starts on this machine, for error messages.
     fn shown(&self, context: &Context, words: &[OsString]) -> String;

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     fs::File,
-    io,
+    io::{self, PipeReader},
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex, OnceLock},
     time::Duration,
@@ -38,6 +38,8 @@ pub enum Input {
     Inherit,
     /// These bytes.
     Bytes(Vec<u8>),
+    /// What comes out of this pipe, until all that write to it are gone.
+    Pipe(PipeReader),
 }
 
 /// Where an output stream goes.
@@ -149,6 +151,10 @@ impl Process {
                 command.stdin(Stdio::piped());
                 Some(bytes)
             }
+            Input::Pipe(pipe) => {
+                command.stdin(pipe);
+                None
+            }
         };
         command.stdout(stdio(stdout)).stderr(stdio(stderr));
         let mut child = match command.spawn() {
@@ -222,7 +228,7 @@ async fn wait(child: &mut Child, cancel: &Cancel, own_group: bool) -> io::Result
 }
 
 /// True if this process has a controlling terminal, wherever its standard input comes from.
-fn has_terminal() -> bool {
+pub(super) fn has_terminal() -> bool {
     static HAS_TERMINAL: OnceLock<bool> = OnceLock::new();
     *HAS_TERMINAL.get_or_init(|| File::open("/dev/tty").is_ok())
 }

@@ -17,6 +17,9 @@ pub enum InventoryError {
     /// A name that would leave the inventory.
     #[error("Invalid host name '{0}': it must not be empty, begin with a dot or contain a slash")]
     Name(String),
+    /// A tag that its line in the host's file cannot hold.
+    #[error("Invalid tag {0:?}: it must not be empty, have blanks at its ends or hold a line break")]
+    Tag(String),
     /// A host that is not there.
     #[error("Host '{0}' does not exist")]
     Unknown(String),
@@ -84,18 +87,21 @@ impl Inventory {
     ///
     /// The entry is no file, or cannot be read.
     pub fn tags(&self, host: &str) -> Result<Option<Vec<String>>, InventoryError> {
-        if !is_name(host) {
-            return Ok(None);
-        }
-        let path = self.dir.join(host);
-        if path.exists() && !path.is_file() {
-            return Err(InventoryError::NotAFile(path));
-        }
+        let Some(path) = self.path(host)? else { return Ok(None) };
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Some(sorted(text.lines().map(str::trim).filter(|t| !t.is_empty())))),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(failed(format!("reading {}", path.display()))(e)),
         }
+    }
+
+    /// Where a host's tags are, or would be; `None` for what is no name of an entry.
+    fn path(&self, host: &str) -> Result<Option<PathBuf>, InventoryError> {
+        if !is_name(host) {
+            return Ok(None);
+        }
+        let path = self.dir.join(host);
+        if path.exists() && !path.is_file() { Err(InventoryError::NotAFile(path)) } else { Ok(Some(path)) }
     }
 
     /// The hosts that have one of `tags`, or all of them, sorted.
@@ -134,18 +140,19 @@ impl Inventory {
     ///
     /// It is not there, or cannot be removed.
     pub fn remove_host(&self, host: &str) -> Result<(), InventoryError> {
-        if self.tags(host)?.is_none() {
-            return Err(InventoryError::Unknown(host.to_owned()));
+        // What the file holds does not matter: one that cannot be read should go all the more.
+        let path = self.path(host)?.ok_or_else(|| InventoryError::Unknown(host.to_owned()))?;
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(InventoryError::Unknown(host.to_owned())),
+            done => done.map_err(failed(format!("removing {}", path.display()))),
         }
-        let path = self.dir.join(host);
-        fs::remove_file(&path).map_err(failed(format!("removing {}", path.display())))
     }
 
     /// Changes the tags of a host.
     ///
     /// # Errors
     ///
-    /// It is not there, or cannot be written.
+    /// It is not there or cannot be written, or a tag is no tag; the host then keeps what it has.
     pub fn change_tags(
         &self,
         host: &str,
@@ -153,6 +160,9 @@ impl Inventory {
     ) -> Result<(), InventoryError> {
         let mut tags = self.tags(host)?.ok_or_else(|| InventoryError::Unknown(host.to_owned()))?;
         change(&mut tags);
+        if let Some(tag) = tags.iter().find(|tag| !is_tag(tag)) {
+            return Err(InventoryError::Tag(tag.clone()));
+        }
         self.write(host, &sorted(tags.iter().map(String::as_str)))
     }
 
@@ -180,6 +190,11 @@ fn is_name(host: &str) -> bool {
     !host.is_empty() && !host.starts_with('.') && !host.contains(['/', '\0'])
 }
 
+/// True if a line can hold it and it is read back as it is.
+fn is_tag(tag: &str) -> bool {
+    !tag.is_empty() && tag.trim() == tag && !tag.contains('\n')
+}
+
 fn sorted<'a>(tags: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut tags: Vec<String> = tags.map(str::to_owned).collect();
     tags.sort();
@@ -190,6 +205,7 @@ fn sorted<'a>(tags: impl Iterator<Item = &'a str>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn tags_choose_hosts() {
@@ -215,5 +231,61 @@ mod tests {
         assert_eq!(inventory.tags("/etc").unwrap(), None);
         assert_eq!(inventory.tags("..").unwrap(), None);
         assert!(matches!(inventory.add_host("../x"), Err(InventoryError::Name(_))));
+    }
+
+    #[test]
+    fn a_host_whose_tags_cannot_be_read_can_be_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let inventory = Inventory::open(dir.path()).unwrap();
+        fs::write(dir.path().join("a"), b"web\n\xff\n").unwrap();
+        assert!(matches!(inventory.tags("a"), Err(InventoryError::Io { .. })));
+        inventory.remove_host("a").unwrap();
+        assert_eq!(inventory.hosts().unwrap(), Vec::<String>::new());
+        for unknown in ["a", "..", ""] {
+            assert!(matches!(inventory.remove_host(unknown), Err(InventoryError::Unknown(_))));
+        }
+    }
+
+    #[test]
+    fn a_tag_is_one_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let inventory = Inventory::open(dir.path()).unwrap();
+        inventory.add_host("a").unwrap();
+        inventory.change_tags("a", |t| t.push("web".to_owned())).unwrap();
+        for tag in ["mail\ndb", "", " web", "web\r"] {
+            let error = inventory.change_tags("a", |t| t.push(tag.to_owned())).unwrap_err();
+            assert!(error.to_string().starts_with("Invalid tag"), "{error}");
+        }
+        assert_eq!(inventory.tags("a").unwrap().unwrap(), ["web"]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// Whatever hosts and tags are stored is what is read, and chooses the hosts that a plain search finds.
+        #[test]
+        fn what_is_stored_is_what_is_read(
+            hosts in prop::collection::btree_map("[^/.\\pC][^/\\pC]{0,9}", prop::collection::btree_set("[a-c]{1,2}|[^\\s\\pC]{1,5}", 0..4), 0..5),
+            asked in prop::collection::vec("[a-c]{1,2}", 1..3),
+            all: bool,
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let inventory = Inventory::open(dir.path()).unwrap();
+            for (host, tags) in &hosts {
+                inventory.add_host(host).unwrap();
+                inventory.change_tags(host, |t| t.extend(tags.iter().rev().cloned())).unwrap();
+                // A second time changes nothing.
+                inventory.change_tags(host, |t| t.extend(tags.iter().cloned())).unwrap();
+            }
+            prop_assert_eq!(inventory.hosts().unwrap(), hosts.keys().cloned().collect::<Vec<_>>());
+            for (host, tags) in &hosts {
+                prop_assert_eq!(inventory.tags(host).unwrap().unwrap(), tags.iter().cloned().collect::<Vec<_>>());
+            }
+            let wanted: Vec<String> = hosts
+                .iter()
+                .filter(|(_, tags)| asked.iter().filter(|t| tags.contains(*t)).count() >= if all { asked.len() } else { 1 })
+                .map(|(host, _)| host.clone())
+                .collect();
+            prop_assert_eq!(inventory.hosts_with(&asked, all).unwrap(), wanted);
+        }
     }
 }

@@ -1,0 +1,143 @@
+//! The hosts that are worked on just now: a live table on a terminal, a line per host that has ended on a pipe.
+
+use std::{
+    fmt,
+    io::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use cdist_core::progress::{Event, Progress, Sink};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::host_result::{HostResult, State};
+
+/// In which form it is told that hosts begin and end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Not at all.
+    None,
+    /// One line per running host, rewritten.
+    Live,
+    /// A line when a host has ended.
+    Lines,
+}
+
+/// The hosts, and everything else that is written while the table stands.
+#[derive(Clone, Debug)]
+pub(crate) struct HostTable {
+    form: Form,
+    multi: MultiProgress,
+    total: usize,
+    ended: Arc<AtomicUsize>,
+}
+
+impl HostTable {
+    /// A table for `total` hosts.
+    pub(crate) fn new(form: Form, total: usize) -> Self {
+        Self { form, multi: MultiProgress::new(), total, ended: Arc::default() }
+    }
+
+    /// Writes to standard error, above the table.
+    pub(crate) fn error_text(&self, text: &str) {
+        // Nobody is left to tell if standard error is closed.
+        self.multi.suspend(|| drop(io::stderr().lock().write_all(text.as_bytes())));
+    }
+
+    /// Writes to standard output, above the table.
+    ///
+    /// # Errors
+    ///
+    /// That of `write`.
+    pub(crate) fn output(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+        self.multi.suspend(|| write(&mut io::stdout().lock()))
+    }
+
+    /// A host begins; its line is there until [`HostLine::end`].
+    pub(crate) fn begin(&self, host: &str) -> HostLine {
+        let bar = (self.form == Form::Live).then(|| {
+            let bar = self.multi.add(ProgressBar::new_spinner());
+            if let Ok(style) = ProgressStyle::with_template("{prefix}: {wide_msg} {elapsed}") {
+                bar.set_style(style);
+            }
+            bar.set_prefix(host.to_owned());
+            bar.enable_steady_tick(Duration::from_millis(250));
+            bar
+        });
+        HostLine { table: self.clone(), bar }
+    }
+}
+
+/// The line of a host that is being worked on.
+#[derive(Debug)]
+pub(crate) struct HostLine {
+    table: HostTable,
+    bar: Option<ProgressBar>,
+}
+
+impl HostLine {
+    /// Where the host's run tells what it does.
+    pub(crate) fn progress(&self) -> Progress {
+        match &self.bar {
+            Some(bar) => Progress::new(Arc::new(Line { bar: bar.clone(), counter: Arc::default() })),
+            None => Progress::silent(),
+        }
+    }
+
+    /// The host has ended. A success is told only if `tells_success`.
+    pub(crate) fn end(self, result: &HostResult, tells_success: bool) {
+        let ended = self.table.ended.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.table.form == Form::Lines && (tells_success || result.state != State::Done) {
+            let how = match result.state {
+                State::Done => "done",
+                State::Failed => "failed",
+                State::Cancelled => "stopped",
+            };
+            self.table
+                .error_text(&format!("{}: {how} ({ended} of {} hosts)\n", result.host, self.table.total));
+        }
+    }
+}
+
+impl Drop for HostLine {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+            self.table.multi.remove(bar);
+        }
+    }
+}
+
+/// Shows the events of one host's run in its line.
+struct Line {
+    bar: ProgressBar,
+    counter: Arc<std::sync::Mutex<String>>,
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line").finish_non_exhaustive()
+    }
+}
+
+impl Sink for Line {
+    fn event(&self, event: &Event) {
+        let mut counter = self.counter.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match event {
+            Event::Advanced { done, total: Some(total), .. } => {
+                *counter = format!("{done} of {total} objects");
+                self.bar.set_message(counter.clone());
+            }
+            Event::Doing { what, .. } => {
+                // An object's name may hold anything.
+                let what: String = what.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+                let separator = if counter.is_empty() { "" } else { ", " };
+                self.bar.set_message(format!("{counter}{separator}{what}"));
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What a dry run would do and what a run changes in files, on standard output.
+
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    path::Path,
+};
+
+use cdist_core::config::{ObjectName, Report};
+
+/// What is printed, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    /// Shows the code of each object.
+    pub(crate) code: bool,
+    /// Shows what changes in files.
+    pub(crate) diff: bool,
+    /// Shows what is marked as secret.
+    pub(crate) reveal: bool,
+    /// Control characters are shown and not sent: the output is a terminal.
+    pub(crate) escaped: bool,
+}
+
+impl Plan {
+    /// Prints the objects of one host. Lines that are neither code nor difference begin with `#`.
+    ///
+    /// # Errors
+    ///
+    /// Standard output cannot be written to.
+    pub(crate) fn print(&self, out: &mut dyn Write, host: &str, report: &Report) -> io::Result<()> {
+        if !self.code && !self.diff {
+            return Ok(());
+        }
+        if self.code && report.changed.is_empty() {
+            writeln!(out, "# {host}: nothing would run")?;
+        }
+        for object in &report.changed {
+            self.print_object(out, host, report, object)?;
+        }
+        out.flush()
+    }
+
+    fn print_object(
+        &self,
+        out: &mut dyn Write,
+        host: &str,
+        report: &Report,
+        object: &ObjectName,
+    ) -> io::Result<()> {
+        // A name may hold line ends, which would look like code.
+        let title = printable(format!("{host}: {object}").as_bytes(), true);
+        let diff = if self.diff { report.diff(object) } else { None };
+        if let Some(diff) = diff {
+            writeln!(out, "# {title}")?;
+            self.write(out, &diff)?;
+            writeln!(out)?;
+        }
+        if !self.code {
+            return Ok(());
+        }
+        let hidden = report.is_secret(object) && !self.reveal;
+        for (place, path) in report.code(object) {
+            let machine = if place == "code-local" { "on this machine" } else { "on the target" };
+            writeln!(out, "# {title}, {machine}:")?;
+            if hidden {
+                writeln!(out, "# not shown, it holds a secret (--reveal-secrets shows it)")?;
+            } else if let Err(error) = self.copy(out, &path) {
+                if error.kind() == io::ErrorKind::BrokenPipe {
+                    return Err(error);
+                }
+                writeln!(out, "# reading {}: {error}", path.display())?;
+            }
+            writeln!(out)?;
+        }
+        Ok(())
+    }
+
+    /// Prints a file, however long it is.
+    fn copy(&self, out: &mut dyn Write, path: &Path) -> io::Result<()> {
+        let mut file = File::open(path)?;
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let length = file.read(&mut buffer)?;
+            match buffer.get(..length) {
+                Some(part) if !part.is_empty() => self.write(out, part)?,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn write(&self, out: &mut dyn Write, text: &[u8]) -> io::Result<()> {
+        if self.escaped { out.write_all(printable(text, false).as_bytes()) } else { out.write_all(text) }
+    }
+}
+
+/// Text in which control characters are visible: what comes from a target must not give orders to a terminal.
+fn printable(text: &[u8], one_line: bool) -> String {
+    let mut shown = String::new();
+    for chunk in text.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\n' | '\t' if !one_line => shown.push(c),
+                c if c.is_control() => shown.extend(c.escape_default()),
+                c => shown.push(c),
+            }
+        }
+        for byte in chunk.invalid() {
+            shown.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_visible() {
+        assert_eq!(printable(b"a\x1b[2J\tb\n\xff\xc3\xa9", false), "a\\u{1b}[2J\tb\n\\xff\u{e9}");
+        assert_eq!(printable(b"a\nb", true), "a\\nb");
+    }
+
+    #[test]
+    fn without_changes_a_dry_run_says_so() {
+        let plan = Plan { code: true, diff: false, reveal: false, escaped: false };
+        let mut out = Vec::new();
+        plan.print(&mut out, "web1", &Report::default()).unwrap();
+        assert_eq!(out, b"# web1: nothing would run\n");
+    }
+}

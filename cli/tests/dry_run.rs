@@ -1,0 +1,159 @@
+//! A dry run shows what would run and leaves the target as it was.
+
+#![allow(clippy::unwrap_used, reason = "helper functions of tests")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    time::{Duration, Instant},
+};
+
+/// A target directory and a configuration whose objects would change it.
+struct Lab(tempfile::TempDir);
+
+impl Lab {
+    fn new() -> Self {
+        let lab = Self(tempfile::tempdir().unwrap());
+        for dir in ["tmp", "home", "target/etc"] {
+            fs::create_dir_all(lab.path(dir)).unwrap();
+        }
+        lab.write("conf/explorer/name", "echo explored");
+        lab.write("conf/type/__set/parameter/required", "text\n");
+        lab.write("conf/type/__set/explorer/is", "cat \"$__object/parameter/text\"");
+        lab.write(
+            "conf/type/__set/gencode-remote",
+            &format!(
+                r#"echo "cp \"\$__object/parameter/text\" '{}/$__object_id'""#,
+                lab.path("target/etc").display()
+            ),
+        );
+        lab.write("conf/type/__here/gencode-local", "echo 'echo local >&2'; echo 'echo more >&2'");
+        lab.write("conf/manifest/init", "__set a --text one\n__set b --text two\n__here x\n");
+        lab
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cdist"));
+        command
+            .args(["config", "--local", "-c"])
+            .arg(self.path("conf"))
+            .arg("-r")
+            .arg(self.path("target/lib/cdist"));
+        command.args(words).arg("host").env("HOME", self.path("home")).env("TMPDIR", self.path("tmp"));
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
+    }
+}
+
+/// Every path below a directory with its mode, owner and content; of files the time of the last change too.
+fn tree(dir: &Path) -> BTreeMap<PathBuf, (u32, u32, i64, Vec<u8>)> {
+    let mut all = BTreeMap::new();
+    let mut todo = vec![dir.to_owned()];
+    while let Some(path) = todo.pop() {
+        let meta = path.symlink_metadata().unwrap();
+        let (content, time) = if meta.is_dir() {
+            todo.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            (Vec::new(), 0)
+        } else if meta.is_symlink() {
+            (fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes(), 0)
+        } else {
+            (fs::read(&path).unwrap(), meta.mtime_nsec() + meta.mtime())
+        };
+        all.insert(path, (meta.permissions().mode(), meta.uid(), time, content));
+    }
+    all
+}
+
+#[test]
+fn the_target_stays_as_it_was() {
+    let lab = Lab::new();
+    // First without, then with the work directory of a real run.
+    for real_run_first in [false, true] {
+        if real_run_first {
+            assert!(lab.run(&[]).status.success());
+            assert!(lab.path("target/lib/cdist/conf").is_dir());
+            lab.write("conf/manifest/init", "__set a --text other\n__set new --text one\n");
+        }
+        let before = tree(&lab.path("target"));
+        for jobs in [&["-n"][..], &["-n", "-j", "2"], &["-n", "--diff"], &["-n", "--json"]] {
+            let output = lab.run(jobs);
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            assert!(String::from_utf8_lossy(&output.stdout).contains("__set/a"));
+            assert_eq!(tree(&lab.path("target")), before, "{jobs:?}");
+        }
+    }
+}
+
+#[test]
+fn after_a_failure_and_a_signal_too_the_target_is_as_it_was() {
+    let lab = Lab::new();
+    let before = tree(&lab.path("target"));
+    lab.write("conf/type/__set/gencode-remote", "exit 9");
+    assert_eq!(lab.run(&["-n"]).status.code(), Some(1));
+    assert_eq!(tree(&lab.path("target")), before);
+
+    lab.write(
+        "conf/type/__set/gencode-remote",
+        &format!("touch {}; sleep 60", lab.path("reached").display()),
+    );
+    let mut child = lab.command(&["-n"]).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let begin = Instant::now();
+    while !lab.path("reached").exists() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "gencode was not reached");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(tree(&lab.path("target")), before);
+    assert_eq!(fs::read_dir(lab.path("tmp")).unwrap().count(), 1, "only the files of the failed run");
+}
+
+#[test]
+fn the_code_is_printed_with_object_and_machine() {
+    let lab = Lab::new();
+    let output = lab.run(&["-n"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let etc = lab.path("target/etc");
+    let expected = format!(
+        "# host: __set/a, on the target:\ncp \"$__object/parameter/text\" '{0}/a'\n\n\
+         # host: __set/b, on the target:\ncp \"$__object/parameter/text\" '{0}/b'\n\n\
+         # host: __here/x, on this machine:\necho local >&2\necho more >&2\n\n",
+        etc.display()
+    );
+    assert_eq!(text, expected);
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    lab.write("conf/manifest/init", "");
+    assert_eq!(lab.run(&["-n"]).stdout, b"# host: nothing would run\n");
+}
+
+#[test]
+fn secrets_are_shown_only_if_asked_for() {
+    let lab = Lab::new();
+    lab.write("conf/type/__here/gencode-local", "echo 'echo xyzzy'; : >\"$__object/secret\"");
+    for words in [&["-n"][..], &["-n", "--json"]] {
+        let text = String::from_utf8(lab.run(words).stdout).unwrap();
+        assert!(text.contains("__here/x") && !text.contains("xyzzy"), "{text}");
+        let revealed = [words, &["--reveal-secrets"]].concat();
+        assert!(String::from_utf8(lab.run(&revealed).stdout).unwrap().contains("xyzzy"));
+    }
+    lab.write("conf/type/__here/gencode-local", "echo 'echo xyzzy'");
+    lab.write("conf/type/__here/secret", "");
+    assert!(!String::from_utf8(lab.run(&["-n"]).stdout).unwrap().contains("xyzzy"));
+}

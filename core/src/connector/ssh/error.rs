@@ -1,0 +1,260 @@
+//! Why a host cannot be reached by ssh, in words that say what to do.
+//!
+//! ssh says it in English whatever the locale, to standard error; there is no other interface. What is not known here is
+//! passed on as ssh said it.
+
+use std::{fmt, process::ExitStatus};
+
+use crate::connector::Context;
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// The host's name cannot be one.
+    Name,
+    /// There is no ssh on this machine.
+    NotInstalled,
+    /// There is no directory for the control socket, or no configuration to read.
+    NoPlace,
+    /// ssh does not understand its configuration.
+    Configuration,
+    /// The name has no address.
+    Resolve,
+    /// Nobody listens on the port.
+    Refused,
+    /// No network leads there.
+    Unreachable,
+    /// No answer in time.
+    Timeout,
+    /// Nobody has said yet that this is the host's key.
+    HostKeyUnknown,
+    /// The host has another key than the known one.
+    HostKeyChanged,
+    /// No key or password was accepted.
+    Authentication,
+    /// More keys were offered than the host tries.
+    TooManyKeys,
+    /// There was a login, but no shell.
+    NoShell,
+    /// The host does not allow enough sessions on one connection.
+    SessionRefused,
+    /// The connection ended while it was in use.
+    Lost,
+    /// Something else.
+    Other,
+}
+
+/// A host that cannot be reached, or not any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SshError {
+    /// The host as the user wrote it.
+    pub host: String,
+    /// What is wrong.
+    pub problem: Problem,
+    /// True if it is wrong with a jump host on the way.
+    pub on_the_way: bool,
+    /// The line in which ssh says it; may be empty.
+    pub said: String,
+}
+
+impl std::error::Error for SshError {}
+
+/// What ssh says, in the order in which it is looked for: the more special first.
+const SIGNS: &[(&str, Problem)] = &[
+    ("bad configuration option", Problem::Configuration),
+    ("terminating, ", Problem::Configuration),
+    ("Bad owner or permissions", Problem::Configuration),
+    ("missing argument", Problem::Configuration),
+    ("HOST IDENTIFICATION HAS CHANGED", Problem::HostKeyChanged),
+    ("has changed and you have requested strict checking", Problem::HostKeyChanged),
+    ("host key is known for", Problem::HostKeyUnknown),
+    ("Host key verification failed", Problem::HostKeyUnknown),
+    ("Could not resolve hostname", Problem::Resolve),
+    ("Too many authentication failures", Problem::TooManyKeys),
+    ("Permission denied (", Problem::Authentication),
+    ("Connection refused", Problem::Refused),
+    ("timed out", Problem::Timeout),
+    ("Timeout, server", Problem::Timeout),
+    ("No route to host", Problem::Unreachable),
+    ("Network is unreachable", Problem::Unreachable),
+    ("/bin/sh: No such file", Problem::NoShell),
+    ("/bin/sh: not found", Problem::NoShell),
+    ("/bin/sh: Permission denied", Problem::NoShell),
+];
+
+/// Lines that ssh adds to whatever the reason is.
+const EMPTY_TALK: &[&str] =
+    &["Warning: Permanently added", "Connection closed by UNKNOWN", "mux_client", "@@@@", "debug1:"];
+
+impl SshError {
+    /// `said` is all that ssh has said; its most telling line is kept.
+    pub(super) fn new(context: &Context, problem: Problem, said: &str) -> Self {
+        Self { host: context.host.clone(), problem, on_the_way: false, said: last_line(said) }
+    }
+
+    /// Why there is no connection.
+    pub(super) fn of_start(context: &Context, said: &str, status: Option<ExitStatus>) -> Self {
+        let host = context.host.clone();
+        // ssh calls the peer so when it talks through another ssh.
+        let on_the_way = said.contains("UNKNOWN port 65535") || said.contains("stdio forwarding failed");
+        for (sign, problem) in SIGNS {
+            if let Some(line) = said.lines().find(|line| line.contains(sign)) {
+                return Self { host, problem: *problem, on_the_way, said: line.trim().to_owned() };
+            }
+        }
+        // The target's shell has the last word, or none.
+        let problem = match status.and_then(|status| status.code()) {
+            Some(126 | 127) => Problem::NoShell,
+            _ => Problem::Other,
+        };
+        let mut said = last_line(said);
+        if said.is_empty() {
+            said = match status {
+                Some(status) => format!("the login ended with {}", crate::host::describe(status)),
+                None => "the login ended".to_owned(),
+            };
+        }
+        Self { host, problem, on_the_way, said }
+    }
+
+    /// A login by hand, for a user to type.
+    fn login(&self) -> String {
+        let mut words: Vec<&str> = vec!["ssh"];
+        words.extend(super::user(&self.host));
+        words.push(&self.host);
+        words.join(" ")
+    }
+}
+
+fn last_line(said: &str) -> String {
+    let telling = |line: &&str| !line.is_empty() && !EMPTY_TALK.iter().any(|talk| line.starts_with(talk));
+    said.lines().map(str::trim).rfind(telling).unwrap_or_default().to_owned()
+}
+
+impl fmt::Display for SshError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, problem, .. } = self;
+        match problem {
+            Problem::Lost => write!(f, "the connection to {host} was lost")?,
+            _ if self.on_the_way => write!(f, "cannot reach {host} through its jump host")?,
+            _ => write!(f, "cannot reach {host}")?,
+        }
+        let login = self.login();
+        let remedy = match problem {
+            Problem::Name => "a host name has no blanks and does not begin with a dash".to_owned(),
+            Problem::NotInstalled => "ssh cannot be started; install the OpenSSH client".to_owned(),
+            Problem::NoPlace => "ssh cannot be prepared".to_owned(),
+            Problem::Configuration => "ssh does not understand its configuration; correct it".to_owned(),
+            Problem::Resolve => {
+                "its name has no address; correct the name, or give it a HostName in the ssh configuration"
+                    .to_owned()
+            }
+            Problem::Refused => {
+                "nothing listens there; start sshd, or set the right Port in the ssh configuration".to_owned()
+            }
+            Problem::Unreachable => "no network leads there; look at its address and the routes".to_owned(),
+            Problem::Timeout => {
+                "no answer in time; is it running, and does a firewall let ssh through? ConnectTimeout in the ssh \
+                 configuration allows for more time"
+                    .to_owned()
+            }
+            Problem::HostKeyUnknown => format!(
+                "its host key is not known yet; log in once with `{login}`, compare the fingerprint and accept it"
+            ),
+            Problem::HostKeyChanged => {
+                let name = host.rsplit('@').next().unwrap_or(host);
+                format!(
+                    "its host key is not the known one, so this may be another machine; if the key was changed on \
+                     purpose, forget the old one with `ssh-keygen -R {name}`, log in once with `{login}` and compare \
+                     the fingerprint"
+                )
+            }
+            Problem::Authentication => {
+                format!("no key was accepted; try `{login}` and add your public key to its authorized_keys")
+            }
+            Problem::TooManyKeys => {
+                "it stopped listening before the right key came; set IdentityFile and IdentitiesOnly for it in the \
+                 ssh configuration"
+                    .to_owned()
+            }
+            Problem::NoShell => "it has no usable /bin/sh; install a POSIX shell there".to_owned(),
+            Problem::SessionRefused => {
+                "it does not allow enough sessions on one connection; set MaxSessions in its sshd_config to 10"
+                    .to_owned()
+            }
+            Problem::Lost => "look at the network and at sshd there, then run cdist again".to_owned(),
+            Problem::Other => format!("try `{login}`"),
+        };
+        write!(f, ": {remedy}")?;
+        if self.said.is_empty() { Ok(()) } else { write!(f, " ({})", self.said.trim_end_matches('.')) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Cancel;
+
+    fn of(said: &str) -> SshError {
+        let context = Context { host: "web1".into(), env: vec![], cancel: Cancel::default() };
+        SshError::of_start(&context, said, None)
+    }
+
+    /// What OpenSSH 9.2 says.
+    #[test]
+    fn what_ssh_says_is_understood() {
+        let cases = [
+            ("ssh: Could not resolve hostname web1: Name or service not known", Problem::Resolve),
+            ("ssh: connect to host web1 port 22: Connection refused", Problem::Refused),
+            ("ssh: connect to host web1 port 22: Connection timed out", Problem::Timeout),
+            (
+                "Connection timed out during banner exchange\nConnection to 10.0.0.1 port 22 timed out",
+                Problem::Timeout,
+            ),
+            ("ssh: connect to host web1 port 22: No route to host", Problem::Unreachable),
+            (
+                "No ED25519 host key is known for [::1]:4711 and you have requested strict checking.\r\nHost key \
+                 verification failed.",
+                Problem::HostKeyUnknown,
+            ),
+            (
+                "@@@@@@@@\r\n@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r\n@@@@@@@@\r\nHost key for \
+                 web1 has changed and you have requested strict checking.\r\nHost key verification failed.",
+                Problem::HostKeyChanged,
+            ),
+            ("root@web1: Permission denied (publickey).", Problem::Authentication),
+            (
+                "Received disconnect from 10.0.0.1 port 22:2: Too many authentication failures\r\nDisconnected",
+                Problem::TooManyKeys,
+            ),
+            (
+                "/root/.ssh/config: line 1: Bad configuration option: foo\r\n/root/.ssh/config: terminating, 1 bad \
+                 configuration options",
+                Problem::Configuration,
+            ),
+            ("bash: line 1: /bin/sh: No such file or directory", Problem::NoShell),
+            ("This account is currently not available.", Problem::Other),
+        ];
+        for (said, problem) in cases {
+            let error = of(said);
+            assert_eq!(error.problem, problem, "{said}");
+            assert!(error.to_string().contains("web1"), "{error}");
+            assert!(!error.on_the_way);
+        }
+    }
+
+    #[test]
+    fn a_jump_host_is_told_from_the_target() {
+        let error = of(
+            "ssh: connect to host jump port 22: Connection refused\r\nConnection closed by UNKNOWN port 65535",
+        );
+        assert_eq!((error.problem, error.on_the_way), (Problem::Refused, true));
+        assert!(error.to_string().starts_with("cannot reach web1 through its jump host: "), "{error}");
+    }
+
+    #[test]
+    fn the_remedy_can_be_typed() {
+        let error = of("No ED25519 host key is known for web1 and you have requested strict checking.");
+        assert!(error.to_string().contains("`ssh -o User=root web1`"), "{error}");
+    }
+}

@@ -1,0 +1,245 @@
+//! The one connection to a host: an `ssh` in master mode, its beginning and its end.
+//!
+//! The master runs a command on the target that reads from us until the pipe ends. So it ends with this process however
+//! that ends, and does not need to be found and ended by a later one. The command's first line says that the connection
+//! is there.
+
+use std::{
+    ffi::OsString,
+    process::Stdio,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use openssh::Session;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
+    process::{ChildStderr, ChildStdin, ChildStdout, Command},
+    sync::watch,
+    task::JoinHandle,
+    time::timeout,
+};
+
+use super::{Place, Problem, SshError, SshOptions, user};
+use crate::{
+    config::names::Family,
+    connector::{ConnectorError, Context, cancellable, process::has_terminal},
+};
+
+/// What ssh may take in all, when there is nobody who types a password. Reaching the host has its own, shorter limit.
+const START_MAX: Duration = Duration::from_secs(120);
+/// How long the master may take to end by itself.
+const GRACE: Duration = Duration::from_secs(2);
+/// As much of what ssh says as an error shows.
+const SAID_MAX: usize = 4096;
+const READY: &str = "cdist-ready";
+/// Without a newline and an exclamation mark, for login shells of any kind.
+const KEEPER: &str =
+    "exec /bin/sh -c 'command -v tar >/dev/null && t=tar; echo cdist-ready $t; exec cat >/dev/null'";
+
+/// One asks for a password at a time.
+static TERMINAL: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// A connection.
+#[derive(Debug)]
+pub(super) struct Master {
+    session: Session,
+    pid: Option<Pid>,
+    /// Its end ends the connection.
+    stdin: Mutex<Option<ChildStdin>>,
+    ended: watch::Receiver<bool>,
+    said: Said,
+    has_tar: bool,
+}
+
+impl Master {
+    /// Connects. If keys are not enough and there is a terminal, ssh may ask there.
+    pub(super) async fn start(
+        options: &SshOptions,
+        place: &Place,
+        context: &Context,
+    ) -> Result<Self, ConnectorError> {
+        let host = &context.host;
+        if host.starts_with('-') || host.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err(SshError::new(context, Problem::Name, "").into());
+        }
+        let refused =
+            match cancellable(context, timeout(START_MAX, start(options, place, context, false))).await? {
+                Ok(result) => match result {
+                    Err(error) if error.problem == Problem::Authentication && has_terminal() => error,
+                    result => return Ok(result?),
+                },
+                Err(_) => return Err(SshError::new(context, Problem::Timeout, "").into()),
+            };
+        tracing::debug!(host, "asking on the terminal: {refused}");
+        let _turn = TERMINAL.lock().await;
+        Ok(cancellable(context, start(options, place, context, true)).await??)
+    }
+
+    /// For commands on the target.
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// True if the target has tar.
+    pub(super) fn has_tar(&self) -> bool {
+        self.has_tar
+    }
+
+    /// True if the connection can be used.
+    pub(super) async fn answers(&self) -> bool {
+        !*self.ended.borrow() && self.session.check().await.is_ok()
+    }
+
+    /// Waits for the end, but not longer than this. True if it has come.
+    pub(super) async fn ends_within(&self, limit: Duration) -> bool {
+        let mut ended = self.ended.clone();
+        // An error is the end of the task that would tell.
+        timeout(limit, ended.wait_for(|ended| *ended)).await.is_ok()
+    }
+
+    /// The end of what ssh has said.
+    pub(super) fn said(&self) -> String {
+        self.said.text()
+    }
+
+    /// Ends the connection and waits until the process is gone.
+    pub(super) async fn stop(&self) {
+        if let Ok(mut stdin) = self.stdin.lock() {
+            stdin.take();
+        }
+        for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+            if *self.ended.borrow() {
+                return;
+            }
+            if let Some(pid) = self.pid {
+                // ESRCH: it has just ended by itself.
+                let _ = kill(pid, signal);
+            }
+            self.ends_within(GRACE).await;
+        }
+    }
+}
+
+async fn start(
+    options: &SshOptions,
+    place: &Place,
+    context: &Context,
+    may_ask: bool,
+) -> Result<Master, SshError> {
+    // That of a dead master would make ssh go on without being one.
+    let _ = std::fs::remove_file(place.socket());
+    let mut command = Command::new("ssh");
+    command
+        .args(arguments(options, place, &context.host, may_ask))
+        .env_clear()
+        .envs(context.env.iter().map(|(k, v)| (k, v)))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    if !may_ask {
+        // Ctrl-C is for us: the connection is needed for cleaning up. But who asks must be in the foreground.
+        command.process_group(0);
+    }
+    let mut child =
+        command.spawn().map_err(|e| SshError::new(context, Problem::NotInstalled, &e.to_string()))?;
+    let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+    let stdin = child.stdin.take();
+    let said = Said::default();
+    let listener = child.stderr.take().map(|stderr| said.listen(stderr));
+    let ready = match child.stdout.take() {
+        Some(stdout) => ready_line(stdout).await,
+        None => None,
+    };
+    let Some(ready) = ready else {
+        drop(stdin);
+        let status = timeout(GRACE, child.wait()).await.ok().and_then(Result::ok);
+        if let Some(listener) = listener {
+            // A jump host's ssh may keep the pipe a little longer.
+            let _ = timeout(Duration::from_millis(500), listener).await;
+        }
+        return Err(SshError::of_start(context, &said.text(), status));
+    };
+    let (end, ended) = watch::channel(false);
+    tokio::spawn(async move {
+        let _ = child.wait().await;
+        let _ = end.send(true);
+    });
+    Ok(Master {
+        session: Session::resume_mux(place.socket().into(), None),
+        pid,
+        stdin: Mutex::new(stdin),
+        ended,
+        said,
+        has_tar: ready.trim_end().ends_with("tar"),
+    })
+}
+
+fn arguments(options: &SshOptions, place: &Place, host: &str, may_ask: bool) -> Vec<OsString> {
+    let mut all: Vec<OsString> = vec!["-F".into(), place.config().into()];
+    all.extend(user(host).iter().map(OsString::from));
+    all.extend(match options.family {
+        Family::Any => None,
+        Family::V4 => Some("-4".into()),
+        Family::V6 => Some("-6".into()),
+    });
+    all.extend(["-M".into(), "-S".into(), place.socket().into()]);
+    let batch = if may_ask { "BatchMode=no" } else { "BatchMode=yes" };
+    // What a user's configuration may say for logins, and what would be wrong here.
+    let fixed = [
+        batch,
+        "ControlPersist=no",
+        "ClearAllForwardings=yes",
+        "ForwardX11=no",
+        "LogLevel=INFO",
+        "RemoteCommand=none",
+        "RequestTTY=no",
+    ];
+    all.extend(fixed.iter().flat_map(|option| ["-o".into(), OsString::from(option)]));
+    all.extend(["--".into(), host.into(), KEEPER.into()]);
+    all
+}
+
+/// Waits for the first line of the command on the target, after what a login shell may print. Without it there is no
+/// connection.
+async fn ready_line(stdout: ChildStdout) -> Option<String> {
+    let mut lines = BufReader::new(stdout).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if line.starts_with(READY) {
+            // Nothing more is expected, but a closed pipe would end the connection if there was.
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return Some(line);
+        }
+    }
+    None
+}
+
+/// The end of what ssh has said.
+#[derive(Clone, Debug, Default)]
+struct Said(Arc<Mutex<Vec<u8>>>);
+
+impl Said {
+    fn listen(&self, mut stderr: ChildStderr) -> JoinHandle<()> {
+        let said = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let mut buffer = vec![0; 1024];
+            while let Ok(n @ 1..) = stderr.read(&mut buffer).await {
+                if let (Ok(mut said), Some(part)) = (said.lock(), buffer.get(..n)) {
+                    said.extend_from_slice(part);
+                    let surplus = said.len().saturating_sub(SAID_MAX);
+                    said.drain(..surplus);
+                }
+            }
+        })
+    }
+
+    fn text(&self) -> String {
+        let bytes = self.0.lock().map(|said| said.clone()).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).trim().to_owned()
+    }
+}

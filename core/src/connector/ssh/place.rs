@@ -1,0 +1,180 @@
+//! The directory of one connection: its control socket, and the configuration that ssh reads.
+//!
+//! It is not the run's own directory: scripts split `$__remote_exec` at blanks, ssh expands `%` and `$` in the path of the
+//! socket, and the kernel allows 108 bytes for it, of which ssh needs 17 while it makes the socket.
+
+use std::{
+    fs, io,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt, symlink},
+        net::UnixStream,
+    },
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
+
+use nix::unistd::geteuid;
+use tempfile::TempDir;
+
+/// Longest path of a directory in which a socket still has a name that fits.
+const LENGTH_MAX: usize = 60;
+/// Followed by the process that made it, so that a later one can tell that nobody needs it any more.
+const PREFIX: &str = "cdist-ssh-";
+
+/// What ssh does if the user's configuration does not say otherwise: it comes last, and ssh takes the first value.
+const DEFAULTS: &str = "\
+Host *
+    StrictHostKeyChecking yes
+    ConnectTimeout 10
+    ServerAliveInterval 15
+    ServerAliveCountMax 3
+";
+
+/// The directory; it goes when this is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    dir: Mutex<Option<TempDir>>,
+    socket: PathBuf,
+    config: PathBuf,
+}
+
+impl Place {
+    /// Makes the directory. `user_config` stands for the user's and the system's configuration.
+    pub(super) fn make(user_config: Option<&Path>) -> io::Result<Self> {
+        let base = [std::env::temp_dir(), "/tmp".into(), "/run".into()]
+            .into_iter()
+            .find(|dir| is_suitable(dir))
+            .ok_or_else(|| io::Error::other("no temporary directory; make /tmp"))?;
+        remove_leftovers(&base);
+        let dir = tempfile::Builder::new()
+            .prefix(&format!("{PREFIX}{}-", std::process::id()))
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir_in(&base)
+            .map_err(|e| {
+                io::Error::new(e.kind(), format!("making a directory in {}: {e}", base.display()))
+            })?;
+        let place =
+            Self { socket: dir.path().join("s"), config: dir.path().join("config"), dir: Mutex::default() };
+        fs::write(&place.config, configuration(user_config, dir.path())?)?;
+        if let Ok(mut slot) = place.dir.lock() {
+            *slot = Some(dir);
+        }
+        Ok(place)
+    }
+
+    /// The control socket.
+    pub(super) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// The configuration file.
+    pub(super) fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// Removes the directory now.
+    pub(super) fn remove(&self) {
+        if let Ok(mut dir) = self.dir.lock()
+            && let Some(dir) = dir.take()
+            && let Err(error) = dir.close()
+        {
+            tracing::debug!("removing the directory of a control socket: {error}");
+        }
+    }
+}
+
+fn is_suitable(dir: &Path) -> bool {
+    dir.is_absolute() && dir.is_dir() && is_plain(dir) && dir.as_os_str().len() <= LENGTH_MAX
+}
+
+/// Nothing in it means anything to a shell, to ssh or to glob(3).
+fn is_plain(path: &Path) -> bool {
+    path.as_os_str().as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"/._-+=,@".contains(b))
+}
+
+fn configuration(user_config: Option<&Path>, dir: &Path) -> io::Result<String> {
+    let Some(file) = user_config else {
+        // With -F ssh reads nothing by itself, so both of its own files are named. Missing ones are no error.
+        return Ok(format!("Include ~/.ssh/config\nInclude /etc/ssh/ssh_config\n{DEFAULTS}"));
+    };
+    // Include does not complain about a file that it cannot read.
+    let file = fs::File::open(file).and_then(|_| fs::canonicalize(file)).map_err(|e| {
+        io::Error::new(e.kind(), format!("reading ssh configuration {}: {e}", file.display()))
+    })?;
+    let named = if is_plain(&file) {
+        file
+    } else {
+        let link = dir.join("user_config");
+        symlink(file, &link)?;
+        link
+    };
+    Ok(format!("Include {}\n{DEFAULTS}", named.display()))
+}
+
+/// Removes what processes that were killed have left.
+fn remove_leftovers(base: &Path) {
+    let Ok(entries) = fs::read_dir(base) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let process =
+            name.to_str().and_then(|name| name.strip_prefix(PREFIX)).and_then(|n| n.split('-').next());
+        let Some(process) = process.and_then(|n| n.parse::<u32>().ok()) else { continue };
+        let ours = entry.metadata().is_ok_and(|m| m.is_dir() && m.uid() == geteuid().as_raw());
+        let is_gone = Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{process}")).exists();
+        // A process of another PID namespace seems to be gone too, but its master answers.
+        if ours && is_gone && UnixStream::connect(entry.path().join("s")).is_err() {
+            // Another run may be at it as well.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socket_has_a_name_that_fits_and_needs_no_quotes() {
+        let place = Place::make(None).unwrap();
+        assert!(place.socket().as_os_str().len() + 17 < 108);
+        assert!(is_plain(place.socket()) && is_plain(place.config()));
+        assert!(fs::read_to_string(place.config()).unwrap().contains("StrictHostKeyChecking yes"));
+        let dir = place.socket().parent().unwrap().to_owned();
+        assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o777, 0o700);
+        place.remove();
+        assert!(!dir.exists());
+    }
+
+    #[test]
+    fn a_configuration_with_any_name_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("it's [my] config");
+        fs::write(&file, "Host x\n").unwrap();
+        let place = Place::make(Some(&file)).unwrap();
+        let text = fs::read_to_string(place.config()).unwrap();
+        let named = text.lines().next().unwrap().strip_prefix("Include ").unwrap();
+        assert!(is_plain(Path::new(named)));
+        assert_eq!(fs::read_to_string(named).unwrap(), "Host x\n");
+        assert!(!text.contains(".ssh/config"));
+    }
+
+    #[test]
+    fn a_missing_configuration_is_named() {
+        let error = Place::make(Some(Path::new("/no/such/file"))).unwrap_err().to_string();
+        assert!(error.contains("/no/such/file"), "{error}");
+    }
+
+    #[test]
+    fn leftovers_of_dead_processes_go() {
+        let base = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        let dead = base.path().join(format!("{PREFIX}{}-x", child.id()));
+        let alive = base.path().join(format!("{PREFIX}{}-x", std::process::id()));
+        fs::create_dir(&dead).unwrap();
+        fs::create_dir(&alive).unwrap();
+        remove_leftovers(base.path());
+        assert!(!dead.exists() && alive.exists());
+    }
+}
