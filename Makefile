@@ -19,8 +19,8 @@ RUST_MINOR := 95
 
 BUILD_PACKAGES := gcc libc6-dev make
 PREOS_PACKAGES := mmdebstrap debootstrap debian-archive-keyring curl
-TEST_PACKAGES := $(PREOS_PACKAGES) apt-utils bash busybox-static codespell cpio dnsmasq-base g++ gpg gpgv ipxe-qemu \
-	iproute2 openssh-client openssh-server procps python3 qemu-system-x86 seabios shellcheck time xz-utils zstd
+TEST_PACKAGES := $(PREOS_PACKAGES) apt-utils bash busybox-static codespell cpio dnsmasq-base fish g++ gpg gpgv groff-base \
+	ipxe-qemu iproute2 openssh-client openssh-server patch procps python3 qemu-system-x86 seabios shellcheck time xz-utils zsh zstd
 
 # The conformance suite of the original's behaviour; it is no part of this repository.
 CONFORMANCE ?= ../shared/conformance
@@ -64,6 +64,7 @@ build: ## build and stage everything under target/dist
 	for part in explorer type manifest; do \
 		if [ -d core/conf/$$part ]; then cp -R core/conf/$$part $(DIST)/share/cdist/conf/; fi; \
 	done
+	$(DIST)/bin/cdist --write-reference $(DIST)
 	chmod -R go-w $(DIST)
 
 install: build ## install to $(DESTDIR)$(PREFIX)
@@ -93,7 +94,7 @@ lint: ## formatting, clippy, licences and advisories, unused dependencies, spell
 	codespell
 	core/conf/lint
 	$(CARGO) run --quiet --locked -p cdist -- check-type --strict core/conf/type/*
-	shellcheck -s sh fuzz/run tests/bench/preos tests/conformance/upstream-types plugins/apt-family/src/manifest.sh --exclude=SC2148 .ci/run examples/dummies/toolbox/bootstrap
+	shellcheck -s sh fuzz/run tests/bench/preos tests/conformance/upstream-types plugins/apt-family/src/manifest.sh core/src/config/diff_prelude.sh --exclude=SC2148 .ci/run examples/dummies/toolbox/bootstrap
 
 audit: ## known vulnerabilities of the crates; needs the network
 	$(CARGO) deny --all-features check advisories

@@ -21,7 +21,7 @@ use crate::{
 /// Makes PreOSes that bare machines boot over the network, and configures hosts without an agent.
 #[derive(Debug, Parser)]
 #[command(name = "cdist", version, arg_required_else_help = false, disable_help_subcommand = true)]
-struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -31,28 +31,28 @@ enum Command {
     /// Create a PreOS, a minimal OS that bare machines boot over the network
     Preos(PreosArgs),
     /// Configure hosts
-    #[command(infer_long_args = true)]
+    #[command(infer_long_args = true, args_override_self = true)]
     Config(Box<ConfigArgs>),
     /// Install hosts (beta)
-    #[command(infer_long_args = true)]
+    #[command(infer_long_args = true, args_override_self = true)]
     Install(Box<ConfigArgs>),
     /// Keep hosts and their tags (beta)
     #[command(subcommand)]
     Inventory(InventoryCommand),
     /// List types and global explorers
-    #[command(infer_long_args = true)]
+    #[command(infer_long_args = true, args_override_self = true)]
     Info(InfoArgs),
     /// Start a shell in which types can be called
-    #[command(infer_long_args = true)]
+    #[command(infer_long_args = true, args_override_self = true)]
     Shell(ShellArgs),
     /// Make a type to begin with
-    #[command(infer_long_args = true)]
+    #[command(infer_long_args = true, args_override_self = true)]
     NewType(NewTypeArgs),
     /// Look for mistakes in types
-    #[command(infer_long_args = true)]
+    #[command(infer_long_args = true, args_override_self = true)]
     CheckType(CheckTypeArgs),
     /// Print the banner
-    #[command(infer_long_args = true)]
+    #[command(infer_long_args = true, args_override_self = true)]
     Banner(BannerArgs),
 }
 
@@ -88,18 +88,15 @@ pub(crate) struct PreosArgs {
     pub(crate) name: Option<OsString>,
 }
 
+/// The whole command line.
+pub(crate) fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Parses the command line and runs it.
 pub(crate) fn run(own_name: OsString, words: Vec<OsString>) -> Result<ExitCode, Failure> {
-    let (words, preos_arguments) = split_preos(words);
-    let mut command = Cli::command();
-    if words.first().is_some_and(|word| word == "preos") {
-        command = preos_command::with_names(command, &words);
-    }
-    let parsed = command
-        .try_get_matches_from_mut(std::iter::once(own_name).chain(words))
-        .and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
-        Ok(cli) => cli,
+    let (cli, preos_arguments) = match parse(own_name, words) {
+        Ok(parsed) => parsed,
         Err(error) => {
             // Help and version go to standard output with status 0, usage errors to standard error with 2.
             let _ = error.print();
@@ -121,6 +118,17 @@ pub(crate) fn run(own_name: OsString, words: Vec<OsString>) -> Result<ExitCode, 
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// What the words say, and the arguments of a PreOS.
+pub(crate) fn parse(own_name: OsString, words: Vec<OsString>) -> Result<(Cli, Vec<OsString>), clap::Error> {
+    let (words, preos_arguments) = split_preos(words);
+    let mut command = command();
+    if words.first().is_some_and(|word| word == "preos") {
+        command = preos_command::with_names(command, &words);
+    }
+    let matches = command.try_get_matches_from_mut(std::iter::once(own_name).chain(words))?;
+    Ok((Cli::from_arg_matches(&matches)?, preos_arguments))
 }
 
 /// Cuts the arguments that belong to a PreOS off, so that nothing here looks at them: `-h` and `--` are theirs.
@@ -164,6 +172,15 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_last_one_of_an_option_wins() {
+        let words = ["cdist", "config", "-j", "2", "-i", "a", "-j3", "-i", "b", "-c", "x", "-c", "y", "host"];
+        let cli = Cli::try_parse_from(words).unwrap();
+        let Some(Command::Config(args)) = cli.command else { panic!("{cli:?}") };
+        assert_eq!((args.jobs, args.initial_manifest), (Some(3), Some("b".into())));
+        assert_eq!(args.conf_dir, [PathBuf::from("x"), "y".into()]);
     }
 
     #[test]

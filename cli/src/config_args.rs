@@ -115,6 +115,9 @@ fn count(text: &str) -> Result<i64, String> {
     match text.parse() {
         Ok(-1) => Ok(-1),
         Ok(n @ 1..) => Ok(n),
-        _ => Err("must be a number of at least 1".to_owned()),
+        _ => {
+            Err("must be a number of at least 1; without a number the option stands after the hosts"
+                .to_owned())
+        }
     }
 }

@@ -20,7 +20,7 @@ use cdist_core::{
         names::Family,
         settings::Settings,
     },
-    connector::{Chroot, Connector, Custom, Local, Ssh, SshOptions},
+    connector::{Chroot, Connector, Custom, Holder, Local, Ssh, SshOptions},
     host::Cancel,
     inventory::Inventory,
 };
@@ -287,6 +287,9 @@ impl Job {
         run.mode = self.mode;
         run.jobs = self.jobs;
         run.dry_run = args.dry_run;
+        run.lock = Some(Holder::this_process());
+        run.diff = args.diff;
+        run.reveal_secrets = args.reveal_secrets;
         run.remove_remote_dir = false;
         run.work_dir = Some(base.to_owned());
         run.cache = Some(self.cache_entry(host)?);

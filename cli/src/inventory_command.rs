@@ -17,6 +17,7 @@ use cdist_core::{
 
 use crate::{
     config_command::{Refusal, inventory_dir},
+    log_args::LogArgs,
     log_lines::{LogLines, is_colored},
 };
 
@@ -92,6 +93,8 @@ pub(crate) struct Common {
     /// One more configuration file
     #[arg(short = 'g', long, value_name = "FILE")]
     config_file: Option<PathBuf>,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 /// Which tags.
@@ -119,8 +122,8 @@ impl InventoryCommand {
 
 /// Runs the command; a failure is one line on standard error and exit status 1.
 pub(crate) fn run(command: &InventoryCommand) -> ExitCode {
-    let log = LogLines { colored: is_colored(None), ..LogLines::new() };
-    match act(command, &log) {
+    let mut log = LogLines { colored: is_colored(None), ..LogLines::new() };
+    match act(command, &mut log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(refusal) => {
             log.log(Level::Error, "cdist", &refusal.0);
@@ -129,9 +132,10 @@ pub(crate) fn run(command: &InventoryCommand) -> ExitCode {
     }
 }
 
-fn act(command: &InventoryCommand, log: &LogLines) -> Result<(), Refusal> {
+fn act(command: &InventoryCommand, log: &mut LogLines) -> Result<(), Refusal> {
     let common = command.common();
     let settings = Settings::load(common.config_file.as_deref())?;
+    common.log.apply(&settings, log);
     if !common.beta && settings.beta != Some(true) {
         let text = "'inventory' command is beta, but beta is not enabled; please use -b to enable beta or set CDIST_BETA";
         return Err(Refusal(text.to_owned()));

@@ -133,7 +133,8 @@ fn object(report: &Report, name: &ObjectName, content: Content) -> Object {
         let pieces = report.code(name).into_iter();
         pieces.filter_map(|(place, path)| Some((place, code(&path).ok()?))).collect()
     });
-    Object { name: name.to_string(), secret, code, diff: report.diff(name) }
+    let diff = report.diff(name).map(|diff| String::from_utf8_lossy(&diff).into_owned());
+    Object { name: name.to_string(), secret, code, diff }
 }
 
 fn code(path: &Path) -> io::Result<Code> {

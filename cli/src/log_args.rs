@@ -9,20 +9,20 @@ use crate::log_lines::{LogLines, is_colored};
 
 /// How much is told, and how.
 #[derive(Clone, Debug, Default, clap::Args)]
-#[command(next_help_heading = "Output")]
 pub(crate) struct LogArgs {
     /// Tell more; may be repeated
-    #[arg(short, long, action = clap::ArgAction::Count)]
+    #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Output")]
     pub(crate) verbose: u8,
     /// Tell nothing
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = "Output")]
     pub(crate) quiet: bool,
     /// Set the log level: -1 (errors) to 4 (everything); each -v adds one
     #[arg(short = 'l', long, value_name = "N", allow_negative_numbers = true,
-          value_parser = clap::value_parser!(i64).range(-1..))]
+          value_parser = level_number, help_heading = "Output")]
     pub(crate) log_level: Option<i64>,
-    /// When log lines have colours [default: auto]
-    #[arg(long, value_name = "WHEN", value_parser = ["always", "never", "auto"])]
+    /// When log lines have colours: always, never, auto [default: auto]
+    #[arg(long, value_name = "WHEN", value_parser = ["always", "never", "auto"],
+          hide_possible_values = true, help_heading = "Output")]
     pub(crate) colors: Option<String>,
 }
 
@@ -48,6 +48,11 @@ impl LogArgs {
         let count = self.log_level.unwrap_or(0).saturating_add(i64::from(self.verbose));
         Level::from_count(count).unwrap_or(Level::Error)
     }
+}
+
+fn level_number(text: &str) -> Result<i64, String> {
+    let number = text.parse().ok().filter(|number| *number >= -1);
+    number.ok_or_else(|| "must be a number of at least -1".to_owned())
 }
 
 #[cfg(test)]

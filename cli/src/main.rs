@@ -3,6 +3,8 @@
 mod args;
 mod banner_command;
 mod check_type_command;
+#[cfg(test)]
+mod command_line_tests;
 mod conf_args;
 mod config_args;
 mod config_command;
@@ -20,6 +22,7 @@ mod new_type_command;
 mod plan;
 mod preos_command;
 mod progress_display;
+mod reference;
 mod shell_command;
 mod signals;
 mod worker;
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     let result = match words.first().and_then(|word| word.to_str()) {
         Some(worker::INIT_WORD) => worker::init(&words[1..]).map(exit_code),
         Some(worker::WORKER_WORD) => worker::work(&words[1..]).map(exit_code),
+        Some(reference::WORD) => reference::write(&words[1..]).map(exit_code),
         _ => args::run(own_name, words),
     };
     match result {

@@ -52,7 +52,7 @@ impl Plan {
         let diff = if self.diff { report.diff(object) } else { None };
         if let Some(diff) = diff {
             writeln!(out, "# {title}")?;
-            self.write(out, diff.as_bytes())?;
+            self.write(out, &diff)?;
             writeln!(out)?;
         }
         if !self.code {

@@ -80,7 +80,9 @@ impl ConfigError {
             {
                 "make room there, or choose another place with -o and TMPDIR".to_owned()
             }
-            Self::ManifestMissing(_) => "make this file, or name another one with -i".to_owned(),
+            Self::ManifestMissing(_) | Self::ManifestKind(_) => {
+                "make this file, or name another one with -i; '-i -' reads standard input".to_owned()
+            }
             Self::RemoteDir(_) => "name a directory of its own with -r, such as /var/lib/cdist".to_owned(),
             Self::Cycle(_) => "take one of these requirements back".to_owned(),
             Self::Unresolved(_) => "declare the objects that are missing, or do not require them".to_owned(),

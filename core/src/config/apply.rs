@@ -41,6 +41,7 @@ impl Engine {
                 self.generate_code(object, Place::Remote).await.map_err(|e| self.blame(object, e))?;
             if local || remote {
                 self.log(Level::Info, &format!("Processing {object}"));
+                self.write_diff(object).await?;
                 changed.push(object.clone());
             }
             if local && !self.run.dry_run {

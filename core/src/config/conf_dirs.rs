@@ -28,7 +28,7 @@ pub fn without_repetitions(dirs: &[PathBuf]) -> Vec<PathBuf> {
 
 /// Builds the merged view in `stage`; missing directories and parts are skipped.
 ///
-/// Entries of `type/` that are no directories are left out with a warning.
+/// Entries of `type/` that are no directories, and those of `explorer/` that are, are left out with a warning.
 pub(super) fn merge(dirs: &[PathBuf], stage: &Stage, log: &dyn LogSink) -> Result<(), ConfigError> {
     for part in PARTS {
         let path = stage.conf(part);
@@ -41,7 +41,9 @@ pub(super) fn merge(dirs: &[PathBuf], stage: &Stage, log: &dyn LogSink) -> Resul
             link_entries(&dir.join(part), &stage.conf(part), part)?;
         }
     }
-    drop_invalid_types(stage, log)
+    drop_invalid(stage, log, "type", Path::is_dir)?;
+    // A shell that is told to run a directory says that all is well.
+    drop_invalid(stage, log, "explorer", |path| !path.is_dir())
 }
 
 fn link_entries(source: &Path, target: &Path, part: &str) -> Result<(), ConfigError> {
@@ -70,22 +72,27 @@ fn link_entries(source: &Path, target: &Path, part: &str) -> Result<(), ConfigEr
     Ok(())
 }
 
-fn drop_invalid_types(stage: &Stage, log: &dyn LogSink) -> Result<(), ConfigError> {
-    let dir = stage.conf("type");
+fn drop_invalid(
+    stage: &Stage,
+    log: &dyn LogSink,
+    part: &str,
+    is_valid: impl Fn(&Path) -> bool,
+) -> Result<(), ConfigError> {
+    let dir = stage.conf(part);
     let names = visible_entries(&dir).map_err(ConfigError::io(format!("reading {}", dir.display())))?;
     for name in names {
         let path = dir.join(&name);
-        if path.is_dir() {
+        if is_valid(&path) {
             continue;
         }
         let source = fs::read_link(&path).unwrap_or_else(|_| path.clone());
         let text = format!(
-            "Ignoring invalid type '{}' at '{}' defined at '{}'",
+            "Ignoring invalid {part} '{}' at '{}' defined at '{}'",
             name.to_string_lossy(),
             path.display(),
             source.display()
         );
-        log.log(Level::Warning, "cdist-type", &text);
+        log.log(Level::Warning, if part == "type" { "cdist-type" } else { "cdist" }, &text);
         fs::remove_file(&path).map_err(ConfigError::io(format!("removing {}", path.display())))?;
     }
     Ok(())

@@ -19,8 +19,11 @@ use super::{
     object::{self, IdError, ObjectName},
     parameters,
     relations::{self, Relations},
-    types::{Parameter, Type},
+    types::{Parameter, Type, lines_of},
 };
+
+/// More than any configuration nests on purpose.
+const DEPTH_MAX: usize = 100;
 
 /// Why a type call fails. The text goes to the manifest's standard error.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +81,19 @@ pub enum EmulatorError {
         manifest: String,
         /// What this call gives and they did not.
         new: String,
+    },
+    /// Objects that declare objects, without an end.
+    #[error(
+        "Object {object} is declared below {DEPTH_MAX} other objects, each by the manifest of the one before: \
+         ... -> {chain}; does the manifest of {type_name} declare another {type_name} each time?"
+    )]
+    TooDeep {
+        /// The object of this call.
+        object: String,
+        /// Its type.
+        type_name: String,
+        /// The last ones of the chain.
+        chain: String,
     },
     /// Standard input.
     #[error("Failed to read from stdin: {0}")]
@@ -191,6 +207,7 @@ impl Call {
             })?;
         let name = ObjectName::new(&self.type_name, &parsed.id.unwrap_or_default(), singleton, &self.marker)?;
         let required = self.requirements(&name)?;
+        self.check_depth(&name)?;
         // Before the lock: what feeds our standard input may itself be a type call.
         let stdin = read_stdin()?;
 
@@ -259,6 +276,26 @@ impl Call {
             all.push(name);
         }
         Ok(all)
+    }
+
+    /// A type that declares another object of itself would go on until the disk is full.
+    fn check_depth(&self, name: &ObjectName) -> Result<(), EmulatorError> {
+        let mut chain = vec![name.clone()];
+        let mut parent = self.parent.clone();
+        while let Some(object) = parent.filter(|object| !chain.contains(object)) {
+            let parents = self.global.join(object.dir(&self.marker)).join(relations::PARENTS);
+            parent = lines_of(&parents).first().map(|line| ObjectName::parse(line));
+            chain.push(object);
+            if chain.len() > DEPTH_MAX {
+                let last: Vec<String> = chain.iter().take(3).rev().map(ToString::to_string).collect();
+                return Err(EmulatorError::TooDeep {
+                    object: name.to_string(),
+                    type_name: name.type_name().to_string_lossy().into_owned(),
+                    chain: last.join(" -> "),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Creates the object, or compares it with what is there.

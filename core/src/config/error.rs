@@ -50,6 +50,9 @@ pub enum ConfigError {
     /// There is no initial manifest.
     #[error("Initial manifest missing: '{0}'")]
     ManifestMissing(String),
+    /// The initial manifest is a directory or the like.
+    #[error("Initial manifest '{}' is no regular file", .0.display())]
+    ManifestKind(PathBuf),
     /// A work directory on the target that must never be wiped.
     #[error("'{}' cannot be the work directory on the target, for it is wiped at each run", .0.display())]
     RemoteDir(PathBuf),
@@ -76,6 +79,14 @@ pub enum ConfigError {
         /// The system's reason.
         #[source]
         source: io::Error,
+    },
+    /// A type has not told in the right form what it changes in files.
+    #[error("{object}: {reason}")]
+    Diff {
+        /// The object.
+        object: ObjectName,
+        /// What is wrong.
+        reason: String,
     },
     /// A part of the program ended without a result.
     #[error("a task of the engine ended early")]

@@ -32,6 +32,9 @@ impl Engine {
     }
 
     async fn initial_manifest_with_messages(&self, path: &Path) -> Result<(), ConfigError> {
+        if path.exists() && !path.is_file() {
+            return Err(ConfigError::ManifestKind(path.to_owned()));
+        }
         if !path.is_file() {
             let missing = match fs::read_link(path) {
                 Ok(target) => format!("{} -> {}", path.display(), target.display()),
@@ -53,7 +56,15 @@ impl Engine {
 
     /// Runs the manifest of an object's type, if it has one.
     pub(super) async fn run_type_manifest(&self, object: &ObjectName) -> Result<(), ConfigError> {
-        let Some(path) = self.stage.type_of(object).script("manifest") else { return Ok(()) };
+        let kind = self.stage.type_of(object);
+        let Some(path) = kind.script("manifest") else {
+            let path = kind.dir.join("manifest");
+            if path.symlink_metadata().is_ok() {
+                let real = fs::canonicalize(&path).unwrap_or(path);
+                self.log(Level::Warning, &format!("Ignoring {}: it is no regular file", real.display()));
+            }
+            return Ok(());
+        };
         self.log(Level::Verbose, &format!("Running manifest of {object}"));
         let dir = self.stage.object_dir(object);
         let messages = self.open_messages(&object.full())?;

@@ -40,6 +40,7 @@ pub mod catalogue;
 pub mod check;
 mod conf_dirs;
 mod dependency;
+mod diff;
 mod dry_run;
 pub mod emulator;
 mod emulator_args;
@@ -47,6 +48,7 @@ mod engine;
 mod environment;
 mod error;
 mod explorers;
+mod file_diff;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -47,9 +47,9 @@ impl Report {
     }
 
     /// What an object changes in files, as unified diffs, if the run was asked for it and the type can tell.
-    pub fn diff(&self, object: &ObjectName) -> Option<String> {
-        let bytes = std::fs::read(self.object_dir(object)?.join(DIFF)).ok()?;
-        Some(String::from_utf8_lossy(&bytes).into_owned()).filter(|text| !text.is_empty())
+    /// Files need not be UTF-8, so neither are their differences.
+    pub fn diff(&self, object: &ObjectName) -> Option<Vec<u8>> {
+        std::fs::read(self.object_dir(object)?.join(DIFF)).ok().filter(|text| !text.is_empty())
     }
 
     /// True if what an object does is not to be shown: there is a file `secret` in its type, or one of its scripts

@@ -18,6 +18,8 @@ use super::{object::ObjectName, types::lines_of};
 /// An error with the file that it is about.
 type FileError = (PathBuf, io::Error);
 
+/// File of an object: the objects whose manifests have declared it.
+pub(super) const PARENTS: &str = "parents";
 /// The list of type calls by the names of their objects, entries end in NUL. Goes when the run ends.
 pub(super) const CALLS: &str = "calls";
 /// A manifest's own list of objects in an order context. Goes when the manifest ends.
@@ -98,7 +100,7 @@ impl Relations<'_> {
             append_line(&parent_dir.join("autorequire"), &self.name.full())?;
         }
         append_unless_there(&parent_dir.join("children"), &self.name.full())?;
-        append_unless_there(&self.dir.join("parents"), &parent_name)
+        append_unless_there(&self.dir.join(PARENTS), &parent_name)
     }
 
     /// A variable that has leaked from another run names a parent that is not in this one.

@@ -23,7 +23,7 @@ use super::{
     stage::Stage,
 };
 use crate::{
-    connector::Connector,
+    connector::{Connector, Holder},
     host::Cancel,
     progress::{Progress, Unit},
 };
@@ -88,8 +88,15 @@ pub struct Run {
     pub jobs: Option<NonZeroUsize>,
     /// Everything but running code. Nothing on the target stays changed.
     pub dry_run: bool,
+    /// Finds out what objects change in files, for [`Report::diff`].
+    pub diff: bool,
+    /// Shows in that also what is marked as secret.
+    pub reveal_secrets: bool,
     /// Work directory on the target; wiped at the start. A dry run makes one of its own beside it, which always goes.
     pub remote_dir: PathBuf,
+    /// Who holds the lock of the work directory on the target, which keeps other runs away from it. Not with connectors
+    /// that take no scripts on standard input. `None`: no lock; the target belongs to the caller.
+    pub lock: Option<Holder>,
     /// Removes the work directory on the target after the run, also after a failure.
     pub remove_remote_dir: bool,
     /// Directory for the run's own directory, which stays after a failure. `None`: a temporary one, which always goes.
@@ -148,7 +155,10 @@ impl Run {
             mode: Mode::Config,
             jobs: None,
             dry_run: false,
+            diff: false,
+            reveal_secrets: false,
             remote_dir: "/var/lib/cdist".into(),
+            lock: None,
             remove_remote_dir: true,
             work_dir: None,
             temporary: std::env::temp_dir(),

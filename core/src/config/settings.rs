@@ -166,7 +166,7 @@ impl Settings {
         };
         Ok(Self {
             // An explicit "no" is meant as one; anything else that is set means yes, even nothing.
-            beta: env::var("CDIST_BETA").ok().map(|v| boolean(&v) != Some(false)),
+            beta: env::var_os("CDIST_BETA").map(|v| boolean(&v.to_string_lossy()) != Some(false)),
             cache_path_pattern: text("CDIST_CACHE_PATH_PATTERN"),
             colored_output: text("CDIST_COLORED_OUTPUT").map(|v| colors(&v).unwrap_or(Colors::Never)),
             conf_dir: get("CDIST_PATH").map(|v| {

@@ -108,9 +108,12 @@ impl Type {
         path.is_file().then_some(path)
     }
 
-    /// The names of its explorers, sorted.
+    /// The names of its explorers, sorted. A directory is none: a shell that is told to run one says that all is well.
     pub fn explorers(&self) -> Vec<OsString> {
-        visible_entries(&self.dir.join("explorer")).unwrap_or_default()
+        let dir = self.dir.join("explorer");
+        let mut names = visible_entries(&dir).unwrap_or_default();
+        names.retain(|name| !dir.join(name).is_dir());
+        names
     }
 
     /// All parameters it declares. A missing file declares none.

@@ -4,9 +4,11 @@
 //! - [`Chroot`]: a directory on this machine, entered with chroot(8); needs root.
 //! - [`Local`]: this machine.
 //! - [`Custom`]: two programs that the user names (`--remote-exec`, `--remote-copy`).
+//! - [`Locked`]: one of the others, while nobody else works in the same work directory.
 
 mod custom;
 mod direct;
+mod lock;
 mod process;
 mod ssh;
 
@@ -14,16 +16,22 @@ use std::{
     ffi::OsString,
     fmt, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use async_trait::async_trait;
+use tokio::time::sleep;
 
 pub use custom::Custom;
 pub use direct::{Chroot, Local};
+pub use lock::{Holder, LockError, Locked};
 pub use process::{Done, Input, Output, Process, ProcessError, shown};
 pub use ssh::{Problem, Ssh, SshError, SshOptions};
 
 use crate::host::Cancel;
+
+/// How often cancelling is looked at.
+const POLL: Duration = Duration::from_millis(50);
 
 /// What a connector needs to know of the run that uses it.
 #[derive(Clone, Debug)]
@@ -90,6 +98,9 @@ pub enum ConnectorError {
     /// A host that cannot be reached by ssh, or not any more.
     #[error(transparent)]
     Ssh(#[from] SshError),
+    /// The work directory on the target is not ours.
+    #[error(transparent)]
+    Locked(#[from] LockError),
     /// A program that copies ended badly.
     #[error("{command}: {}", crate::host::describe(*.status))]
     CopyFailed {
@@ -115,6 +126,19 @@ impl ConnectorError {
     /// True if the user asked to stop.
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Self::Process(ProcessError::Cancelled))
+    }
+}
+
+/// `work`, unless the user asks to stop before it is done; then it is dropped.
+async fn cancellable<T>(context: &Context, work: impl Future<Output = T>) -> Result<T, ConnectorError> {
+    let cancelled = async {
+        while !context.cancel.is_cancelled() {
+            sleep(POLL).await;
+        }
+    };
+    tokio::select! {
+        value = work => Ok(value),
+        () = cancelled => Err(ProcessError::Cancelled.into()),
     }
 }
 

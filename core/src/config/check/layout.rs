@@ -115,7 +115,7 @@ mod tests {
             ("gencode_remote", ""),
             ("explorers/state", ""),
             ("manifest.sh", ""),
-            ("parameter/requierd", ""),
+            ("parameter/requireds", ""),
             ("parameter/Boolean", ""),
             ("data", ""),
             ("README.md", ""),

@@ -222,7 +222,7 @@ mod tests {
             ("explorer/lost", "#!/bin/sh -e\n"),
             (
                 "gencode-remote",
-                "#!/bin/sh -e\n# $__object/parameter/comment\ncat \"$__object/explorer/sate\" \"${__object}/parameter/$x\" \"$__object\"/parameter/typo\n\
+                "#!/bin/sh -e\n# $__object/parameter/comment\ncat \"$__object/explorer/stats\" \"${__object}/parameter/$x\" \"$__object\"/parameter/typo\n\
                  cat \"$__explorer/os\" \"$__object/explorer/state\"; echo \"\\$__explorer $__object_id\"\n",
             ),
         ]);

@@ -24,10 +24,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Place, Problem, SshError, SshOptions, cancellable, user};
+use super::{Place, Problem, SshError, SshOptions, user};
 use crate::{
     config::names::Family,
-    connector::{ConnectorError, Context, process::has_terminal},
+    connector::{ConnectorError, Context, cancellable, process::has_terminal},
 };
 
 /// What ssh may take in all, when there is nobody who types a password. Reaching the host has its own, shorter limit.

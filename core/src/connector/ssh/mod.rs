@@ -35,7 +35,8 @@ pub use error::{Problem, SshError};
 
 use self::{master::Master, place::Place};
 use super::{
-    Commands, Connector, ConnectorError, Context, Copy, Done, Exec, Input, Output, ProcessError, shown,
+    Commands, Connector, ConnectorError, Context, Copy, Done, Exec, Input, Output, POLL, ProcessError,
+    cancellable, shown,
 };
 use crate::config::names::Family;
 
@@ -44,8 +45,6 @@ use crate::config::names::Family;
 const SESSIONS: usize = 8;
 /// How long a refused session is asked for again while none of ours is open that could end.
 const REFUSED_FOR: Duration = Duration::from_secs(3);
-/// How often cancelling is looked at, and how soon a refused session is asked for again.
-const POLL: Duration = Duration::from_millis(50);
 /// How long the end of a connection may take to be known after its sessions have ended.
 const NOTICE: Duration = Duration::from_secs(1);
 
@@ -280,18 +279,6 @@ async fn lost(master: &Master, context: &Context, error: &openssh::Error) -> Ssh
     let said = master.said();
     let why = if said.is_empty() { error.to_string() } else { said };
     SshError::new(context, Problem::Lost, &why)
-}
-
-async fn cancellable<T>(context: &Context, work: impl Future<Output = T>) -> Result<T, ConnectorError> {
-    let cancelled = async {
-        while !context.cancel.is_cancelled() {
-            sleep(POLL).await;
-        }
-    };
-    tokio::select! {
-        value = work => Ok(value),
-        () = cancelled => Err(ProcessError::Cancelled.into()),
-    }
 }
 
 async fn feed(mut pipe: ChildStdin, bytes: Vec<u8>) {

@@ -1,0 +1,179 @@
+//! `--diff` with the distribution's own types, and with types that get it wrong.
+
+#![allow(clippy::unwrap_used, reason = "helper functions of tests")]
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+struct Lab(tempfile::TempDir);
+
+impl Lab {
+    fn new() -> Self {
+        let lab = Self(tempfile::tempdir().unwrap());
+        for dir in ["tmp", "home", "t", "conf/type"] {
+            fs::create_dir_all(lab.path(dir)).unwrap();
+        }
+        // Not the whole configuration: its global explorers would run each time.
+        let types = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/conf/type");
+        for name in ["__file", "__line"] {
+            symlink(types.join(name), lab.path("conf/type").join(name)).unwrap();
+        }
+        lab
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// Runs a manifest in which `@` stands for the directory of the target's files.
+    fn run(&self, manifest: &str, words: &[&str]) -> Output {
+        self.write("conf/manifest/init", manifest.replace('@', &self.path("t").display().to_string()));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cdist"));
+        command.args(["config", "--local", "-c"]);
+        command.arg(self.path("conf")).arg("-r").arg(self.path("remote")).args(words).arg("host");
+        command.env("HOME", self.path("home")).env("TMPDIR", self.path("tmp")).output().unwrap()
+    }
+
+    /// Standard output of a run that succeeds, with `@` again.
+    fn diff(&self, manifest: &str, words: &[&str]) -> String {
+        let output = self.run(manifest, &[&["--diff"], words].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).replace(&self.path("t").display().to_string(), "@")
+    }
+}
+
+#[test]
+fn a_file_that_changes_comes_and_goes() {
+    let lab = Lab::new();
+    let present = "echo new | __file @/x --source - --mode 0644\n";
+    assert_eq!(lab.diff(present, &[]), "# host: __file@/x\n--- /dev/null\n+++ @/x\n@@ -0,0 +1 @@\n+new\n\n");
+    assert_eq!(lab.diff(present, &[]), "", "nothing changes any more");
+    lab.write("t/x", "old\n");
+    assert_eq!(lab.diff(present, &[]), "# host: __file@/x\n--- @/x\n+++ @/x\n@@ -1 +1 @@\n-old\n+new\n\n");
+    assert_eq!(fs::read(lab.path("t/x")).unwrap(), b"new\n");
+    let absent = "__file @/x --state absent\n";
+    assert_eq!(lab.diff(absent, &[]), "# host: __file@/x\n--- @/x\n+++ /dev/null\n@@ -1 +0,0 @@\n-new\n\n");
+}
+
+#[test]
+fn a_dry_run_shows_the_difference_and_the_code() {
+    let lab = Lab::new();
+    lab.write("t/x", "old\n");
+    let text = lab.diff("echo new | __file @/x --source - --mode 0644\n", &["-n"]);
+    assert!(text.contains("-old\n+new\n\n# host: __file@/x, on the target:\n"), "{text}");
+    assert_eq!(fs::read(lab.path("t/x")).unwrap(), b"old\n");
+    assert!(!lab.path("remote").exists());
+}
+
+#[test]
+fn long_and_binary_files_and_links_are_named() {
+    let lab = Lab::new();
+    lab.write("t/binary", [0, 1, 2]);
+    lab.write("t/long", "short\n");
+    lab.write("long", vec![b'x'; 3_000_000]);
+    symlink("/etc", lab.path("t/link")).unwrap();
+    let manifest = format!(
+        "echo text | __file @/binary --source - --mode 0644\n\
+         __file @/long --mode 0644 --source '{}'\n\
+         echo text | __file @/link --source - --mode 0644\n",
+        lab.path("long").display()
+    );
+    assert_eq!(
+        lab.diff(&manifest, &[]),
+        "# host: __file@/binary\nBinary files @/binary and @/binary differ (3 bytes now, 5 wanted)\n\n\
+         # host: __file@/long\n# @/long: too large to show, more than 1048576 bytes\n\n\
+         # host: __file@/link\n# @/link is no regular file now, but: symlink\n--- /dev/null\n+++ @/link\n@@ -0,0 +1 @@\n+text\n\n"
+    );
+    assert_eq!(fs::metadata(lab.path("t/long")).unwrap().len(), 3_000_000);
+}
+
+#[test]
+fn a_line_is_shown_in_its_place() {
+    let lab = Lab::new();
+    lab.write("t/x", "a\nb\nc");
+    let text = lab.diff("__line l --file @/x --line b2 --regex '^b' --state replace\n", &[]);
+    assert_eq!(
+        text,
+        "# host: __line/l\n--- @/x\n+++ @/x\n@@ -1,3 +1,3 @@\n a\n-b\n-c\n\\ No newline at end of file\n+b2\n+c\n\n"
+    );
+}
+
+#[test]
+fn names_with_any_bytes_are_fine() {
+    let lab = Lab::new();
+    let text =
+        lab.diff("echo new | __file \"@/it's a \\\\ \n$(printf '\\351')\" --source - --mode 0644\n", &[]);
+    assert!(text.contains("+++ @/it's a \\ \\n\u{fffd}\n@@ -0,0 +1 @@\n+new\n"), "{text}");
+}
+
+/// The content of a file that is not for everybody appears nowhere, before and after.
+#[test]
+fn secrets_are_not_shown() {
+    let lab = Lab::new();
+    for (is, mode) in [(None, "0600"), (Some(0o600), "0644"), (Some(0o644), "0640"), (None, "u=rw,go=")] {
+        let _ = fs::remove_file(lab.path("t/x"));
+        if let Some(is) = is {
+            lab.write("t/x", "xyzzy old\n");
+            fs::set_permissions(lab.path("t/x"), fs::Permissions::from_mode(is)).unwrap();
+        }
+        let manifest = format!("echo xyzzy new | __file @/x --source - --mode {mode}\n");
+        for words in [&["-n"][..], &["-n", "--json"]] {
+            let text = lab.diff(&manifest, words);
+            assert!(text.contains("__file@/x") && !text.contains("xyzzy"), "{mode}: {text}");
+            let revealed = lab.diff(&manifest, &[words, &["--reveal-secrets"]].concat());
+            assert!(revealed.contains("+xyzzy new"), "{mode}: {revealed}");
+        }
+        let text = lab.diff(&manifest, &[]);
+        assert!(text.contains("not shown") && !text.contains("xyzzy"), "{mode}: {text}");
+    }
+}
+
+/// What a type does wrong costs the difference, not the run, and does not make its code public.
+#[test]
+fn a_type_that_gets_it_wrong_is_warned_of() {
+    let lab = Lab::new();
+    lab.write("conf/type/__x/gencode-remote", "echo 'echo xyzzy >&2'");
+    for (script, reason) in [
+        ("exit 3", "exit status 3"),
+        ("echo 'exit 4'", "exit status 4"),
+        ("echo 'echo hello'", "tells a content before it names a file"),
+        ("echo 'diff_file /x; echo hello'", "a line that means nothing: 'hello'"),
+        ("echo 'diff_file /nonexistent; diff_wanted_here ../parameter'", "names '../parameter'"),
+        ("echo 'diff_file /x; if'", "exit status 2"),
+    ] {
+        lab.write("conf/type/__x/gencode-diff", script);
+        for words in [&["--diff"][..], &["--diff", "-n"]] {
+            let output = lab.run("__x y\n", words);
+            let (out, err) =
+                (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            assert!(output.status.success(), "{script}: {err}");
+            assert!(
+                err.contains("WARNING: host: Cannot tell what __x/y changes in files: ")
+                    && err.contains(reason),
+                "{err}"
+            );
+            assert!(!out.contains("xyzzy"), "{out}");
+        }
+    }
+    // It must not wait for input, nor read its own script.
+    lab.write("conf/type/__x/gencode-diff", "echo 'diff_file /nonexistent; cat | diff_wanted'");
+    assert_eq!(lab.diff("__x y\n", &[]), "# host: __x/y\n--- /dev/null\n+++ /nonexistent\n\n");
+}
+
+#[test]
+fn the_json_report_has_the_difference() {
+    let lab = Lab::new();
+    let text = lab.diff("echo new | __file @/x --source - --mode 0644\n", &["--json"]);
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report["hosts"][0]["changed"][0]["diff"], "--- /dev/null\n+++ @/x\n@@ -0,0 +1 @@\n+new\n");
+}

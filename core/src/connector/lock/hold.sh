@@ -1,0 +1,148 @@
+# Holds the lock of a work directory until standard input ends, then ends what the run has left and removes the lock.
+#
+# Read by /bin/sh from standard input, so everything is a function and the last line starts it. What follows that line on
+# standard input is for `read`: the word "done" after a run that has come to its end.
+#
+# Arguments: work directory, the run's token, who holds it (for people), the token of a holder that may be pushed aside.
+# Answers with one line: "ok", "held TOKEN WHO" or "cannot REASON".
+#
+# The lock is a directory: mkdir either makes it or fails. In it, `holder` names this process, by its number, its start
+# and the boot, so that a lock whose process is gone can be told from one that is held; `running` has the processes that
+# the run has started. Who takes over a dead lock makes `break` in it first, so that only one does.
+
+# When a process began, in ticks since the boot. Nothing if it is gone.
+start_of() {
+    if [ -r /proc/self/stat ]; then
+        { read -r stat < "/proc/$1/stat"; } 2>/dev/null || return 0
+        # The name of the program, in parentheses, may hold anything.
+        # shellcheck disable=SC2086 # the fields
+        set -- ${stat##*) }
+        [ "$1" != Z ] || return 0
+        shift 19
+        printf '%s\n' "$1"
+    elif kill -0 "$1" 2>/dev/null; then
+        echo 0
+    fi
+}
+
+is_alive() {
+    [ -n "$1" ] && [ "$(start_of "$1")" = "$2" ]
+}
+
+cannot() {
+    # In one line.
+    set -f
+    # shellcheck disable=SC2086
+    set -- $1
+    printf 'cannot %s\n' "$*"
+    exit 1
+}
+
+write_holder() {
+    text=$({ printf '%s %s %s %s\n%s\n' "$$" "$(start_of $$)" "$boot" "$token" "$who" > "$lock/new" &&
+        mv -f "$lock/new" "$lock/holder"; } 2>&1)
+}
+
+# Reads the holder. False if there is none, or none any more.
+is_held() {
+    pid='' start='' at='' other='' name=''
+    { { read -r pid start at other && read -r name; } < "$lock/holder"; } 2>/dev/null || return 1
+    [ "$at" = "$boot" ] && is_alive "$pid" "$start"
+}
+
+# Ends the commands of the run that are still at work, each with its process group.
+end_running() {
+    [ -f "$lock/running" ] || return 0
+    for signal in TERM KILL; do
+        tries=0
+        while [ "$tries" -lt 20 ]; do
+            left=
+            while read -r process began; do
+                if is_alive "$process" "$began"; then
+                    left=1
+                    [ "$tries" -gt 0 ] || kill "-$signal" "-$process" 2>/dev/null ||
+                        kill "-$signal" "$process" 2>/dev/null
+                fi
+            done < "$lock/running"
+            [ "$left" ] || return 0
+            tries=$((tries + 1))
+            sleep 0.1 2>/dev/null || sleep 1
+        done
+    done
+}
+
+push_aside() {
+    kill -TERM "$pid" 2>/dev/null
+    sleep 0.1 2>/dev/null || sleep 1
+    is_alive "$pid" "$start" || return 0
+    kill -KILL "$pid" 2>/dev/null
+    sleep 1
+}
+
+# True if the lock is ours now; false if it is worth another try.
+take() {
+    if text=$(mkdir "$lock" 2>&1); then
+        write_holder && return 0
+        rm -rf "$lock"
+        cannot "$text"
+    fi
+    [ -d "$lock" ] || [ -z "$text" ] || { gone=$((gone + 1)); [ "$gone" -lt 5 ] || cannot "$text"; return 1; }
+    if is_held; then
+        if [ "$other" != "$push" ]; then
+            printf 'held %s %s\n' "$other" "$name"
+            exit 0
+        fi
+        push_aside
+    elif [ ! -e "$lock/holder" ] && [ "$young" -lt 3 ]; then
+        # Whoever made it is about to write its name.
+        young=$((young + 1))
+        sleep 1
+        return 1
+    fi
+    if mkdir "$lock/break" 2>/dev/null; then
+        # Somebody else may have taken over before us.
+        if is_held; then
+            rmdir "$lock/break"
+            return 1
+        fi
+        [ "$at" != "$boot" ] || end_running
+        rm -f "$lock/running"
+        write_holder || cannot "$text"
+        rmdir "$lock/break"
+        return 0
+    fi
+    [ -d "$lock/break" ] || return 1
+    broken=$((broken + 1))
+    [ "$broken" -lt 10 ] || rmdir "$lock/break" 2>/dev/null
+    sleep 1
+    return 1
+}
+
+release() {
+    is_held && [ "$pid" = "$$" ] && rm -rf "$lock"
+}
+
+main() {
+    dir=$1 token=$2 who=$3 push=$4
+    lock=$dir.lock
+    umask 077
+    boot=unknown
+    { read -r boot < /proc/sys/kernel/random/boot_id; } 2>/dev/null
+    parent=${lock%/*}
+    text=$(mkdir -p "${parent:-/}" 2>&1) || cannot "$text"
+    gone=0 young=0 broken=0
+    until take; do :; done
+    # Full or read-only: better known now than after half of the work.
+    if ! text=$({ mkdir -p "$dir" && echo test > "$dir/.test" && rm -f "$dir/.test"; } 2>&1); then
+        release
+        cannot "$text"
+    fi
+    trap '' HUP INT
+    echo ok
+    word=
+    read -r word
+    [ "$word" = "done" ] || end_running
+    release
+}
+
+main "$@"; exit

@@ -1,0 +1,458 @@
+//! Nobody else works in the same work directory of a target at the same time.
+//!
+//! The lock is held by a shell on the target ([`HOLD`]) that reads from a pipe of ours. So it ends with the connection and
+//! with this process, however these end, and what the run has left running on the target ends with it.
+
+mod error;
+
+use std::{
+    ffi::OsString,
+    fs,
+    io::{self, PipeWriter, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use nix::unistd::{Uid, User, gethostname};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::unix::pipe::Receiver,
+    sync::Mutex,
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+
+pub use error::LockError;
+
+use super::{
+    Commands, Connector, ConnectorError, Context, Copy, Done, Exec, Input, Output, ProcessError,
+    ssh::{Problem, SshError},
+};
+use crate::{
+    config::quote::{posix, posix_always},
+    host::Cancel,
+};
+
+const HOLD: &str = include_str!("hold.sh");
+/// How long a killed run of this machine may take to let go before it is pushed aside.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the shell on the target may take to end what was left running, and itself.
+const RELEASE_MAX: Duration = Duration::from_secs(10);
+
+/// Who holds a lock, as the one who is refused reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder(String);
+
+impl Holder {
+    /// This user, machine and process, from now on.
+    pub fn this_process() -> Self {
+        let user = User::from_uid(Uid::current()).ok().flatten();
+        let user = user.map_or_else(|| Uid::current().to_string(), |user| user.name);
+        let machine = gethostname().unwrap_or_else(|_| "unknown".into());
+        let now = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S UTC");
+        let machine = machine.to_string_lossy();
+        Self(format!("{user}@{machine}, process {}, since {now}", std::process::id()))
+    }
+}
+
+/// A connector that works only while it holds the lock of a work directory.
+#[derive(Debug)]
+pub struct Locked {
+    inner: Arc<dyn Connector>,
+    dir: PathBuf,
+    holder: Holder,
+    token: Token,
+    hold: Mutex<Option<Hold>>,
+    /// A command may have been left running on the target.
+    abandoned: AtomicBool,
+}
+
+/// The shell on the target.
+#[derive(Debug)]
+struct Hold {
+    /// Its end makes the shell let go.
+    pipe: PipeWriter,
+    task: JoinHandle<Result<Done, ConnectorError>>,
+}
+
+impl Locked {
+    /// Uses `inner` for the work in the directory `dir` of the target.
+    pub fn new(inner: Arc<dyn Connector>, dir: &Path, holder: Holder) -> Self {
+        Self {
+            inner,
+            // Without a slash at its end, since a suffix follows.
+            dir: dir.components().collect(),
+            holder,
+            token: Token::new(),
+            hold: Mutex::default(),
+            abandoned: AtomicBool::new(false),
+        }
+    }
+
+    /// Sees to it that the lock is held: for the first time, or again after the connection was lost between two commands.
+    async fn ensure(&self, context: &Context) -> Result<(), ConnectorError> {
+        let mut hold = self.hold.lock().await;
+        if hold.as_ref().is_some_and(|hold| !hold.task.is_finished()) {
+            return Ok(());
+        }
+        // Our own earlier holder may not have noticed yet that its connection is gone.
+        let mut push = hold.take().map(|_| self.token.0.clone());
+        let started = Instant::now();
+        loop {
+            match self.take(context, push.as_deref()).await? {
+                Answer::Taken(taken) => {
+                    *hold = Some(taken);
+                    return Ok(());
+                }
+                Answer::Held { token, .. } if Token::is_of_dead_process(&token) => {
+                    // It is ending what was left running.
+                    if started.elapsed() > PATIENCE {
+                        push = Some(token);
+                    }
+                    sleep(Duration::from_millis(300)).await;
+                }
+                Answer::Held { holder, .. } => {
+                    return Err(self.error(context, LockError::held(holder)).into());
+                }
+            }
+            if context.cancel.is_cancelled() {
+                return Err(ProcessError::Cancelled.into());
+            }
+        }
+    }
+
+    /// Starts the shell on the target and waits for its answer.
+    async fn take(&self, context: &Context, push: Option<&str>) -> Result<Answer, ConnectorError> {
+        let prepare = |source| self.error(context, LockError::prepare(source));
+        let (stdin, mut pipe) = io::pipe().map_err(prepare)?;
+        let (answer, stdout) = io::pipe().map_err(prepare)?;
+        pipe.write_all(HOLD.as_bytes()).map_err(prepare)?;
+        let answer = Receiver::from_owned_fd(answer.into()).map_err(prepare)?;
+        let arguments = [self.dir.as_os_str(), self.token.0.as_ref(), self.holder.0.as_ref()];
+        let mut words: Vec<OsString> = ["/bin/sh", "-s", "--"].map(OsString::from).to_vec();
+        words.extend(arguments.map(posix_always));
+        words.push(posix_always(push.unwrap_or_default()));
+        let exec = Exec {
+            words,
+            stdin: Input::Pipe(stdin),
+            stdout: Output::File(fs::File::from(std::os::fd::OwnedFd::from(stdout))),
+            stderr: Output::Capture,
+        };
+        // It is released, not cancelled: it is what ends the rest.
+        let own = Context { cancel: Cancel::default(), ..context.clone() };
+        let inner = Arc::clone(&self.inner);
+        let task = tokio::spawn(async move { inner.exec(&own, exec).await });
+        let mut lines = BufReader::new(answer).lines();
+        let line = super::cancellable(context, lines.next_line()).await?.map_err(prepare)?;
+        let Some(line) = line else {
+            // It has ended without an answer; if there is no error, its own words tell why.
+            let done = task.await.map_err(|e| prepare(io::Error::other(e)))??;
+            let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
+            return Err(self.error(context, LockError::silent(&said, done.status)).into());
+        };
+        match line.split_once(' ') {
+            None if line == "ok" => Ok(Answer::Taken(Hold { pipe, task })),
+            Some(("held", rest)) => {
+                let (token, holder) = rest.split_once(' ').unwrap_or((rest, "somebody"));
+                Ok(Answer::Held { token: token.to_owned(), holder: holder.to_owned() })
+            }
+            Some(("cannot", reason)) => Err(self.error(context, LockError::unusable(reason)).into()),
+            _ => Err(self.error(context, LockError::unusable(&line)).into()),
+        }
+    }
+
+    fn error(&self, context: &Context, make: impl FnOnce(String, String) -> LockError) -> LockError {
+        make(context.host.clone(), self.dir.display().to_string())
+    }
+
+    /// A command that notes its parent, the shell of the command that follows, for the end of the lock. For login shells
+    /// of any kind: no newline, and nothing that is not in quotes.
+    fn note(&self) -> OsString {
+        let mut script = OsString::from(
+            "{ read -r s </proc/$PPID/stat && set -- ${s##*) } && shift 19 && echo $PPID $1 >>",
+        );
+        script.push(posix(self.dir.as_os_str()));
+        script.push(".lock/running; } 2>/dev/null");
+        let mut word = OsString::from("/bin/sh -c ");
+        word.push(posix_always(script));
+        word.push(";");
+        word
+    }
+
+    fn watch<T>(&self, result: Result<T, ConnectorError>) -> Result<T, ConnectorError> {
+        let left = match &result {
+            Ok(_) => false,
+            Err(ConnectorError::Ssh(SshError { problem, .. })) => *problem == Problem::Lost,
+            Err(error) => error.is_cancelled(),
+        };
+        if left {
+            self.abandoned.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+}
+
+enum Answer {
+    Taken(Hold),
+    Held { token: String, holder: String },
+}
+
+#[async_trait]
+impl Connector for Locked {
+    async fn open(&self, context: &Context) -> Result<(), ConnectorError> {
+        self.inner.open(context).await?;
+        self.ensure(context).await
+    }
+
+    async fn exec(&self, context: &Context, mut exec: Exec) -> Result<Done, ConnectorError> {
+        self.ensure(context).await?;
+        exec.words.insert(0, self.note());
+        self.watch(self.inner.exec(context, exec).await)
+    }
+
+    async fn copy(&self, context: &Context, copy: Copy) -> Result<(), ConnectorError> {
+        self.ensure(context).await?;
+        self.watch(self.inner.copy(context, copy).await)
+    }
+
+    fn commands(&self, dir: &Path) -> io::Result<Commands> {
+        self.inner.commands(dir)
+    }
+
+    fn takes_scripts_on_stdin(&self) -> bool {
+        self.inner.takes_scripts_on_stdin()
+    }
+
+    fn shown(&self, context: &Context, words: &[OsString]) -> String {
+        self.inner.shown(context, words)
+    }
+
+    async fn close(&self, context: &Context) -> Result<(), ConnectorError> {
+        if let Some(mut hold) = self.hold.lock().await.take() {
+            if !self.abandoned.load(Ordering::Relaxed) {
+                // If it is gone already, there is nothing to release.
+                let _ = hold.pipe.write_all(b"done\n");
+            }
+            drop(hold.pipe);
+            if timeout(RELEASE_MAX, &mut hold.task).await.is_err() {
+                tracing::debug!(host = context.host, "the lock was not released in time");
+                hold.task.abort();
+            }
+        }
+        self.inner.close(context).await
+    }
+}
+
+/// Tells a run from all others, and whether it can still be at work. Without blanks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Token(String);
+
+impl Token {
+    fn new() -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let pid = std::process::id();
+        let start = start_of(&pid.to_string()).unwrap_or_default();
+        Self(format!("{}:{pid}:{start}:{count}", space()))
+    }
+
+    /// True if it was made on this machine, by a process that is gone.
+    fn is_of_dead_process(token: &str) -> bool {
+        let mut parts = token.rsplitn(4, ':').skip(1);
+        let (Some(start), Some(pid), Some(place)) = (parts.next(), parts.next(), parts.next()) else {
+            return false;
+        };
+        !start.is_empty() && place == space() && start_of(pid).as_deref() != Some(start)
+    }
+}
+
+/// The space in which process numbers mean something: a boot of a machine, and a PID namespace.
+fn space() -> String {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    format!("{}:{}", boot.trim(), namespace.display())
+}
+
+/// When a process began, in ticks since the boot.
+fn start_of(pid: &str) -> Option<String> {
+    let stat = fs::read_to_string(Path::new("/proc").join(pid).join("stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    fields.split_whitespace().nth(19).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connector::Local;
+    use std::process::{Command, Stdio};
+
+    fn context() -> Context {
+        Context { host: "web1".into(), env: vec![], cancel: Cancel::default() }
+    }
+
+    fn locked(dir: &Path, holder: &str) -> Locked {
+        Locked::new(Arc::new(Local::new()), dir, Holder(holder.to_owned()))
+    }
+
+    fn sh(script: &str) -> Exec {
+        Exec { words: vec![script.into()], stdin: Input::Null, stdout: Output::Capture, stderr: Output::Null }
+    }
+
+    /// How many processes have `mark` in their command line.
+    fn running(mark: &str) -> usize {
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let lines = processes.filter_map(|p| fs::read(p.path().join("cmdline")).ok());
+        lines.filter(|line| String::from_utf8_lossy(line).contains(mark)).count()
+    }
+
+    #[tokio::test]
+    async fn the_second_is_refused_with_the_name_of_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let work = dir.path().join("it's the work dir/");
+        let (one, two) = (locked(&work, "ann@m1, process 1, since then"), locked(&work, "bob@m2"));
+        one.open(&context()).await.unwrap();
+        let error = two.open(&context()).await.unwrap_err().to_string();
+        assert!(
+            error.contains("web1: ann@m1, process 1, since then;") && error.contains("-r DIR"),
+            "{error}"
+        );
+        let done = one.exec(&context(), sh("echo works; exit 3")).await.unwrap();
+        assert_eq!((done.stdout.as_slice(), done.status.code()), (&b"works\n"[..], Some(3)));
+        one.close(&context()).await.unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "only the work directory is left");
+        two.open(&context()).await.unwrap();
+        two.close(&context()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_a_cancelled_command_leaves_is_ended_before_the_lock_is_free() {
+        let dir = tempfile::tempdir().unwrap();
+        let work = dir.path().join("work");
+        let one = locked(&work, "ann");
+        let mut context = context();
+        one.open(&context).await.unwrap();
+        let cancel = context.cancel.clone();
+        tokio::spawn(async move {
+            sleep(Duration::from_millis(300)).await;
+            cancel.cancel();
+        });
+        // Ignores what Process sends first.
+        let error = one.exec(&context, sh("trap '' TERM; sleep 61.25; sleep 61.25")).await.unwrap_err();
+        assert!(error.is_cancelled());
+        context.cancel = Cancel::default();
+        one.close(&context).await.unwrap();
+        assert_eq!(running("sleep\x0061.25"), 0);
+        assert!(!dir.path().join("work.lock").exists());
+    }
+
+    /// The shell alone, as it is when this program has been killed: its input ends.
+    #[test]
+    fn the_end_of_input_ends_commands_and_lock_with_any_shell() {
+        for shell in [&["dash"][..], &["bash"], &["busybox", "sh"]] {
+            let dir = tempfile::tempdir().unwrap();
+            let work = dir.path().join("work");
+            let mut hold = start(shell, &work, "");
+            assert_eq!(answer(&mut hold), "ok", "{shell:?}");
+            let note = locked(&work, "ann").note().into_string().unwrap();
+            let mut command = Command::new("setsid")
+                .args(["-w", "/bin/sh", "-c", &format!("{note} sleep 62 & sleep 62; :")])
+                .spawn()
+                .unwrap();
+            let noted = dir.path().join("work.lock/running");
+            while !noted.exists() {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            assert!(command.try_wait().unwrap().is_none());
+            drop(hold.stdin.take());
+            assert!(hold.wait().unwrap().success(), "{shell:?}");
+            assert!(!command.wait().unwrap().success());
+            assert!(!dir.path().join("work.lock").exists(), "{shell:?}");
+        }
+    }
+
+    #[test]
+    fn a_lock_whose_holder_is_gone_is_taken_over_by_one() {
+        for shell in [&["dash"][..], &["bash"], &["busybox", "sh"]] {
+            let dir = tempfile::tempdir().unwrap();
+            let work = dir.path().join("work");
+            let mut first = start(shell, &work, "");
+            assert_eq!(answer(&mut first), "ok");
+            first.kill().unwrap();
+            first.wait().unwrap();
+            assert!(dir.path().join("work.lock/holder").exists());
+            let mut others: Vec<_> = (0..8).map(|_| start(shell, &work, "")).collect();
+            let answers: Vec<String> = others.iter_mut().map(answer).collect();
+            let taken = answers.iter().filter(|answer| *answer == "ok").count();
+            let held = answers.iter().filter(|answer| answer.starts_with("held token ann")).count();
+            assert_eq!((taken, held), (1, 7), "{shell:?} {answers:?}");
+            for other in &mut others {
+                drop(other.stdin.take());
+                other.wait().unwrap();
+            }
+            assert!(!dir.path().join("work.lock").exists());
+        }
+    }
+
+    #[test]
+    fn a_holder_that_may_be_pushed_aside_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let work = dir.path().join("work");
+        let mut first = start(&["dash"], &work, "");
+        assert_eq!(answer(&mut first), "ok");
+        let mut second = start(&["dash"], &work, "token");
+        assert_eq!(answer(&mut second), "ok");
+        assert!(!first.wait().unwrap().success());
+        second.stdin.take().unwrap().write_all(b"done\n").unwrap();
+        second.wait().unwrap();
+        assert!(!dir.path().join("work.lock").exists());
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_used_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), "").unwrap();
+        let mut hold = start(&["dash"], &dir.path().join("file/work"), "");
+        let text = answer(&mut hold);
+        assert!(text.starts_with("cannot mkdir: ") && text.contains("file"), "{text}");
+        hold.wait().unwrap();
+        let make = LockError::unusable("mkdir: x: No space left on device");
+        assert!(matches!(make("web1".into(), "/x".into()), LockError::Full { .. }));
+    }
+
+    #[test]
+    fn only_processes_that_are_gone_are_dead() {
+        let Token(own) = Token::new();
+        assert!(!Token::is_of_dead_process(&own));
+        let mut parts: Vec<&str> = own.rsplitn(4, ':').collect();
+        parts[1] = "1";
+        parts.reverse();
+        assert!(Token::is_of_dead_process(&parts.join(":")));
+        assert!(!Token::is_of_dead_process("another:boot:1:2:3"));
+        assert!(!Token::is_of_dead_process("x"));
+    }
+
+    fn start(shell: &[&str], work: &Path, push: &str) -> std::process::Child {
+        let mut child = Command::new(shell[0])
+            .args(&shell[1..])
+            .args(["-s", "--"])
+            .args([work.as_os_str(), "token".as_ref(), "ann".as_ref(), push.as_ref()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.as_mut().unwrap().write_all(HOLD.as_bytes()).unwrap();
+        child
+    }
+
+    fn answer(child: &mut std::process::Child) -> String {
+        let mut line = String::new();
+        let stdout = child.stdout.as_mut().unwrap();
+        io::BufRead::read_line(&mut io::BufReader::new(stdout), &mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+}
