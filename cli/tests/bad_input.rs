@@ -56,7 +56,6 @@ fn what_cannot_begin_is_status_1_and_one_line() {
         (&["config"], "Target host(s) missing"),
         (&["config", "-b", "-t"], "Target host tag(s) missing"),
         (&["config", ""], "a host name must not be empty"),
-        (&["config", "-l", "-2", "h"], "the log level must be -1 or more"),
         (&["config", "-i", "-", "-f", "-"], "Cannot read both, manifest and host file, from stdin"),
         (&["config", "-f", "/nonexistent"], "/nonexistent"),
         (&["config", "-f", dir], dir),

@@ -40,15 +40,7 @@ const NOTHING: Setting = Setting {
     show: |_, _| String::new(),
 };
 
-const SETTINGS: [Setting; 17] = [
-    Setting {
-        key: "archiving",
-        file: ["tar", "tgz"],
-        options: [&["-b", "-R", "tar"], &["-b", "-R", "tgz"]],
-        shown: [".tar", ".tgz"],
-        show: |lab, _| lab.first_in("calls", &[".tar", ".tgz"]),
-        ..NOTHING
-    },
+const SETTINGS: [Setting; 16] = [
     Setting {
         key: "beta",
         file: ["yes", "off"],
@@ -57,7 +49,6 @@ const SETTINGS: [Setting; 17] = [
         always: &["-t", "nothing-has-this-tag"],
         shown: ["0", "1"],
         show: |_, output| output.status.code().unwrap().to_string(),
-        ..NOTHING
     },
     Setting {
         key: "cache_path_pattern",
@@ -212,7 +203,7 @@ colored=$__cdist_colored_log
 global=${__global#@/}
 level=$__cdist_log_level
 manifest=${__cdist_manifest#@/}
-remote=${remote#@/}
+remote=${remote#@/on-*/}
 remote_shell=$remote_shell
 shell=$SHELL_NAME
 tags=$__target_host_tags
@@ -258,10 +249,14 @@ impl Lab {
             lab.write(&format!("{one}/host"), one);
             lab.script(&format!("sh-{one}"), &format!("SHELL_NAME={one} exec /bin/sh \"$@\"  # not {other}"));
         }
-        lab.script("exec", "echo \"exec $*\" >>@/calls\nshift 2\nexec /bin/sh -c \"$*\"");
+        // Hosts that are configured at the same time must not share a work directory.
+        lab.script(
+            "exec",
+            "echo \"exec $*\" >>@/calls\nhost=$2\nshift 2\nexec /bin/sh -c \"$(echo \"$*\" | sed \"s|@/remote|@/on-$host/remote|g\")\"",
+        );
         lab.script(
             "copy",
-            "echo \"copy $*\" >>@/calls\nshift\nfor last; do :; done\nwhile [ $# -gt 1 ]; do cp -L \"$1\" \"${last#*:}\"; shift; done",
+            "echo \"copy $*\" >>@/calls\nshift\nfor last; do :; done\nto=@/on-${last%%:*}/${last#*:@/}\nwhile [ $# -gt 1 ]; do cp -L \"$1\" \"$to\"; shift; done",
         );
         lab
     }

@@ -57,7 +57,8 @@ impl Engine {
         names: HostNames,
         connector_dir: PathBuf,
     ) -> Result<Self, ConfigError> {
-        if let Some(holder) = run.lock.clone()
+        // A dry run has a directory of its own, and must not make even a lock beside the other one.
+        if let Some(holder) = run.lock.clone().filter(|_| !run.dry_run)
             && run.connector.takes_scripts_on_stdin()
         {
             run.connector = Arc::new(Locked::new(run.connector, &run.remote_dir, holder));
