@@ -8,6 +8,7 @@ mod command_line_tests;
 mod conf_args;
 mod config_args;
 mod config_command;
+mod config_output;
 mod failure;
 mod host_result;
 mod host_table;
