@@ -23,7 +23,7 @@ use super::{
     stage::Stage,
 };
 use crate::{
-    connector::{Connector, Holder},
+    connector::{Connector, Holder, Locked},
     host::Cancel,
     progress::{Progress, Unit},
 };
@@ -224,6 +224,12 @@ async fn attempt_with(mut run: Run, started: Instant, report: &mut Report) -> Re
     };
     if run.remote_dir.file_name().is_none() {
         return Err(ConfigError::RemoteDir(run.remote_dir));
+    }
+    if let Some(holder) = run.lock.clone()
+        && run.connector.takes_scripts_on_stdin()
+    {
+        // A dry run takes part, though it has a directory of its own: what it would see is half done.
+        run.connector = Arc::new(Locked::new(run.connector, &run.remote_dir, holder));
     }
     if run.dry_run {
         run.remote_dir = dry_run::place(&run.remote_dir);

@@ -324,7 +324,11 @@ mod tests {
         let done = one.exec(&context(), sh("echo works; exit 3")).await.unwrap();
         assert_eq!((done.stdout.as_slice(), done.status.code()), (&b"works\n"[..], Some(3)));
         one.close(&context()).await.unwrap();
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "the lock, and the directory that was tried out");
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            0,
+            "the lock, and the directory that was tried out"
+        );
         two.open(&context()).await.unwrap();
         two.close(&context()).await.unwrap();
     }
