@@ -19,8 +19,8 @@ RUST_MINOR := 95
 
 BUILD_PACKAGES := gcc libc6-dev make
 PREOS_PACKAGES := mmdebstrap debootstrap debian-archive-keyring curl
-TEST_PACKAGES := $(PREOS_PACKAGES) apt-utils bash busybox-static codespell cpio dnsmasq-base fish g++ gpg gpgv groff-base \
-	ipxe-qemu iproute2 openssh-client openssh-server patch procps python3 qemu-system-x86 seabios shellcheck time xz-utils zsh zstd
+TEST_PACKAGES := $(PREOS_PACKAGES) apt-utils bash busybox-static bzip2 codespell cpio dnsmasq-base fish g++ gpg gpgv groff-base \
+	ipxe-qemu iproute2 openssh-client openssh-server patch procps python3 qemu-system-x86 rsync seabios shellcheck time xz-utils zsh zstd
 
 # The conformance suite of the original's behaviour; it is no part of this repository.
 CONFORMANCE ?= ../shared/conformance

@@ -225,15 +225,14 @@ async fn attempt_with(mut run: Run, started: Instant, report: &mut Report) -> Re
     if run.remote_dir.file_name().is_none() {
         return Err(ConfigError::RemoteDir(run.remote_dir));
     }
-    if let Some(holder) = run.lock.clone()
-        && run.connector.takes_scripts_on_stdin()
-    {
-        // A dry run takes part, though it has a directory of its own: what it would see is half done.
-        run.connector = Arc::new(Locked::new(run.connector, &run.remote_dir, holder));
-    }
     if run.dry_run {
         run.remote_dir = dry_run::place(&run.remote_dir);
         run.remove_remote_dir = true;
+    } else if let Some(holder) = run.lock.clone()
+        && run.connector.takes_scripts_on_stdin()
+    {
+        // Not for a dry run: nobody else knows its directory, and it must not leave a lock beside the other one.
+        run.connector = Arc::new(Locked::new(run.connector, &run.remote_dir, holder));
     }
     let step = run.progress.step(format!("configuring {}", run.host));
     run.log(Level::Info, if run.dry_run { "Starting dry run" } else { "Starting configuration run" });
