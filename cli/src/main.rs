@@ -18,6 +18,7 @@ mod layout;
 mod log_args;
 mod log_lines;
 mod logging;
+mod manual_page;
 mod new_type_command;
 mod plan;
 mod preos_command;
