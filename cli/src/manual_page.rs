@@ -11,6 +11,8 @@ pub(crate) fn to_roff(text: &str, name: &str, source: &str) -> String {
     let mut page = Page { roff: Roff::new(), lines: &lines, at: 0 };
     // A date that is empty would be left out, and the source taken for it.
     page.roff.control("TH", [name, "7", " ", source, "cdist"]);
+    // A long word would leave gaps in a line that has to reach the margin.
+    page.roff.control("ad", ["l"]);
     // The first heading is the title, which is in the header already.
     if page.is_heading() {
         page.at += 2;
@@ -60,7 +62,7 @@ impl<'a> Page<'a> {
     /// A line above one of punctuation marks.
     fn is_heading(&self) -> bool {
         let mark = |line: &str| {
-            let first = line.chars().next().filter(|c| c.is_ascii_punctuation());
+            let first = line.chars().next().filter(char::is_ascii_punctuation);
             line.len() > 2 && first.is_some_and(|first| line.chars().all(|c| c == first))
         };
         let next = self.lines.get(self.at + 1);
