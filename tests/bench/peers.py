@@ -131,6 +131,9 @@ class Ours(Cdist):
     def local(self):
         return ["--local", "localhost"]
 
+    def remote(self):
+        return self.custom if os.environ.get("CUSTOM") else ["--ssh-config", self.lab.config]
+
 
 class Original(Cdist):
     """Debian's package. It has no local connector; two scripts make this machine its target, as its users do."""
