@@ -112,7 +112,7 @@ impl<'a> Page<'a> {
                 item = format!("{item} {}", line.trim_start());
                 self.at += 1;
             }
-            self.roff.control("IP", ["\\(bu", "2"]).text(inlines(&item));
+            self.roff.control("IP", ["\\[u2022]", "2"]).text(inlines(&item));
         } else if let Some(inner) = inner {
             self.roff.control("TP", []).text([bold(text.replace("``", ""))]);
             self.definition(inner);
