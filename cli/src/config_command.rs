@@ -233,11 +233,11 @@ impl Job {
                     continue;
                 }
             };
-            let (permits, log, host, plan) =
-                (Arc::clone(&permits), self.log.clone(), host.clone(), self.plan());
+            // Taken here and not by the task, for hosts begin in their order. The semaphore is never closed.
+            let permit = Arc::clone(&permits).acquire_owned().await;
+            let (log, host, plan) = (self.log.clone(), host.clone(), self.plan());
             tasks.spawn(async move {
-                // The semaphore is never closed, and hands out its permits in the order of the hosts.
-                let _permit = permits.acquire_owned().await;
+                let _permit = permit;
                 if run.cancel.is_cancelled() {
                     return (i, HostResult::skipped(host), Ok(()));
                 }
@@ -248,7 +248,7 @@ impl Job {
                 if let Some(text) = result.explanation().filter(|_| result.state == State::Failed) {
                     log.log(Level::Error, &result.host, &text);
                 }
-                let written = log.table.output(|out| plan.print(out, &result.host, &result.report));
+                let written = log.table.output(|out| plan.print(out, &result));
                 (i, result, written)
             });
         }

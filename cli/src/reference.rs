@@ -29,7 +29,7 @@ const COMPLETIONS: [(Shell, &str); 3] = [
 const MAN_DIR: &str = "share/man/man1";
 
 /// Variables that more than one command reads. Those in capitals can be set in a file too, see `docs/config.md`.
-const ENVIRONMENT: [(&str, &str); 12] = [
+const ENVIRONMENT: [(&str, &str); 13] = [
     ("CDIST_BETA", "allows what is not stable yet, unless it is 0, no, off or false"),
     ("CDIST_CACHE_PATH_PATTERN", "name of a host's place in the cache, as with -C"),
     ("CDIST_COLORED_OUTPUT", "when log lines have colours: always, never or auto"),
@@ -40,6 +40,7 @@ const ENVIRONMENT: [(&str, &str); 12] = [
     ("CDIST_PREOS_PATH", "directories with PreOS plugins, with colons between"),
     ("CDIST_REMOTE_COPY, CDIST_REMOTE_EXEC", "commands that copy to a target, and run a command there"),
     ("CDIST_REMOTE_SHELL", "shell for scripts on a target"),
+    ("CDIST_SSH_CONFIG", "configuration for ssh, as with --ssh-config"),
     ("NO_COLOR", "no colours by default, whatever it holds"),
     ("TMPDIR", "where temporary directories are made"),
 ];

@@ -19,7 +19,7 @@ impl Lab {
         }
         // Not the whole configuration: its global explorers would run each time.
         let types = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/conf/type");
-        for name in ["__file", "__line"] {
+        for name in ["__file", "__line", "__block", "__key_value"] {
             symlink(types.join(name), lab.path("conf/type").join(name)).unwrap();
         }
         lab
@@ -106,6 +106,42 @@ fn a_line_is_shown_in_its_place() {
         text,
         "# host: __line/l\n--- @/x\n+++ @/x\n@@ -1,3 +1,3 @@\n a\n-b\n-c\n\\ No newline at end of file\n+b2\n+c\n\n"
     );
+}
+
+#[test]
+fn keys_and_blocks_are_shown_in_their_place() {
+    let lab = Lab::new();
+    lab.write("t/x", "a=1\nb=2\n");
+    let text = lab.diff("__key_value k --file @/x --key b --value \"it's\" --delimiter =\n", &[]);
+    assert_eq!(text, "# host: __key_value/k\n--- @/x\n+++ @/x\n@@ -1,2 +1,2 @@\n a=1\n-b=2\n+b=it's\n\n");
+    let text = lab.diff("__key_value k --file @/new --key b --value 2 --delimiter ' '\n", &[]);
+    assert_eq!(text, "# host: __key_value/k\n--- /dev/null\n+++ @/new\n@@ -0,0 +1 @@\n+b 2\n\n");
+
+    lab.write("t/x", "one\ntwo\n");
+    let block = |text: &str| format!("__block b --file @/x --prefix '#<' --suffix '#>' --text '{text}'\n");
+    let text = lab.diff(&block("mv -f \"$new\" x\nCDIST_END"), &[]);
+    let added = "@@ -1,2 +1,6 @@\n one\n two\n+#<\n+mv -f \"$new\" x\n+CDIST_END\n+#>\n\n";
+    assert_eq!(text, format!("# host: __block/b\n--- @/x\n+++ @/x\n{added}"));
+    let text = lab.diff(&block("other"), &[]);
+    assert!(text.ends_with(" #<\n-mv -f \"$new\" x\n-CDIST_END\n+other\n #>\n\n"), "{text}");
+    let text = lab.diff("__block b --file @/x --prefix '#<' --suffix '#>' --text '' --state absent\n", &[]);
+    assert!(text.ends_with(" two\n-#<\n-other\n-#>\n\n"), "{text}");
+    let text = lab.diff("__block b --file @/y --prefix '#<' --suffix '#>' --text z\n", &[]);
+    assert!(text.ends_with("--- /dev/null\n+++ @/y\n@@ -0,0 +1,3 @@\n+#<\n+z\n+#>\n\n"), "{text}");
+}
+
+/// Only the target knows the mode of a file that is changed in part.
+#[test]
+fn a_dry_run_asks_the_target_what_is_secret() {
+    let lab = Lab::new();
+    for mode in [0o600, 0o644] {
+        lab.write("t/x", "one\n");
+        fs::set_permissions(lab.path("t/x"), fs::Permissions::from_mode(mode)).unwrap();
+        let output = lab.run("__block b --file @/x --prefix '#<' --suffix '#>' --text xyzzy\n", &["-n"]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("__block/b"), "{text}");
+        assert_eq!(text.contains("xyzzy"), mode == 0o644, "{text}");
+    }
 }
 
 #[test]

@@ -61,6 +61,64 @@ impl Lab {
     }
 }
 
+/// A target with nothing but busybox, in which not even the parents of the work directory are there.
+#[test]
+fn privileged_a_bare_root_stays_as_it_was() {
+    let lab = Lab::new();
+    let root = lab.path("root it's");
+    fs::create_dir_all(root.join("bin")).unwrap();
+    fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
+    let applets = ["sh", "rm", "rmdir", "mkdir", "chmod", "cat", "od", "ls", "cp"];
+    for applet in applets {
+        std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).unwrap();
+    }
+    fs::create_dir(root.join("dev")).unwrap();
+    let made = Command::new("mknod").arg(root.join("dev/null")).args(["c", "1", "3"]).status().unwrap();
+    assert!(made.success());
+    let before = tree(&root);
+    for exists in [false, true] {
+        for words in [&["-n"][..], &["-n", "--diff", "-j", "3"]] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_cdist"));
+            command.args(["config", "--chroot", "-c"]).arg(lab.path("conf")).args(words).arg(&root);
+            let output =
+                command.env("HOME", lab.path("home")).env("TMPDIR", lab.path("tmp")).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            assert!(String::from_utf8_lossy(&output.stdout).contains("__set/a, on the target:"));
+            if !exists {
+                assert_eq!(tree(&root), before, "{words:?}");
+            }
+        }
+        fs::create_dir_all(root.join("var/lib/cdist/of/an/earlier/run")).unwrap();
+    }
+    for entry in fs::read_dir(root.join("var/lib")).unwrap() {
+        assert_eq!(entry.unwrap().file_name(), "cdist");
+    }
+    assert!(root.join("var/lib/cdist/of/an/earlier/run").is_dir());
+}
+
+/// Two programs of the user as the way to the target.
+#[test]
+fn custom_commands_leave_the_target_as_it_was() {
+    let lab = Lab::new();
+    lab.write("exec", "#!/bin/sh\nshift\nexec /bin/sh -c \"$*\"\n");
+    lab.write("copy", "#!/bin/sh\nfor last; do :; done\nwhile [ $# -gt 1 ]; do cp -R \"$1\" \"${last#*:}\" || exit; shift; done\n");
+    for program in ["exec", "copy"] {
+        fs::set_permissions(lab.path(program), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let before = tree(&lab.path("target"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cdist"));
+    command
+        .args(["config", "-n", "--diff", "-c"])
+        .arg(lab.path("conf"))
+        .arg("-r")
+        .arg(lab.path("target/new/cdist"));
+    command.arg("--remote-exec").arg(lab.path("exec")).arg("--remote-copy").arg(lab.path("copy")).arg("web1");
+    let output = command.env("HOME", lab.path("home")).env("TMPDIR", lab.path("tmp")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("__set/a, on the target:"));
+    assert_eq!(tree(&lab.path("target")), before);
+}
+
 /// Every path below a directory with its mode, owner and content; of files the time of the last change too.
 fn tree(dir: &Path) -> BTreeMap<PathBuf, (u32, u32, i64, Vec<u8>)> {
     let mut all = BTreeMap::new();
@@ -72,8 +130,10 @@ fn tree(dir: &Path) -> BTreeMap<PathBuf, (u32, u32, i64, Vec<u8>)> {
             (Vec::new(), 0)
         } else if meta.is_symlink() {
             (fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes(), 0)
-        } else {
+        } else if meta.is_file() {
             (fs::read(&path).unwrap(), meta.mtime_nsec() + meta.mtime())
+        } else {
+            (Vec::new(), 0)
         };
         all.insert(path, (meta.permissions().mode(), meta.uid(), time, content));
     }

@@ -6,8 +6,9 @@ inner=$R/target
 mkdir -p "$inner/bin" "$inner/dev" "$inner/etc" "$inner/tmp" "$inner/var/lib"
 mknod -m 666 "$inner/dev/null" c 1 3
 cp "$R/etc/os-release" "$R/etc/passwd" "$R/etc/group" "$inner/etc/"
-cp "$R/bin/busybox" "$inner/bin/"
-for applet in $("$R/bin/busybox" --list); do
+# That of the root may need libraries.
+cp "$(command -v busybox)" "$inner/bin/"
+for applet in $("$inner/bin/busybox" --list); do
     [ -e "$inner/bin/$applet" ] || ln -s busybox "$inner/bin/$applet"
 done
 

@@ -1,5 +1,5 @@
 #!/bin/sh -e
-# shellcheck disable=SC2016,SC2154
+# shellcheck disable=SC2016,SC2034,SC2154
 
 debian_only || return 0
 
@@ -7,6 +7,7 @@ debian_only || return 0
 # as long as the process lives.
 unshare --net sleep 600 &
 keeper=$!
+cleanup="kill $keeper"
 sed "s|^exec env|exec nsenter --net=/proc/$keeper/ns/net env|" "$tmp/exec" >"$tmp/exec.net"
 cp "$tmp/exec" "$tmp/exec.plain"
 n=0
@@ -97,3 +98,4 @@ fi
 
 cat "$tmp/exec.plain" >"$tmp/exec"
 kill "$keeper"
+cleanup=''

@@ -31,9 +31,12 @@ const SHELLS: [&str; 6] = ["sh", "dash", "ash", "bash", "ksh", "mksh"];
 
 pub(super) fn check(dir: &Path, findings: &mut Findings) -> Vec<Script> {
     let mut all = Vec::new();
-    for (name, role) in
-        [("manifest", Role::Manifest), ("gencode-local", Role::Gencode), ("gencode-remote", Role::Gencode)]
-    {
+    for (name, role) in [
+        ("manifest", Role::Manifest),
+        ("gencode-local", Role::Gencode),
+        ("gencode-remote", Role::Gencode),
+        ("gencode-diff", Role::Gencode),
+    ] {
         let path = dir.join(name);
         if path.is_file() {
             all.extend(check_one(path, role, findings));

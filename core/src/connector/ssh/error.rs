@@ -61,7 +61,7 @@ impl std::error::Error for SshError {}
 
 /// What ssh says, in the order in which it is looked for: the more special first.
 const SIGNS: &[(&str, Problem)] = &[
-    ("bad configuration option", Problem::Configuration),
+    ("Bad configuration option", Problem::Configuration),
     ("terminating, ", Problem::Configuration),
     ("Bad owner or permissions", Problem::Configuration),
     ("missing argument", Problem::Configuration),
