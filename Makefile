@@ -47,7 +47,7 @@ done; \
 if [ "$$missing" ]; then DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y --no-install-recommends $$missing; fi
 endef
 
-.PHONY: help build preos install test lint audit unit integration conformance conformance-types fuzz privileged lab bench bench-config clean \
+.PHONY: help build preos install test lint audit unit integration conformance conformance-types fuzz privileged sshd lab bench bench-config clean \
 	install-build-packages install-test-packages install-bench-packages install-test-tools
 
 help: ## this list
@@ -83,7 +83,7 @@ preos: install-build-packages build ## set everything up and make a Debian PreOS
 	@ls -l $(PREOS_DIR)/pxe
 
 test: install-build-packages install-test-packages install-test-tools ## install what tests need, and run all tiers
-	$(MAKE) lint unit fuzz build integration conformance conformance-types privileged lab
+	$(MAKE) lint unit fuzz build integration conformance conformance-types privileged sshd lab
 
 lint: ## formatting, clippy, licences and advisories, unused dependencies, spelling, shell, types
 	$(CARGO) fmt --all --check
@@ -122,6 +122,9 @@ fuzz: ## each fuzz target for some seconds (FUZZ_SECONDS); needs g++
 privileged: ## real mounts, namespaces and bootstraps; needs root and a Debian mirror
 	$(CARGO) nextest run --workspace --exclude cdist-tests --locked -E 'test(/privileged_/)'
 	$(CARGO) nextest run -p cdist-tests --locked -E 'binary(/^privileged/)'
+
+sshd: ## hosts configured through real ssh servers, in namespaces of this machine; needs root
+	$(CARGO) nextest run -p cdist-tests --locked -E 'binary(/^sshd/)'
 
 lab: ## boots in QEMU, with DHCP and TFTP in a network namespace; needs root and a Debian mirror
 	$(CARGO) nextest run -p cdist-tests --locked -E 'binary(/^lab/)'

@@ -8,6 +8,8 @@ use std::{
 
 use cdist_core::config::{ObjectName, Report};
 
+use crate::host_result::{HostResult, State};
+
 /// What is printed, and how.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
@@ -27,12 +29,15 @@ impl Plan {
     /// # Errors
     ///
     /// Standard output cannot be written to.
-    pub(crate) fn print(&self, out: &mut dyn Write, host: &str, report: &Report) -> io::Result<()> {
+    pub(crate) fn print(&self, out: &mut dyn Write, result: &HostResult) -> io::Result<()> {
+        let (host, report) = (&result.host, &result.report);
         if !self.code && !self.diff {
             return Ok(());
         }
-        if self.code && report.changed.is_empty() {
-            writeln!(out, "# {host}: nothing would run")?;
+        match (result.state, report.changed.is_empty()) {
+            (State::Done, true) if self.code => writeln!(out, "# {}: nothing would run", line(host))?,
+            (State::Failed, false) if self.code => writeln!(out, "# {}: not all, for it failed", line(host))?,
+            _ => {}
         }
         for object in &report.changed {
             self.print_object(out, host, report, object)?;
@@ -48,7 +53,7 @@ impl Plan {
         object: &ObjectName,
     ) -> io::Result<()> {
         // A name may hold line ends, which would look like code.
-        let title = printable(format!("{host}: {object}").as_bytes(), true);
+        let title = line(&format!("{host}: {object}"));
         let diff = if self.diff { report.diff(object) } else { None };
         if let Some(diff) = diff {
             writeln!(out, "# {title}")?;
@@ -93,6 +98,11 @@ impl Plan {
     }
 }
 
+/// Text without line ends and other control characters.
+fn line(text: &str) -> String {
+    printable(text.as_bytes(), true)
+}
+
 /// Text in which control characters are visible: what comes from a target must not give orders to a terminal.
 fn printable(text: &[u8], one_line: bool) -> String {
     let mut shown = String::new();
@@ -113,6 +123,8 @@ fn printable(text: &[u8], one_line: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use cdist_core::config::Outcome;
+
     use super::*;
 
     #[test]
@@ -125,7 +137,10 @@ mod tests {
     fn without_changes_a_dry_run_says_so() {
         let plan = Plan { code: true, diff: false, reveal: false, escaped: false };
         let mut out = Vec::new();
-        plan.print(&mut out, "web1", &Report::default()).unwrap();
+        plan.print(&mut out, &HostResult::new("web1".into(), Outcome::default())).unwrap();
         assert_eq!(out, b"# web1: nothing would run\n");
+        out.clear();
+        plan.print(&mut out, &HostResult::refused("web1".into(), "no".into())).unwrap();
+        assert!(out.is_empty());
     }
 }

@@ -26,6 +26,7 @@ fn wrong_usage_is_status_2() {
         (&["config", "--colors", "blue", "h"], "invalid value 'blue'"),
         (&["config", "-R", "zip", "h"], "invalid value 'zip'"),
         (&["config", "-l", "x", "h"], "invalid value 'x'"),
+        (&["config", "-l", "-2", "h"], "must be a number of at least -1"),
         (&["config", "--local", "--chroot", "h"], "cannot be used with"),
         (&["config", "--chroot", "--remote-exec", "x", "h"], "cannot be used with"),
         (&["nonsense"], "unrecognized subcommand"),

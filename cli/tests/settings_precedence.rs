@@ -29,6 +29,8 @@ struct Setting {
 }
 
 const HOST: &[&str] = &["host"];
+/// The only one that needs the built-in connector.
+const SSH_CONFIG: &str = "ssh_config";
 /// A setting of which only the key matters so far.
 const NOTHING: Setting = Setting {
     key: "",
@@ -40,7 +42,7 @@ const NOTHING: Setting = Setting {
     show: |_, _| String::new(),
 };
 
-const SETTINGS: [Setting; 16] = [
+const SETTINGS: [Setting; 17] = [
     Setting {
         key: "beta",
         file: ["yes", "off"],
@@ -165,6 +167,15 @@ const SETTINGS: [Setting; 16] = [
         ..NOTHING
     },
     Setting {
+        key: SSH_CONFIG,
+        file: ["@/ssh-a", "@/ssh-b"],
+        variable: Some(("CDIST_SSH_CONFIG", ["@/ssh-a", "@/ssh-b"])),
+        options: [&["--ssh-config", "@/ssh-a"], &["--ssh-config=@/ssh-b"]],
+        shown: ["ssh-a", "ssh-b"],
+        show: |lab, _| lab.first_in("calls", &["ssh-a", "ssh-b"]),
+        ..NOTHING
+    },
+    Setting {
         key: "timestamp",
         file: ["on", "FALSE"],
         options: [&["-P"], &[]],
@@ -203,7 +214,7 @@ colored=$__cdist_colored_log
 global=${__global#@/}
 level=$__cdist_log_level
 manifest=${__cdist_manifest#@/}
-remote=${remote#@/on-*/}
+remote=${remote#@/}
 remote_shell=$remote_shell
 shell=$SHELL_NAME
 tags=$__target_host_tags
@@ -247,16 +258,25 @@ impl Lab {
             lab.write(&format!("{one}/type/__{one}/manifest"), "");
             // The inventory's file for the host.
             lab.write(&format!("{one}/host"), one);
+            lab.write(&format!("ssh-{one}"), &format!("# ssh-{one}\n"));
             lab.script(&format!("sh-{one}"), &format!("SHELL_NAME={one} exec /bin/sh \"$@\"  # not {other}"));
         }
-        // Hosts that are configured at the same time must not share a work directory.
+        // Two hosts at a time must not share a work directory, as they would not if they were two machines.
+        let own = "[ \"$host\" = host ] || words=$(echo \"$words\" | sed \"s|@/remote|@/$host|g\")";
         lab.script(
             "exec",
-            "echo \"exec $*\" >>@/calls\nhost=$2\nshift 2\nexec /bin/sh -c \"$(echo \"$*\" | sed \"s|@/remote|@/on-$host/remote|g\")\"",
+            &format!(
+                "echo \"exec $*\" >>@/calls\nhost=$2\nshift 2\nwords=$*\n{own}\nexec /bin/sh -c \"$words\""
+            ),
         );
+        // No target at all; it is enough to see how it is called.
+        lab.script("bin/ssh", "[ \"$1\" = -F ] && cat \"$2\" >>@/calls\nexit 255");
         lab.script(
             "copy",
-            "echo \"copy $*\" >>@/calls\nshift\nfor last; do :; done\nto=@/on-${last%%:*}/${last#*:@/}\nwhile [ $# -gt 1 ]; do cp -L \"$1\" \"$to\"; shift; done",
+            &format!(
+                "echo \"copy $*\" >>@/calls\nshift\nfor last; do :; done\nhost=${{last%%:*}}; words=${{last#*:}}\n{own}\n\
+                 while [ $# -gt 1 ]; do cp -L \"$1\" \"$words\"; shift; done"
+            ),
         );
         lab
     }
@@ -311,13 +331,15 @@ impl Lab {
         let base =
             [("remote_exec", "@/exec none"), ("remote_copy", "@/copy none"), ("remote_out_path", "@/remote")];
         let mut user: String = "[GLOBAL]\n".to_owned();
+        let base = if setting.key == SSH_CONFIG { &base[2..] } else { &base[..] };
         let in_user_file = sources.iter().any(|(source, _)| *source == Source::UserFile);
         for (key, value) in base.iter().filter(|(key, _)| *key != setting.key || !in_user_file) {
             user.push_str(&format!("{key} = {value}\n"));
         }
         let mut command = Command::new(env!("CARGO_BIN_EXE_cdist"));
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.path("home"));
-        command.env("TMPDIR", self.dir.path()).arg("config");
+        let path = std::env::var("PATH").unwrap();
+        command.env_clear().env("PATH", format!("{}:{path}", self.path("bin").display()));
+        command.env("HOME", self.path("home")).env("TMPDIR", self.dir.path()).arg("config");
         for (source, value) in sources {
             let line = format!("{} = {}\n", setting.key, setting.file[*value]);
             match source {
@@ -341,7 +363,7 @@ impl Lab {
         }
         self.write("home/.cdist.cfg", &user);
         let output = command.args(setting.always).output().unwrap();
-        if setting.key != "beta" {
+        if !["beta", SSH_CONFIG].contains(&setting.key) {
             let errors = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{} from {sources:?}: {errors}", setting.key);
         }

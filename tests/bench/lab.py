@@ -4,6 +4,8 @@ import re
 import shutil
 import signal
 import socket
+import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -37,13 +39,21 @@ def wait_for(port, log):
 class Host:
     """A name under which every program reaches one sshd. `place` is where its files really are."""
 
-    def __init__(self, name, port, place, log):
-        self.name, self.port, self.place, self.log = name, port, place, log
+    def __init__(self, name, port, place, log, turns=None):
+        self.name, self.port, self.place, self.log, self.turns = name, port, place, log, turns
 
     def sessions(self):
         """How many commands and file transfers sshd has been asked for so far."""
         with open(self.log, encoding="utf-8", errors="replace") as text:
             return len(re.findall("Starting session: ", text.read()))
+
+
+    def round_trips(self):
+        """How often somebody has waited for the link so far."""
+        if self.turns is None:
+            return 0
+        with open(self.turns, "rb") as number:
+            return struct.unpack("=q", number.read())[0]
 
 
 class Lab:
@@ -105,11 +115,13 @@ class Lab:
         """The host once more, behind a link with a delay in each direction."""
         (port,) = free_ports(1)
         proxy = os.path.join(os.path.dirname(os.path.abspath(__file__)), "delay_proxy.py")
-        log = self.path("proxy.log")
+        name = f"{host.name}-{milliseconds}ms"
+        log, turns = self.path("proxy.log"), self.path(name + ".turns")
         with open(log, "a", encoding="utf-8") as err:
-            self.start([sys.executable, proxy, str(port), str(host.port), str(milliseconds)], stdout=err, stderr=err)
+            self.start([sys.executable, proxy, str(port), str(host.port), str(milliseconds), turns],
+                       stdout=err, stderr=err)
         wait_for(port, log)
-        return Host(f"{host.name}-{milliseconds}ms", port, host.place, host.log)
+        return Host(name, port, host.place, host.log, turns)
 
     def write_ssh_config(self, hosts):
         """What ssh and scp have to know; connections are shared, as the original and ansible do by default."""
@@ -120,7 +132,16 @@ class Lab:
                 f"Host *\n  User root\n  IdentityFile {self.key}\n  IdentitiesOnly yes\n  BatchMode yes\n"
                 "  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n  LogLevel ERROR\n")
 
+    def disconnect(self):
+        """Ends the connections that programs have left open for their next run."""
+        for directory, _, names in os.walk(self.sockets):
+            for path in (os.path.join(directory, name) for name in names):
+                if stat.S_ISSOCK(os.lstat(path).st_mode):
+                    subprocess.run(["ssh", "-F", "/dev/null", "-o", f"ControlPath={path}", "-O", "exit", "any"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+
     def close(self):
+        self.disconnect()
         for process in self.processes:
             try:
                 os.killpg(process.pid, signal.SIGTERM)

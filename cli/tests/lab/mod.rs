@@ -44,12 +44,21 @@ impl Lab {
 
     /// `cdist config` for this machine.
     pub(crate) fn config<S: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = S>) -> Command {
+        self.config_in("remote", words)
+    }
+
+    /// The same with another work directory on the target.
+    pub(crate) fn config_in<S: AsRef<OsStr>>(
+        &self,
+        remote: &str,
+        words: impl IntoIterator<Item = S>,
+    ) -> Command {
         let mut command = self.program();
         command
             .args(["config", "--local", "-c"])
             .arg(self.path("conf"))
             .arg("-r")
-            .arg(self.path("remote"))
+            .arg(self.path(remote))
             .args(words);
         command
     }

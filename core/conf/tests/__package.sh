@@ -9,6 +9,39 @@ if [ -z "$debian" ]; then
     refuse 'unknown system' "operating system 'busybox'" <<'END'
 __package x
 END
+    # The package manager itself is missing, which is when the type shows.
+    finds() { # TYPE FILE CONTENT: the system that has this file uses this type
+        printf '%s\n' "$3" >"$R$2"
+        refuse "$2 ($3) leads to $1" "'$1/x'" <<'END'
+__package x
+END
+        rm "$R$2"
+    }
+    finds __package_pacman /etc/arch-release ''
+    finds __package_yum /etc/redhat-release 'CentOS Stream release 9'
+    finds __package_yum /etc/redhat-release 'Fedora release 40'
+    finds __package_yum /etc/redhat-release 'Rocky Linux release 9.4'
+    finds __package_yum /etc/system-release 'Amazon Linux release 2'
+    finds __package_opkg /etc/openwrt_version 23.05
+    finds __package_zypper /etc/SuSE-release 'SUSE Linux Enterprise'
+    finds __package_apt /etc/debian_version 12.0
+    finds __package_apt /etc/devuan_version daedalus
+    mv "$R/etc/os-release" "$tmp/os-release"
+    finds __package_apk /etc/os-release ID=alpine
+    finds __package_zypper /etc/os-release "ID='opensuse-leap' ID_LIKE='suse opensuse'"
+    mv "$tmp/os-release" "$R/etc/os-release"
+    finds_none() { # FILE TYPE
+        : >"$R$1"
+        refuse "$1 leads to $2" "is for $2, a type that no configuration directory has" <<'END'
+__package x
+END
+        rm "$R$1"
+    }
+    finds_none /etc/gentoo-release __package_emerge
+
+    refuse 'a parameter that the type does not have' 'version' <<'END'
+__package x --type yum --version 1
+END
     # An installed package needs no apt.
     debian_only || return 0
 fi

@@ -1,6 +1,7 @@
 #!/bin/sh -e
 # shellcheck disable=SC2154
-# No Debian package has apk, so a stub takes its place.
+# No Debian package has apk, so a stub takes its place. It knows the options of
+# apk-tools 2.14.
 
 [ -z "$debian" ] || return 0
 

@@ -86,7 +86,9 @@ impl ConfigError {
             Self::RemoteDir(_) => "name a directory of its own with -r, such as /var/lib/cdist".to_owned(),
             Self::Cycle(_) => "take one of these requirements back".to_owned(),
             Self::Unresolved(_) => "declare the objects that are missing, or do not require them".to_owned(),
-            Self::Connector(_) => "see whether the target can be reached with the same command by hand".to_owned(),
+            Self::Connector(error) => error.remedy().unwrap_or_else(|| {
+                "see whether the target can be reached with the same command by hand".to_owned()
+            }),
             Self::Failed { status, command } if script_in(command).is_none() && status.code() == Some(255) => {
                 "see whether the target can be reached with the same command by hand".to_owned()
             }

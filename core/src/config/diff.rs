@@ -36,7 +36,7 @@ impl Engine {
     ///
     /// It is for the user's eyes only, so a failure is a warning, and the object's code runs all the same.
     pub(super) async fn write_diff(&self, object: &ObjectName) -> Result<(), ConfigError> {
-        // A dry run has to know what is a secret.
+        // A dry run has to know what is a secret, and that may depend on the target.
         if !self.run.diff && !self.run.dry_run {
             return Ok(());
         }
@@ -46,10 +46,14 @@ impl Engine {
             Err(error) => error,
         };
         // What cannot be judged is better not shown.
-        let marker = self.stage.object_dir(object).join(SECRET);
-        File::create(&marker).map_err(ConfigError::io(format!("writing {}", marker.display())))?;
+        self.mark_secret(object)?;
         self.log(Level::Warning, &format!("Cannot tell what {object} changes in files: {}", error.report()));
         Ok(())
+    }
+
+    fn mark_secret(&self, object: &ObjectName) -> Result<(), ConfigError> {
+        let marker = self.stage.object_dir(object).join(SECRET);
+        File::create(&marker).map_err(ConfigError::io(format!("writing {}", marker.display()))).map(drop)
     }
 
     async fn try_diff(&self, object: &ObjectName) -> Result<(), ConfigError> {
@@ -62,12 +66,18 @@ impl Engine {
         self.run_script(&script, self.object_variables(object), Output::File(code_file), stderr).await?;
         let code =
             fs::read(&code_path).map_err(ConfigError::io(format!("reading {}", code_path.display())))?;
-        if !self.run.diff || code.iter().all(u8::is_ascii_whitespace) {
+        if code.iter().all(u8::is_ascii_whitespace) {
             return Ok(());
         }
         let told = self.ask_target(object, &code).await?;
         let changes = file_diff::parse(&told, &dir.join("files"))
             .map_err(|error| ConfigError::Diff { object: object.clone(), reason: error.to_string() })?;
+        if changes.iter().any(file_diff::FileChange::is_secret) {
+            self.mark_secret(object)?;
+        }
+        if !self.run.diff {
+            return Ok(());
+        }
         let diff: Vec<u8> = changes.iter().flat_map(file_diff::FileChange::unified).collect();
         let path = dir.join(DIFF);
         fs::write(&path, diff).map_err(ConfigError::io(format!("writing {}", path.display())))

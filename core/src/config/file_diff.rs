@@ -132,6 +132,11 @@ fn hex(line: &[u8]) -> Option<Vec<u8>> {
 }
 
 impl FileChange {
+    /// True if not everybody may read the file.
+    pub(super) fn is_secret(&self) -> bool {
+        self.secret
+    }
+
     /// The difference as a unified diff, or one line that tells why there is none; nothing if nothing changes.
     pub(super) fn unified(&self) -> Vec<u8> {
         let path = shown(&self.path);

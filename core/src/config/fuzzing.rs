@@ -8,6 +8,7 @@ use std::{
     path::{Component, Path},
 };
 
+pub use super::batch::fuzzing::framed_stream;
 use super::{
     emulator_args,
     object::{self, ObjectName},

@@ -1,6 +1,9 @@
 //! Gencode: scripts on this machine whose output is the code of an object.
 
-use std::fs::{self, OpenOptions};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read},
+};
 
 use super::{engine::Engine, error::ConfigError, explorers::end_with_newline, object::ObjectName};
 use crate::connector::Output;
@@ -63,7 +66,21 @@ impl Engine {
             return Ok(false);
         }
         // Lines without anything on them are no code, although they are kept.
-        let text = fs::read(&code).map_err(ConfigError::io(format!("reading {}", code.display())))?;
-        Ok(text.iter().any(|&b| b != b'\n'))
+        File::open(&code)
+            .and_then(has_more_than_newlines)
+            .map_err(ConfigError::io(format!("reading {}", code.display())))
+    }
+}
+
+/// Looks at as much of a file as it takes; code may be longer than the memory.
+fn has_more_than_newlines(mut file: File) -> io::Result<bool> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let length = file.read(&mut buffer)?;
+        match buffer.get(..length) {
+            Some(part) if part.iter().any(|&b| b != b'\n') => return Ok(true),
+            Some(part) if !part.is_empty() => {}
+            _ => return Ok(false),
+        }
     }
 }

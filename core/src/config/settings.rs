@@ -319,7 +319,7 @@ mod tests {
     }
 
     /// Every key, with values that it takes.
-    const KEYS: [(&str, [&str; 2]); 18] = [
+    const KEYS: [(&str, [&str; 2]); 19] = [
         ("archiving", ["tgz", "none"]),
         ("beta", ["yes", "0"]),
         ("cache_path_pattern", ["%N", "x"]),
@@ -336,6 +336,7 @@ mod tests {
         ("remote_out_path", ["/r", "/s"]),
         ("remote_shell", ["/bin/sh", "/bin/sh -e"]),
         ("save_output_streams", ["on", "off"]),
+        ("ssh_config", ["/s", "/t"]),
         ("timestamp", ["true", "False"]),
         ("verbosity", ["INFO", "TRACE"]),
     ];

@@ -5,6 +5,8 @@
 //! | [`qemu`] | a virtual machine with a serial log |
 //! | [`netns`] | a network of its own with DHCP, DNS and TFTP |
 //! | [`ssh`] | a throwaway key and a connection to a machine |
+//! | [`sshd`] | targets: ssh servers with a tree of their own |
+//! | [`admin`] | who configures them |
 //! | [`http`] | a server that remembers requests, a server of files |
 //! | [`mirror`] | where Debian comes from |
 //! | [`archive`] | a small signed apt archive |
@@ -13,6 +15,7 @@
 //! These are helpers of tests: whatever goes wrong panics with a message that says what to do. Nothing is ever skipped:
 //! a missing program panics with the name of its package.
 
+pub mod admin;
 pub mod archive;
 pub mod http;
 pub mod mirror;
@@ -20,3 +23,4 @@ pub mod netns;
 pub mod process;
 pub mod qemu;
 pub mod ssh;
+pub mod sshd;

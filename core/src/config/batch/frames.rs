@@ -30,6 +30,8 @@ pub(super) struct Frames<R> {
     mark: Finder<'static>,
     length: usize,
     buffer: Vec<u8>,
+    /// Where a read goes first, so that the buffer need not be zeroed for it.
+    chunk: Vec<u8>,
     ended: bool,
 }
 
@@ -42,6 +44,7 @@ impl<R: Read> Frames<R> {
             length: mark.len(),
             mark: Finder::new(mark.as_bytes()).into_owned(),
             buffer: Vec::new(),
+            chunk: vec![0; CHUNK],
             ended: false,
         }
     }
@@ -92,16 +95,14 @@ impl<R: Read> Frames<R> {
     }
 
     fn fill(&mut self) -> io::Result<()> {
-        let start = self.buffer.len();
-        self.buffer.resize(start + CHUNK, 0);
         let read = loop {
-            match self.from.read(self.buffer.get_mut(start..).unwrap_or_default()) {
+            match self.from.read(&mut self.chunk) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                read => break read,
+                read => break read?,
             }
         };
-        self.buffer.truncate(start + *read.as_ref().unwrap_or(&0));
-        self.ended = read? == 0;
+        self.buffer.extend_from_slice(self.chunk.get(..read).unwrap_or_default());
+        self.ended = read == 0;
         Ok(())
     }
 

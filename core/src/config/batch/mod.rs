@@ -1,6 +1,8 @@
 //! Many files and scripts in one call of the target, and their outputs kept apart.
 
 mod frames;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod script;
 
 use std::{

@@ -5,16 +5,19 @@ use std::{fs, path::Path};
 use super::{super::types::visible_entries, Findings};
 
 /// What a type may hold, and whether it is a directory. Tests are the author's business.
-const ENTRIES: [(&str, bool); 11] = [
+const ENTRIES: [(&str, bool); 14] = [
     ("manifest", false),
     ("gencode-local", false),
     ("gencode-remote", false),
+    ("gencode-diff", false),
     ("explorer", true),
     ("parameter", true),
     ("files", true),
     ("singleton", false),
     ("install", false),
     ("nonparallel", false),
+    ("disconnects", false),
+    ("secret", false),
     ("deprecated", false),
     ("man.rst", false),
 ];

@@ -32,7 +32,7 @@ pub(super) fn check(dir: &Path, name: &str, declared: &Declared, findings: &mut 
         let listed = page.terms.contains(parameter.as_str()) || page.bare.contains(parameter.as_str());
         let mentioned =
             has_word(&text, &format!("--{parameter}")) || !page.has_parameters && has_word(&text, parameter);
-        if !listed && !mentioned {
+        if !listed && !mentioned && !page.elsewhere {
             findings.warning(
                 &path,
                 format!("does not describe the parameter '{parameter}'; add it under PARAMETERS"),
@@ -60,6 +60,8 @@ struct Page<'a> {
     terms: BTreeSet<&'a str>,
     /// What may be such a name without description.
     bare: BTreeSet<&'a str>,
+    /// Such a section sends the reader to the page of another type.
+    elsewhere: bool,
 }
 
 impl<'a> Page<'a> {
@@ -83,6 +85,7 @@ impl<'a> Page<'a> {
                 page.terms.extend(names_in(line));
             } else if in_parameters {
                 page.bare.extend(names_in(line));
+                page.elsewhere |= line.contains("cdist-type__");
             }
         }
         page
@@ -148,6 +151,14 @@ mod tests {
         let man =
             "cdist-type__t(7)\n================\n\nPARAMETERS\n----------\nbefore\n   x\n\nafter\n\nlost\n";
         assert_eq!(found_in(man), [""; 0]);
+    }
+
+    #[test]
+    fn another_page_may_describe_them() {
+        let man = "cdist-type__t(7)\n================\n\nPARAMETERS\n----------\nSee cdist-type__file(7).\n";
+        assert_eq!(found_in(man), [""; 0]);
+        let man = "cdist-type__t(7)\n================\n\nSEE ALSO\n--------\ncdist-type__file(7).\n";
+        assert_eq!(found_in(man).len(), 3);
     }
 
     #[test]

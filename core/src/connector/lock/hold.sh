@@ -50,23 +50,27 @@ is_held() {
     [ "$at" = "$boot" ] && is_alive "$pid" "$start"
 }
 
-# Ends the commands of the run that are still at work, each with its process group.
+# Ends the commands of the run that are still at work, each with its process group. Such a group keeps its number while
+# any of it is left, so only its first process has to be told from a later one with the same number.
 end_running() {
     [ -f "$lock/running" ] || return 0
+    left=
+    while read -r process began; do
+        ! is_alive "$process" "$began" || left="$left $process"
+    done < "$lock/running"
     for signal in TERM KILL; do
         tries=0
-        while [ "$tries" -lt 20 ]; do
-            left=
-            while read -r process began; do
-                if is_alive "$process" "$began"; then
-                    left=1
-                    [ "$tries" -gt 0 ] || kill "-$signal" "-$process" 2>/dev/null ||
-                        kill "-$signal" "$process" 2>/dev/null
+        while [ "$left" ] && [ "$tries" -lt 20 ]; do
+            still=
+            for process in $left; do
+                if [ "$tries" = 0 ]; then
+                    kill "-$signal" "-$process" 2>/dev/null || kill "-$signal" "$process" 2>/dev/null
                 fi
-            done < "$lock/running"
-            [ "$left" ] || return 0
+                { ! kill -0 "-$process" && ! kill -0 "$process"; } 2>/dev/null || still="$still $process"
+            done
+            left=$still
             tries=$((tries + 1))
-            sleep 0.1 2>/dev/null || sleep 1
+            [ -z "$left" ] || sleep 0.1 2>/dev/null || sleep 1
         done
     done
 }
@@ -122,27 +126,43 @@ release() {
     is_held && [ "$pid" = "$$" ] && rm -rf "$lock"
 }
 
+# Full or read-only: better known now than after half of the work.
+try_out() {
+    [ -d "$dir" ] || fresh=1
+    text=$({ mkdir -p "$dir" && echo test > "$dir/.test" && rm -f "$dir/.test"; } 2>&1) || return 1
+    [ -z "$fresh" ] || rmdir "$dir"
+}
+
 main() {
     dir=$1 token=$2 who=$3 push=$4
     lock=$dir.lock
-    umask 077
     boot=unknown
     { read -r boot < /proc/sys/kernel/random/boot_id; } 2>/dev/null
+    # Its parents that are missing, the deepest first.
+    parent=${lock%/*}
+    set --
+    while [ -n "$parent" ] && [ ! -d "$parent" ]; do
+        set -- "$@" "$parent"
+        parent=${parent%/*}
+    done
     parent=${lock%/*}
     text=$(mkdir -p "${parent:-/}" 2>&1) || cannot "$text"
-    gone=0 young=0 broken=0
+    umask 077
+    gone=0 young=0 broken=0 fresh=
     until take; do :; done
-    # Full or read-only: better known now than after half of the work.
-    if ! text=$({ mkdir -p "$dir" && echo test > "$dir/.test" && rm -f "$dir/.test"; } 2>&1); then
-        release
-        cannot "$text"
-    fi
-    trap '' HUP INT
-    echo ok
     word=
-    read -r word
+    if try_out; then
+        trap '' HUP INT
+        echo ok
+        read -r word
+    fi
     [ "$word" = "done" ] || end_running
     release
+    # Those that are still empty are of no use to anybody.
+    for parent; do
+        rmdir "$parent" 2>/dev/null
+    done
+    [ -z "$text" ] || cannot "$text"
 }
 
 main "$@"; exit

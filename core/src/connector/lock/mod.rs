@@ -324,7 +324,11 @@ mod tests {
         let done = one.exec(&context(), sh("echo works; exit 3")).await.unwrap();
         assert_eq!((done.stdout.as_slice(), done.status.code()), (&b"works\n"[..], Some(3)));
         one.close(&context()).await.unwrap();
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "only the work directory is left");
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            0,
+            "the lock, and the directory that was tried out"
+        );
         two.open(&context()).await.unwrap();
         two.close(&context()).await.unwrap();
     }
@@ -410,6 +414,23 @@ mod tests {
         second.stdin.take().unwrap().write_all(b"done\n").unwrap();
         second.wait().unwrap();
         assert!(!dir.path().join("work.lock").exists());
+    }
+
+    #[test]
+    fn parents_that_were_made_go_unless_they_are_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let work = dir.path().join("one/two/three/work");
+        for used in [false, true] {
+            let mut hold = start(&["dash"], &work, "");
+            assert_eq!(answer(&mut hold), "ok");
+            if used {
+                fs::create_dir(&work).unwrap();
+            }
+            drop(hold.stdin.take());
+            hold.wait().unwrap();
+            assert_eq!(dir.path().join("one").exists(), used);
+            assert_eq!(work.exists(), used);
+        }
     }
 
     #[test]

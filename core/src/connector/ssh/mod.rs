@@ -12,7 +12,7 @@ mod send;
 use std::{
     ffi::{OsStr, OsString},
     fs::File,
-    io,
+    io::{self, IsTerminal},
     os::{
         fd::{AsFd, OwnedFd},
         unix::process::ExitStatusExt,
@@ -143,6 +143,12 @@ impl Connector for Ssh {
         let mut command = master.session().raw_command(exec.words.join(OsStr::new(" ")));
         let bytes = match exec.stdin {
             Input::Null => {
+                command.stdin(Stdio::null());
+                None
+            }
+            // The master is no foreground process: reading from a terminal would stop it. Many commands at a time could
+            // make nothing of what is typed there anyway.
+            Input::Inherit if io::stdin().is_terminal() => {
                 command.stdin(Stdio::null());
                 None
             }

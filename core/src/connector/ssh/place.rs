@@ -14,7 +14,7 @@ use std::{
     sync::Mutex,
 };
 
-use nix::unistd::geteuid;
+use nix::unistd::{User, geteuid};
 use tempfile::TempDir;
 
 /// Longest path of a directory in which a socket still has a name that fits.
@@ -95,21 +95,27 @@ fn is_plain(path: &Path) -> bool {
 
 fn configuration(user_config: Option<&Path>, dir: &Path) -> io::Result<String> {
     let Some(file) = user_config else {
-        // With -F ssh reads nothing by itself, so both of its own files are named. Missing ones are no error.
-        return Ok(format!("Include ~/.ssh/config\nInclude /etc/ssh/ssh_config\n{DEFAULTS}"));
+        // With -F ssh reads nothing by itself, so both of its own files are named. Missing ones are no error. `~` would be
+        // $HOME here, but for ssh the user's configuration is in the home directory that the user database names.
+        let home = User::from_uid(geteuid()).ok().flatten().map(|user| user.dir.join(".ssh/config"));
+        let own = home.filter(|file| file.is_file()).map(|file| include(&file, dir)).transpose()?;
+        return Ok(format!("{}Include /etc/ssh/ssh_config\n{DEFAULTS}", own.unwrap_or_default()));
     };
     // Include does not complain about a file that it cannot read.
     let file = fs::File::open(file).and_then(|_| fs::canonicalize(file)).map_err(|e| {
         io::Error::new(e.kind(), format!("reading ssh configuration {}: {e}", file.display()))
     })?;
-    let named = if is_plain(&file) {
-        file
-    } else {
-        let link = dir.join("user_config");
-        symlink(file, &link)?;
-        link
-    };
-    Ok(format!("Include {}\n{DEFAULTS}", named.display()))
+    Ok(format!("{}{DEFAULTS}", include(&file, dir)?))
+}
+
+/// A line that includes `file`, by way of a link in `dir` if its name means something to ssh or glob(3).
+fn include(file: &Path, dir: &Path) -> io::Result<String> {
+    if is_plain(file) {
+        return Ok(format!("Include {}\n", file.display()));
+    }
+    let link = dir.join("user_config");
+    symlink(file, &link)?;
+    Ok(format!("Include {}\n", link.display()))
 }
 
 /// Removes what processes that were killed have left.

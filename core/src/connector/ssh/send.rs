@@ -166,7 +166,8 @@ fn quoted(name: &Path) -> String {
 fn printf_format(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() * 4);
     for &byte in bytes {
-        if byte.is_ascii_alphanumeric() || b" /.,:;_-=#$(){}[]\"<>|&*+\n".contains(&byte) {
+        // Not a dash: at the beginning it would be an option.
+        if byte.is_ascii_alphanumeric() || b" /.,:;_=#$(){}[]\"<>|&*+\n".contains(&byte) {
             text.push(char::from(byte));
         } else {
             text.push_str(&format!("\\{byte:03o}"));
