@@ -20,3 +20,5 @@ then
     cat "$tmp/output"
 fi
 check 'the format' grep -q -x '[0-9]* now' "$R/root/it's"
+# Other tests look for what has been left in /etc.
+rm -f "$R/etc/cdist-configured" "$R/root/it's"

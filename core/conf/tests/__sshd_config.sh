@@ -19,6 +19,7 @@ END
 chmod 640 "$R/ssh/config"
 cp -p "$R/ssh/config" "$R/ssh/config.first"
 # The server itself is a Debian matter; the rest of the test is about text.
+cp "$R/etc/os-release" "$tmp/os-release"
 [ -n "$debian" ] || printf 'ID=openbsd\n' >"$R/etc/os-release"
 if [ -n "$debian" ]; then
     converge 'the server' <<'END'
@@ -116,7 +117,7 @@ __sshd_config UseDNS --file /ssh/config --value 'no
 UsePAM no'
 END
 
-[ -n "$debian" ] || printf 'ID=busybox\n' >"$R/etc/os-release"
+[ -n "$debian" ] || cp "$tmp/os-release" "$R/etc/os-release"
 debian_only 'sshd itself needs Debian' || return 0
 before=$(cat "$R/etc/ssh/sshd_config")
 refuse 'what sshd does not accept' 'does not accept the change' <<'END'
