@@ -19,6 +19,7 @@ mod layout;
 mod log_args;
 mod log_lines;
 mod logging;
+mod manual_page;
 mod new_type_command;
 mod plan;
 mod preos_command;

@@ -4,6 +4,7 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -131,7 +132,16 @@ class Lab:
                 f"Host *\n  User root\n  IdentityFile {self.key}\n  IdentitiesOnly yes\n  BatchMode yes\n"
                 "  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n  LogLevel ERROR\n")
 
+    def disconnect(self):
+        """Ends the connections that programs have left open for their next run."""
+        for directory, _, names in os.walk(self.sockets):
+            for path in (os.path.join(directory, name) for name in names):
+                if stat.S_ISSOCK(os.lstat(path).st_mode):
+                    subprocess.run(["ssh", "-F", "/dev/null", "-o", f"ControlPath={path}", "-O", "exit", "any"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+
     def close(self):
+        self.disconnect()
         for process in self.processes:
             try:
                 os.killpg(process.pid, signal.SIGTERM)

@@ -171,9 +171,8 @@ fn settings_for_logins_do_no_harm() {
 
 #[test]
 fn a_target_without_tar_gets_its_files() {
-    let prepare = "mkdir /mnt/bin; for p in /usr/bin/*; do ln -s \"$p\" /mnt/bin; done; rm /mnt/bin/tar\n\
-         mkdir /mnt/real; mount --bind /usr/bin /mnt/real\n\
-         for p in /mnt/bin/*; do ln -sf \"/mnt/real/${p##*/}\" \"$p\"; done\nmount --bind /mnt/bin /usr/bin";
+    let prepare = "mkdir /mnt/bin /mnt/real; mount --bind /usr/bin /mnt/real\n\
+        ln -s /mnt/real/* /mnt/bin; rm /mnt/bin/tar; mount --bind /mnt/bin /usr/bin";
     let (admin, sshd) = one(&Like { prepare: prepare.into(), ..Like::default() });
     assert_eq!(admin.ssh("web1", "command -v tar || echo none"), "none\n");
     admin.file("dist/share/cdist/conf/explorer/one", "printf '%s\\n' \"it's 100%\"\n");

@@ -78,14 +78,15 @@ fn a_connection_that_is_cut_between_two_commands_is_made_again() {
 fn the_second_run_is_refused_with_the_name_of_the_first() {
     let (admin, sshd) = one();
     let mut running = at_work(&admin, &sshd);
-    let second = outcome(admin.config("__note never\n").args(["-n", "web1"]));
+    let second = outcome(admin.config("__note never\n").arg("web1"));
     assert_eq!(second.status, Some(1), "{}", second.stderr);
     let process = format!("process {}, since ", running.pid());
     for word in ["another run is at work in /var/lib/cdist on web1: root@", &process, "-r DIR"] {
         assert!(second.stderr.contains(word), "{word}: {}", second.stderr);
     }
     assert!(sshd.path("/var/lib/cdist/object").exists(), "the first run's files are untouched");
-    // Another work directory is another lock.
+    // A dry run has a directory of its own, and another work directory is another lock.
+    outcome(admin.config("__note never\n").args(["-n", "web1"])).assert_ok();
     outcome(admin.config("__note other\n").args(["-r", "/var/lib/other", "web1"])).assert_ok();
     fs::remove_file(sshd.path("/var/lib/notes")).unwrap();
     running.signal_all(Signal::SIGINT);

@@ -3,7 +3,6 @@
 use std::{error::Error, io, process::ExitStatus};
 
 use super::{error::ConfigError, report::Entity};
-use crate::connector::ConnectorError;
 
 /// The scripts of an object and of a run, as they are called in their directories.
 const SCRIPTS: [&str; 6] =
@@ -87,8 +86,9 @@ impl ConfigError {
             Self::RemoteDir(_) => "name a directory of its own with -r, such as /var/lib/cdist".to_owned(),
             Self::Cycle(_) => "take one of these requirements back".to_owned(),
             Self::Unresolved(_) => "declare the objects that are missing, or do not require them".to_owned(),
-            // Errors of ssh and of the lock say themselves what to do.
-            Self::Connector(ConnectorError::Process(_) | ConnectorError::CopyFailed { .. }) => "see whether the target can be reached with the same command by hand".to_owned(),
+            Self::Connector(error) => error.remedy().unwrap_or_else(|| {
+                "see whether the target can be reached with the same command by hand".to_owned()
+            }),
             Self::Failed { status, command } if script_in(command).is_none() && status.code() == Some(255) => {
                 "see whether the target can be reached with the same command by hand".to_owned()
             }

@@ -22,11 +22,7 @@ use super::{
     scheduler::Scheduler,
     stage::Stage,
 };
-use crate::{
-    connector::{Context, Locked},
-    host::Cancel,
-    progress::Step,
-};
+use crate::{connector::Context, host::Cancel, progress::Step};
 
 /// One host's run. The parts of the engine add their methods to it.
 #[derive(Debug)]
@@ -52,17 +48,11 @@ pub(super) struct Engine {
 
 impl Engine {
     pub(super) fn new(
-        mut run: Run,
+        run: Run,
         stage: Stage,
         names: HostNames,
         connector_dir: PathBuf,
     ) -> Result<Self, ConfigError> {
-        // A dry run has a directory of its own, and must not make even a lock beside the other one.
-        if let Some(holder) = run.lock.clone().filter(|_| !run.dry_run)
-            && run.connector.takes_scripts_on_stdin()
-        {
-            run.connector = Arc::new(Locked::new(run.connector, &run.remote_dir, holder));
-        }
         let commands = run
             .connector
             .commands(&connector_dir)

@@ -23,7 +23,7 @@ use super::{
     stage::Stage,
 };
 use crate::{
-    connector::{Connector, Holder},
+    connector::{Connector, Holder, Locked},
     host::Cancel,
     progress::{Progress, Unit},
 };
@@ -228,6 +228,11 @@ async fn attempt_with(mut run: Run, started: Instant, report: &mut Report) -> Re
     if run.dry_run {
         run.remote_dir = dry_run::place(&run.remote_dir);
         run.remove_remote_dir = true;
+    } else if let Some(holder) = run.lock.clone()
+        && run.connector.takes_scripts_on_stdin()
+    {
+        // Not for a dry run: nobody else knows its directory, and it must not leave a lock beside the other one.
+        run.connector = Arc::new(Locked::new(run.connector, &run.remote_dir, holder));
     }
     let step = run.progress.step(format!("configuring {}", run.host));
     run.log(Level::Info, if run.dry_run { "Starting dry run" } else { "Starting configuration run" });

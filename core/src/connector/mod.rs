@@ -123,6 +123,15 @@ pub enum ConnectorError {
 }
 
 impl ConnectorError {
+    /// What the user can do about it, if that is known.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Ssh(error) => Some(error.remedy()),
+            Self::Locked(error) => Some(error.remedy().to_owned()),
+            _ => None,
+        }
+    }
+
     /// True if the user asked to stop.
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Self::Process(ProcessError::Cancelled))

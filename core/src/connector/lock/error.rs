@@ -8,10 +8,7 @@ use crate::host::describe;
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another run has it.
-    #[error(
-        "another run is at work in {dir} on {host}: {holder}; wait until it has ended, or choose another work directory \
-         with -r DIR"
-    )]
+    #[error("another run is at work in {dir} on {host}: {holder}")]
     Held {
         /// The host as the user wrote it.
         host: String,
@@ -21,9 +18,7 @@ pub enum LockError {
         holder: String,
     },
     /// There is no room for it.
-    #[error(
-        "no room for the work directory {dir} on {host}; make some, or choose another directory with -r DIR ({said})"
-    )]
+    #[error("no room for the work directory {dir} on {host} ({said})")]
     Full {
         /// The host as the user wrote it.
         host: String,
@@ -33,7 +28,7 @@ pub enum LockError {
         said: String,
     },
     /// It cannot be made or written to.
-    #[error("the work directory {dir} on {host} cannot be used; choose another one with -r DIR ({said})")]
+    #[error("the work directory {dir} on {host} cannot be used ({said})")]
     Unusable {
         /// The host as the user wrote it.
         host: String,
@@ -54,7 +49,7 @@ pub enum LockError {
         source: io::Error,
     },
     /// The shell that should hold the lock has ended without a word.
-    #[error("/bin/sh on {host} did not lock {dir}, {}; a POSIX shell is needed there ({said})", describe(*.status))]
+    #[error("/bin/sh on {host} did not lock {dir}, {} ({said})", describe(*.status))]
     Silent {
         /// The host as the user wrote it.
         host: String,
@@ -68,6 +63,17 @@ pub enum LockError {
 }
 
 impl LockError {
+    /// What the user can do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Held { .. } => "wait until it has ended, or choose another work directory with -r DIR",
+            Self::Full { .. } => "make room there, or choose another work directory with -r DIR",
+            Self::Unusable { .. } => "choose another work directory with -r DIR",
+            Self::Prepare { .. } => "see whether this machine has files and processes left",
+            Self::Silent { .. } => "see whether /bin/sh there is a POSIX shell",
+        }
+    }
+
     pub(super) fn held(holder: String) -> impl FnOnce(String, String) -> Self {
         move |host, dir| Self::Held { host, dir, holder }
     }

@@ -126,7 +126,7 @@ release() {
     is_held && [ "$pid" = "$$" ] && rm -rf "$lock"
 }
 
-# Full or read-only: better known now than after half of the work. A dry run must find no more directories than before.
+# Full or read-only: better known now than after half of the work.
 try_out() {
     [ -d "$dir" ] || fresh=1
     text=$({ mkdir -p "$dir" && echo test > "$dir/.test" && rm -f "$dir/.test"; } 2>&1) || return 1

@@ -99,6 +99,8 @@ impl SshError {
         let on_the_way = said.contains("UNKNOWN port 65535") || said.contains("stdio forwarding failed");
         for (sign, problem) in SIGNS {
             if let Some(line) = said.lines().find(|line| line.contains(sign)) {
+                // The banner says less than where the other key is.
+                let line = said.lines().find(|line| line.starts_with("Offending")).unwrap_or(line);
                 return Self { host, problem: *problem, on_the_way, said: line.trim().to_owned() };
             }
         }
@@ -115,6 +117,45 @@ impl SshError {
             };
         }
         Self { host, problem, on_the_way, said }
+    }
+
+    /// What the user can do about it.
+    pub fn remedy(&self) -> String {
+        let login = self.login();
+        match self.problem {
+            Problem::Name => "a host name has no blanks and does not begin with a dash".to_owned(),
+            Problem::NotInstalled => "install the OpenSSH client".to_owned(),
+            Problem::NoPlace => "name a file that can be read with --ssh-config, or make room in TMPDIR".to_owned(),
+            Problem::Configuration => "correct that line; `man ssh_config` has the words".to_owned(),
+            Problem::Resolve => {
+                "correct the name, or give it a HostName in the ssh configuration".to_owned()
+            }
+            Problem::Refused => "start sshd there, or set the right Port in the ssh configuration".to_owned(),
+            Problem::Unreachable => "look at its address and the routes".to_owned(),
+            Problem::Timeout => {
+                "see whether it is running and whether a firewall lets ssh through; ConnectTimeout in the ssh \
+                 configuration allows for more time"
+                    .to_owned()
+            }
+            Problem::HostKeyUnknown => {
+                format!("log in once with `{login}`, compare the fingerprint and accept it")
+            }
+            Problem::HostKeyChanged => format!(
+                "if the key was changed on purpose, forget the old one with `ssh-keygen -R {}`, log in once with \
+                 `{login}` and compare the fingerprint",
+                self.host.rsplit('@').next().unwrap_or(&self.host)
+            ),
+            Problem::Authentication => {
+                format!("try `{login}`, and add your public key to its authorized_keys")
+            }
+            Problem::TooManyKeys => {
+                "set IdentityFile and 'IdentitiesOnly yes' for it in the ssh configuration".to_owned()
+            }
+            Problem::NoShell => "install a POSIX shell there".to_owned(),
+            Problem::SessionRefused => "set MaxSessions in its sshd_config to 10".to_owned(),
+            Problem::Lost => "look at the network and at sshd there, then run cdist again".to_owned(),
+            Problem::Other => format!("see whether `{login}` works"),
+        }
     }
 
     /// A login by hand, for a user to type.
@@ -139,53 +180,23 @@ impl fmt::Display for SshError {
             _ if self.on_the_way => write!(f, "cannot reach {host} through its jump host")?,
             _ => write!(f, "cannot reach {host}")?,
         }
-        let login = self.login();
-        let remedy = match problem {
-            Problem::Name => "a host name has no blanks and does not begin with a dash".to_owned(),
-            Problem::NotInstalled => "ssh cannot be started; install the OpenSSH client".to_owned(),
-            Problem::NoPlace => "ssh cannot be prepared".to_owned(),
-            Problem::Configuration => "ssh does not understand its configuration; correct it".to_owned(),
-            Problem::Resolve => {
-                "its name has no address; correct the name, or give it a HostName in the ssh configuration"
-                    .to_owned()
-            }
-            Problem::Refused => {
-                "nothing listens there; start sshd, or set the right Port in the ssh configuration".to_owned()
-            }
-            Problem::Unreachable => "no network leads there; look at its address and the routes".to_owned(),
-            Problem::Timeout => {
-                "no answer in time; is it running, and does a firewall let ssh through? ConnectTimeout in the ssh \
-                 configuration allows for more time"
-                    .to_owned()
-            }
-            Problem::HostKeyUnknown => format!(
-                "its host key is not known yet; log in once with `{login}`, compare the fingerprint and accept it"
-            ),
-            Problem::HostKeyChanged => {
-                let name = host.rsplit('@').next().unwrap_or(host);
-                format!(
-                    "its host key is not the known one, so this may be another machine; if the key was changed on \
-                     purpose, forget the old one with `ssh-keygen -R {name}`, log in once with `{login}` and compare \
-                     the fingerprint"
-                )
-            }
-            Problem::Authentication => {
-                format!("no key was accepted; try `{login}` and add your public key to its authorized_keys")
-            }
-            Problem::TooManyKeys => {
-                "it stopped listening before the right key came; set IdentityFile and IdentitiesOnly for it in the \
-                 ssh configuration"
-                    .to_owned()
-            }
-            Problem::NoShell => "it has no usable /bin/sh; install a POSIX shell there".to_owned(),
-            Problem::SessionRefused => {
-                "it does not allow enough sessions on one connection; set MaxSessions in its sshd_config to 10"
-                    .to_owned()
-            }
-            Problem::Lost => "look at the network and at sshd there, then run cdist again".to_owned(),
-            Problem::Other => format!("try `{login}`"),
-        };
-        write!(f, ": {remedy}")?;
+        f.write_str(match problem {
+            Problem::Name => ": this is no host name",
+            Problem::NotInstalled => ": ssh cannot be started",
+            Problem::NoPlace => ": ssh cannot be prepared",
+            Problem::Configuration => ": ssh does not understand its configuration",
+            Problem::Resolve => ": its name has no address",
+            Problem::Refused => ": nothing listens there",
+            Problem::Unreachable => ": no network leads there",
+            Problem::Timeout => ": no answer in time",
+            Problem::HostKeyUnknown => ": its host key is not known yet",
+            Problem::HostKeyChanged => ": its host key is not the known one, so this may be another machine",
+            Problem::Authentication => ": no key was accepted",
+            Problem::TooManyKeys => ": it stopped listening before the right key came",
+            Problem::NoShell => ": it has no usable /bin/sh",
+            Problem::SessionRefused => ": it does not allow enough sessions on one connection",
+            Problem::Lost | Problem::Other => "",
+        })?;
         if self.said.is_empty() { Ok(()) } else { write!(f, " ({})", self.said.trim_end_matches('.')) }
     }
 }
@@ -255,6 +266,6 @@ mod tests {
     #[test]
     fn the_remedy_can_be_typed() {
         let error = of("No ED25519 host key is known for web1 and you have requested strict checking.");
-        assert!(error.to_string().contains("`ssh -o User=root web1`"), "{error}");
+        assert!(error.remedy().contains("`ssh -o User=root web1`"), "{}", error.remedy());
     }
 }

@@ -154,16 +154,19 @@ async fn start(
     let listener = child.stderr.take().map(|stderr| said.listen(stderr));
     let ready = match child.stdout.take() {
         Some(stdout) => ready_line(stdout).await,
-        None => None,
+        None => Err(String::new()),
     };
-    let Some(ready) = ready else {
-        drop(stdin);
-        let status = timeout(GRACE, child.wait()).await.ok().and_then(Result::ok);
-        if let Some(listener) = listener {
-            // A jump host's ssh may keep the pipe a little longer.
-            let _ = timeout(Duration::from_millis(500), listener).await;
+    let ready = match ready {
+        Ok(ready) => ready,
+        Err(printed) => {
+            drop(stdin);
+            let status = timeout(GRACE, child.wait()).await.ok().and_then(Result::ok);
+            if let Some(listener) = listener {
+                // A jump host's ssh may keep the pipe a little longer.
+                let _ = timeout(Duration::from_millis(500), listener).await;
+            }
+            return Err(SshError::of_start(context, &format!("{printed}\n{}", said.text()), status));
         }
-        return Err(SshError::of_start(context, &said.text(), status));
     };
     let (end, ended) = watch::channel(false);
     tokio::spawn(async move {
@@ -206,17 +209,19 @@ fn arguments(options: &SshOptions, place: &Place, host: &str, may_ask: bool) -> 
 }
 
 /// Waits for the first line of the command on the target, after what a login shell may print. Without it there is no
-/// connection.
-async fn ready_line(stdout: ChildStdout) -> Option<String> {
+/// connection, and the last line that was printed may tell why.
+async fn ready_line(stdout: ChildStdout) -> Result<String, String> {
     let mut lines = BufReader::new(stdout).lines();
+    let mut printed = String::new();
     while let Ok(Some(line)) = lines.next_line().await {
         if line.starts_with(READY) {
             // Nothing more is expected, but a closed pipe would end the connection if there was.
             tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-            return Some(line);
+            return Ok(line);
         }
+        printed = line;
     }
-    None
+    Err(printed)
 }
 
 /// The end of what ssh has said.
