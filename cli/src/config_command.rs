@@ -28,13 +28,12 @@ use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
     config_args::ConfigArgs,
-    host_result::{self, HostResult, State},
+    config_output::Output,
+    host_result::{HostResult, State},
     host_table::{Form, HostTable},
     inventory_command::lines_of,
-    json_report,
     layout::Layout,
     log_lines::LogLines,
-    plan::Plan,
     signals,
 };
 
@@ -96,6 +95,7 @@ struct Job {
     parallel: Option<NonZeroUsize>,
     program: PathBuf,
     pass_stdin: bool,
+    output: Output,
 }
 
 impl Job {
@@ -137,6 +137,7 @@ impl Job {
             parallel,
             program,
             pass_stdin: !hosts_from_stdin,
+            output: Output::new(&args, mode, log.clone()),
             log,
             args,
             settings,
@@ -162,7 +163,7 @@ impl Job {
             "config",
             &format!("Total processing time for {} host(s): {seconds:.2}", self.hosts.len()),
         );
-        self.tell_end(&results, seconds, status);
+        self.output.end(&results, seconds, status);
         if signal.status().is_none() && !failed.is_empty() {
             let text = format!("Failed to configure the following hosts: {}", failed.join(" "));
             self.log.log(Level::Error, "cdist", &text);
@@ -171,43 +172,6 @@ impl Job {
             self.log.log(Level::Warning, "cdist", &format!("removing {}: {error}", base.display()));
         }
         ExitCode::from(status)
-    }
-
-    /// The summary on standard error, and the report on standard output if it is wanted.
-    fn tell_end(&self, results: &[HostResult], seconds: f64, status: u8) {
-        for (state, line) in host_result::summary(results, self.args.dry_run) {
-            if self.is_inner() {
-                // The outer run has a summary of its own.
-                self.log.log(Level::Info, "config", &line);
-            } else if self.log.level < Level::Off && (state != State::Done || self.log.tells_success()) {
-                self.log.table.error_text(&format!("{line}\n"));
-            }
-        }
-        if self.args.json {
-            let content = json_report::Content {
-                mode: self.mode,
-                dry_run: self.args.dry_run,
-                reveal: self.args.reveal_secrets,
-            };
-            let written =
-                self.log.table.output(|out| json_report::write(out, content, results, seconds, status));
-            self.warn_of_output(written);
-        }
-    }
-
-    /// True if a script of another run has started this one.
-    fn is_inner(&self) -> bool {
-        self.log.outer.is_some() || std::env::var_os("__object").is_some()
-    }
-
-    fn warn_of_output(&self, written: io::Result<()>) {
-        match written {
-            // Whoever closes the pipe has read enough.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                self.log.log(Level::Warning, "cdist", &format!("writing to standard output: {error}"));
-            }
-            _ => {}
-        }
     }
 
     /// The directory of the runs' directories, and whether it is temporary. After a failure it stays: that is
@@ -235,44 +199,27 @@ impl Job {
             };
             // Taken here and not by the task, for hosts begin in their order. The semaphore is never closed.
             let permit = Arc::clone(&permits).acquire_owned().await;
-            let (log, host, plan) = (self.log.clone(), host.clone(), self.plan());
+            let (log, host, output) = (self.log.clone(), host.clone(), self.output.clone());
             tasks.spawn(async move {
                 let _permit = permit;
                 if run.cancel.is_cancelled() {
-                    return (i, HostResult::skipped(host), Ok(()));
+                    return (i, HostResult::skipped(host));
                 }
                 let line = log.table.begin(&host);
                 run.progress = line.progress();
                 let result = HostResult::new(host, config::attempt(run).await);
                 line.end(&result, log.tells_success());
-                if let Some(text) = result.explanation().filter(|_| result.state == State::Failed) {
-                    log.log(Level::Error, &result.host, &text);
-                }
-                let written = log.table.output(|out| plan.print(out, &result));
-                (i, result, written)
+                output.host(&result);
+                (i, result)
             });
         }
         while let Some(joined) = tasks.join_next().await {
-            if let Ok((i, result, written)) = joined {
-                self.warn_of_output(written);
-                results.insert(i, result);
-            }
+            results.extend(joined.ok());
         }
         // A task that has panicked has no result; its host is no success.
         let lost = |host: &str| HostResult::refused(host.to_owned(), "the program failed inside".to_owned());
         let all = self.hosts.iter().enumerate();
         all.map(|(i, (host, _))| results.remove(&i).unwrap_or_else(|| lost(host))).collect()
-    }
-
-    /// What is printed of each host on standard output.
-    fn plan(&self) -> Plan {
-        let human = !self.args.json;
-        Plan {
-            code: human && self.args.dry_run,
-            diff: human && self.args.diff,
-            reveal: self.args.reveal_secrets,
-            escaped: io::stdout().is_terminal(),
-        }
     }
 
     fn run_for(&self, host: &str, tags: Vec<String>, base: &Path, cancel: &Cancel) -> Result<Run, Refusal> {

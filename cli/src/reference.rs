@@ -15,9 +15,10 @@ use clap_mangen::{
     roff::{Roff, bold, roman},
 };
 
-use crate::{args, failure::Failure};
+use crate::{args, failure::Failure, manual_page::to_roff};
 
-/// The first word of the command line. After it comes the directory that is to hold `share`.
+/// The first word of the command line. After it comes the directory that holds `share` with the types, and is to hold the
+/// rest.
 pub(crate) const WORD: &str = "--write-reference";
 
 /// Where each shell looks for completions below a prefix such as /usr.
@@ -26,7 +27,10 @@ const COMPLETIONS: [(Shell, &str); 3] = [
     (Shell::Zsh, "share/zsh/site-functions/_cdist"),
     (Shell::Fish, "share/fish/vendor_completions.d/cdist.fish"),
 ];
-const MAN_DIR: &str = "share/man/man1";
+const MAN_DIR: &str = "share/man";
+/// Where the types are, each with its page.
+const TYPES: &str = "share/cdist/conf/type";
+const SOURCE: &str = concat!("cdist ", env!("CARGO_PKG_VERSION"));
 
 /// Variables that more than one command reads. Those in capitals can be set in a file too, see `docs/config.md`.
 const ENVIRONMENT: [(&str, &str); 13] = [
@@ -67,7 +71,14 @@ pub(crate) fn write(words: &[OsString]) -> Result<i32, Failure> {
         put(&prefix.join(name), &text)?;
     }
     for (name, text) in pages(args::command()) {
-        put(&prefix.join(MAN_DIR).join(name), &text)?;
+        put(&prefix.join(MAN_DIR).join("man1").join(name), &text)?;
+    }
+    for entry in fs::read_dir(prefix.join(TYPES)).into_iter().flatten().flatten() {
+        // A type without page is what check-type complains about.
+        let Ok(text) = fs::read_to_string(entry.path().join("man.rst")) else { continue };
+        let name = format!("cdist-type{}", entry.file_name().to_string_lossy());
+        let path = prefix.join(MAN_DIR).join("man7").join(format!("{name}.7"));
+        put(&path, to_roff(&text, &name, SOURCE).as_bytes())?;
     }
     Ok(0)
 }
@@ -91,7 +102,8 @@ fn collect(command: &Command, all: &mut Vec<(String, Vec<u8>)>) {
     for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
         collect(inner, all);
     }
-    let man = Man::new(command.clone()).source(concat!("cdist ", env!("CARGO_PKG_VERSION"))).manual("cdist");
+    // A date that is empty would be left out, and the source taken for it.
+    let man = Man::new(command.clone()).date(" ").source(SOURCE).manual("cdist");
     let mut text = Vec::new();
     // A vector takes everything.
     let _ = man.render(&mut text);
@@ -135,9 +147,20 @@ mod tests {
     #[test]
     fn all_is_written_below_the_directory() {
         let dir = tempfile::tempdir().unwrap();
+        let page = dir.path().join(TYPES).join("__t/man.rst");
+        fs::create_dir_all(page.parent().unwrap()).unwrap();
+        fs::write(
+            page,
+            "cdist-type__t(7)\n================\n\nNAME\n----\ncdist-type__t - test the pages of all types\n",
+        )
+        .unwrap();
         assert_eq!(write(&[dir.path().into()]).unwrap(), 0);
-        for name in ["share/bash-completion/completions/cdist", "share/man/man1/cdist.1"] {
-            assert!(fs::metadata(dir.path().join(name)).unwrap().len() > 100, "{name}");
+        for name in [
+            "share/bash-completion/completions/cdist",
+            "share/man/man1/cdist.1",
+            "share/man/man7/cdist-type__t.7",
+        ] {
+            assert!(fs::metadata(dir.path().join(name)).unwrap().len() > 50, "{name}");
         }
         assert_eq!(write(&[]).unwrap_err().status, 2);
         fs::write(dir.path().join("file"), "").unwrap();

@@ -2,74 +2,63 @@
 
 #![allow(clippy::unwrap_used, reason = "helper functions of tests")]
 
+mod lab;
+
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
-    path::{Path, PathBuf},
-    process::{Command, Output},
+    path::Path,
+    process::Output,
 };
 
-struct Lab(tempfile::TempDir);
+use lab::Lab;
 
-impl Lab {
-    fn new() -> Self {
-        let lab = Self(tempfile::tempdir().unwrap());
-        for dir in ["tmp", "home", "t", "conf/type"] {
-            fs::create_dir_all(lab.path(dir)).unwrap();
-        }
-        // Not the whole configuration: its global explorers would run each time.
-        let types = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/conf/type");
-        for name in ["__file", "__line", "__block", "__key_value"] {
-            symlink(types.join(name), lab.path("conf/type").join(name)).unwrap();
-        }
-        lab
+/// Types of the distribution, and a directory for the target's files.
+fn new_lab() -> Lab {
+    let lab = Lab::new();
+    fs::create_dir(lab.path("t")).unwrap();
+    // Not the whole configuration: its global explorers would run each time.
+    let types = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/conf/type");
+    for name in ["__file", "__line", "__block", "__key_value"] {
+        symlink(types.join(name), lab.path("conf/type").join(name)).unwrap();
     }
+    lab
+}
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
+/// Runs a manifest in which `@` stands for the directory of the target's files.
+fn run(lab: &Lab, manifest: &str, words: &[&str]) -> Output {
+    lab.write("conf/manifest/init", manifest.replace('@', &lab.path("t").display().to_string()));
+    lab.config([words, &["host"]].concat()).output().unwrap()
+}
 
-    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    /// Runs a manifest in which `@` stands for the directory of the target's files.
-    fn run(&self, manifest: &str, words: &[&str]) -> Output {
-        self.write("conf/manifest/init", manifest.replace('@', &self.path("t").display().to_string()));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cdist"));
-        command.args(["config", "--local", "-c"]);
-        command.arg(self.path("conf")).arg("-r").arg(self.path("remote")).args(words).arg("host");
-        command.env("HOME", self.path("home")).env("TMPDIR", self.path("tmp")).output().unwrap()
-    }
-
-    /// Standard output of a run that succeeds, with `@` again.
-    fn diff(&self, manifest: &str, words: &[&str]) -> String {
-        let output = self.run(manifest, &[&["--diff"], words].concat());
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).replace(&self.path("t").display().to_string(), "@")
-    }
+/// Standard output of a run that succeeds, with `@` again.
+fn diff(lab: &Lab, manifest: &str, words: &[&str]) -> String {
+    let output = run(lab, manifest, &[&["--diff"], words].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).replace(&lab.path("t").display().to_string(), "@")
 }
 
 #[test]
 fn a_file_that_changes_comes_and_goes() {
-    let lab = Lab::new();
+    let lab = new_lab();
     let present = "echo new | __file @/x --source - --mode 0644\n";
-    assert_eq!(lab.diff(present, &[]), "# host: __file@/x\n--- /dev/null\n+++ @/x\n@@ -0,0 +1 @@\n+new\n\n");
-    assert_eq!(lab.diff(present, &[]), "", "nothing changes any more");
+    assert_eq!(
+        diff(&lab, present, &[]),
+        "# host: __file@/x\n--- /dev/null\n+++ @/x\n@@ -0,0 +1 @@\n+new\n\n"
+    );
+    assert_eq!(diff(&lab, present, &[]), "", "nothing changes any more");
     lab.write("t/x", "old\n");
-    assert_eq!(lab.diff(present, &[]), "# host: __file@/x\n--- @/x\n+++ @/x\n@@ -1 +1 @@\n-old\n+new\n\n");
+    assert_eq!(diff(&lab, present, &[]), "# host: __file@/x\n--- @/x\n+++ @/x\n@@ -1 +1 @@\n-old\n+new\n\n");
     assert_eq!(fs::read(lab.path("t/x")).unwrap(), b"new\n");
     let absent = "__file @/x --state absent\n";
-    assert_eq!(lab.diff(absent, &[]), "# host: __file@/x\n--- @/x\n+++ /dev/null\n@@ -1 +0,0 @@\n-new\n\n");
+    assert_eq!(diff(&lab, absent, &[]), "# host: __file@/x\n--- @/x\n+++ /dev/null\n@@ -1 +0,0 @@\n-new\n\n");
 }
 
 #[test]
 fn a_dry_run_shows_the_difference_and_the_code() {
-    let lab = Lab::new();
+    let lab = new_lab();
     lab.write("t/x", "old\n");
-    let text = lab.diff("echo new | __file @/x --source - --mode 0644\n", &["-n"]);
+    let text = diff(&lab, "echo new | __file @/x --source - --mode 0644\n", &["-n"]);
     assert!(text.contains("-old\n+new\n\n# host: __file@/x, on the target:\n"), "{text}");
     assert_eq!(fs::read(lab.path("t/x")).unwrap(), b"old\n");
     assert!(!lab.path("remote").exists());
@@ -77,7 +66,7 @@ fn a_dry_run_shows_the_difference_and_the_code() {
 
 #[test]
 fn long_and_binary_files_and_links_are_named() {
-    let lab = Lab::new();
+    let lab = new_lab();
     lab.write("t/binary", [0, 1, 2]);
     lab.write("t/long", "short\n");
     lab.write("long", vec![b'x'; 3_000_000]);
@@ -89,7 +78,7 @@ fn long_and_binary_files_and_links_are_named() {
         lab.path("long").display()
     );
     assert_eq!(
-        lab.diff(&manifest, &[]),
+        diff(&lab, &manifest, &[]),
         "# host: __file@/binary\nBinary files @/binary and @/binary differ (3 bytes now, 5 wanted)\n\n\
          # host: __file@/long\n# @/long: too large to show, more than 1048576 bytes\n\n\
          # host: __file@/link\n# @/link is no regular file now, but: symlink\n--- /dev/null\n+++ @/link\n@@ -0,0 +1 @@\n+text\n\n"
@@ -99,9 +88,9 @@ fn long_and_binary_files_and_links_are_named() {
 
 #[test]
 fn a_line_is_shown_in_its_place() {
-    let lab = Lab::new();
+    let lab = new_lab();
     lab.write("t/x", "a\nb\nc");
-    let text = lab.diff("__line l --file @/x --line b2 --regex '^b' --state replace\n", &[]);
+    let text = diff(&lab, "__line l --file @/x --line b2 --regex '^b' --state replace\n", &[]);
     assert_eq!(
         text,
         "# host: __line/l\n--- @/x\n+++ @/x\n@@ -1,3 +1,3 @@\n a\n-b\n-c\n\\ No newline at end of file\n+b2\n+c\n\n"
@@ -110,34 +99,34 @@ fn a_line_is_shown_in_its_place() {
 
 #[test]
 fn keys_and_blocks_are_shown_in_their_place() {
-    let lab = Lab::new();
+    let lab = new_lab();
     lab.write("t/x", "a=1\nb=2\n");
-    let text = lab.diff("__key_value k --file @/x --key b --value \"it's\" --delimiter =\n", &[]);
+    let text = diff(&lab, "__key_value k --file @/x --key b --value \"it's\" --delimiter =\n", &[]);
     assert_eq!(text, "# host: __key_value/k\n--- @/x\n+++ @/x\n@@ -1,2 +1,2 @@\n a=1\n-b=2\n+b=it's\n\n");
-    let text = lab.diff("__key_value k --file @/new --key b --value 2 --delimiter ' '\n", &[]);
+    let text = diff(&lab, "__key_value k --file @/new --key b --value 2 --delimiter ' '\n", &[]);
     assert_eq!(text, "# host: __key_value/k\n--- /dev/null\n+++ @/new\n@@ -0,0 +1 @@\n+b 2\n\n");
 
     lab.write("t/x", "one\ntwo\n");
     let block = |text: &str| format!("__block b --file @/x --prefix '#<' --suffix '#>' --text '{text}'\n");
-    let text = lab.diff(&block("mv -f \"$new\" x\nCDIST_END"), &[]);
+    let text = diff(&lab, &block("mv -f \"$new\" x\nCDIST_END"), &[]);
     let added = "@@ -1,2 +1,6 @@\n one\n two\n+#<\n+mv -f \"$new\" x\n+CDIST_END\n+#>\n\n";
     assert_eq!(text, format!("# host: __block/b\n--- @/x\n+++ @/x\n{added}"));
-    let text = lab.diff(&block("other"), &[]);
+    let text = diff(&lab, &block("other"), &[]);
     assert!(text.ends_with(" #<\n-mv -f \"$new\" x\n-CDIST_END\n+other\n #>\n\n"), "{text}");
-    let text = lab.diff("__block b --file @/x --prefix '#<' --suffix '#>' --text '' --state absent\n", &[]);
+    let text = diff(&lab, "__block b --file @/x --prefix '#<' --suffix '#>' --text '' --state absent\n", &[]);
     assert!(text.ends_with(" two\n-#<\n-other\n-#>\n\n"), "{text}");
-    let text = lab.diff("__block b --file @/y --prefix '#<' --suffix '#>' --text z\n", &[]);
+    let text = diff(&lab, "__block b --file @/y --prefix '#<' --suffix '#>' --text z\n", &[]);
     assert!(text.ends_with("--- /dev/null\n+++ @/y\n@@ -0,0 +1,3 @@\n+#<\n+z\n+#>\n\n"), "{text}");
 }
 
 /// Only the target knows the mode of a file that is changed in part.
 #[test]
 fn a_dry_run_asks_the_target_what_is_secret() {
-    let lab = Lab::new();
+    let lab = new_lab();
     for mode in [0o600, 0o644] {
         lab.write("t/x", "one\n");
         fs::set_permissions(lab.path("t/x"), fs::Permissions::from_mode(mode)).unwrap();
-        let output = lab.run("__block b --file @/x --prefix '#<' --suffix '#>' --text xyzzy\n", &["-n"]);
+        let output = run(&lab, "__block b --file @/x --prefix '#<' --suffix '#>' --text xyzzy\n", &["-n"]);
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && text.contains("__block/b"), "{text}");
         assert_eq!(text.contains("xyzzy"), mode == 0o644, "{text}");
@@ -146,16 +135,16 @@ fn a_dry_run_asks_the_target_what_is_secret() {
 
 #[test]
 fn names_with_any_bytes_are_fine() {
-    let lab = Lab::new();
+    let lab = new_lab();
     let text =
-        lab.diff("echo new | __file \"@/it's a \\\\ \n$(printf '\\351')\" --source - --mode 0644\n", &[]);
+        diff(&lab, "echo new | __file \"@/it's a \\\\ \n$(printf '\\351')\" --source - --mode 0644\n", &[]);
     assert!(text.contains("+++ @/it's a \\ \\n\u{fffd}\n@@ -0,0 +1 @@\n+new\n"), "{text}");
 }
 
 /// The content of a file that is not for everybody appears nowhere, before and after.
 #[test]
 fn secrets_are_not_shown() {
-    let lab = Lab::new();
+    let lab = new_lab();
     for (is, mode) in [(None, "0600"), (Some(0o600), "0644"), (Some(0o644), "0640"), (None, "u=rw,go=")] {
         let _ = fs::remove_file(lab.path("t/x"));
         if let Some(is) = is {
@@ -164,12 +153,12 @@ fn secrets_are_not_shown() {
         }
         let manifest = format!("echo xyzzy new | __file @/x --source - --mode {mode}\n");
         for words in [&["-n"][..], &["-n", "--json"]] {
-            let text = lab.diff(&manifest, words);
+            let text = diff(&lab, &manifest, words);
             assert!(text.contains("__file@/x") && !text.contains("xyzzy"), "{mode}: {text}");
-            let revealed = lab.diff(&manifest, &[words, &["--reveal-secrets"]].concat());
+            let revealed = diff(&lab, &manifest, &[words, &["--reveal-secrets"]].concat());
             assert!(revealed.contains("+xyzzy new"), "{mode}: {revealed}");
         }
-        let text = lab.diff(&manifest, &[]);
+        let text = diff(&lab, &manifest, &[]);
         assert!(text.contains("not shown") && !text.contains("xyzzy"), "{mode}: {text}");
     }
 }
@@ -177,7 +166,7 @@ fn secrets_are_not_shown() {
 /// What a type does wrong costs the difference, not the run, and does not make its code public.
 #[test]
 fn a_type_that_gets_it_wrong_is_warned_of() {
-    let lab = Lab::new();
+    let lab = new_lab();
     lab.write("conf/type/__x/gencode-remote", "echo 'echo xyzzy >&2'");
     for (script, reason) in [
         ("exit 3", "exit status 3"),
@@ -189,7 +178,7 @@ fn a_type_that_gets_it_wrong_is_warned_of() {
     ] {
         lab.write("conf/type/__x/gencode-diff", script);
         for words in [&["--diff"][..], &["--diff", "-n"]] {
-            let output = lab.run("__x y\n", words);
+            let output = run(&lab, "__x y\n", words);
             let (out, err) =
                 (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
             assert!(output.status.success(), "{script}: {err}");
@@ -203,13 +192,13 @@ fn a_type_that_gets_it_wrong_is_warned_of() {
     }
     // It must not wait for input, nor read its own script.
     lab.write("conf/type/__x/gencode-diff", "echo 'diff_file /nonexistent; cat | diff_wanted'");
-    assert_eq!(lab.diff("__x y\n", &[]), "# host: __x/y\n--- /dev/null\n+++ /nonexistent\n\n");
+    assert_eq!(diff(&lab, "__x y\n", &[]), "# host: __x/y\n--- /dev/null\n+++ /nonexistent\n\n");
 }
 
 #[test]
 fn the_json_report_has_the_difference() {
-    let lab = Lab::new();
-    let text = lab.diff("echo new | __file @/x --source - --mode 0644\n", &["--json"]);
+    let lab = new_lab();
+    let text = diff(&lab, "echo new | __file @/x --source - --mode 0644\n", &["--json"]);
     let report: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(report["hosts"][0]["changed"][0]["diff"], "--- /dev/null\n+++ @/x\n@@ -0,0 +1 @@\n+new\n");
 }

@@ -2,69 +2,45 @@
 
 #![allow(clippy::unwrap_used, reason = "helper functions of tests")]
 
+mod lab;
+
 use std::{
     collections::BTreeMap,
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     process::{Command, Output},
-    time::{Duration, Instant},
 };
 
+use lab::{Lab, signal};
+
 /// A target directory and a configuration whose objects would change it.
-struct Lab(tempfile::TempDir);
+fn new_lab() -> Lab {
+    let lab = Lab::new();
+    fs::create_dir_all(lab.path("target/etc")).unwrap();
+    lab.write("conf/explorer/name", "echo explored");
+    lab.write("conf/type/__set/parameter/required", "text\n");
+    lab.write("conf/type/__set/explorer/is", "cat \"$__object/parameter/text\"");
+    let etc = lab.path("target/etc");
+    let gencode = format!(r#"echo "cp \"\$__object/parameter/text\" '{}/$__object_id'""#, etc.display());
+    lab.write("conf/type/__set/gencode-remote", gencode);
+    lab.write("conf/type/__here/gencode-local", "echo 'echo local >&2'; echo 'echo more >&2'");
+    lab.write("conf/manifest/init", "__set a --text one\n__set b --text two\n__here x\n");
+    lab
+}
 
-impl Lab {
-    fn new() -> Self {
-        let lab = Self(tempfile::tempdir().unwrap());
-        for dir in ["tmp", "home", "target/etc"] {
-            fs::create_dir_all(lab.path(dir)).unwrap();
-        }
-        lab.write("conf/explorer/name", "echo explored");
-        lab.write("conf/type/__set/parameter/required", "text\n");
-        lab.write("conf/type/__set/explorer/is", "cat \"$__object/parameter/text\"");
-        lab.write(
-            "conf/type/__set/gencode-remote",
-            &format!(
-                r#"echo "cp \"\$__object/parameter/text\" '{}/$__object_id'""#,
-                lab.path("target/etc").display()
-            ),
-        );
-        lab.write("conf/type/__here/gencode-local", "echo 'echo local >&2'; echo 'echo more >&2'");
-        lab.write("conf/manifest/init", "__set a --text one\n__set b --text two\n__here x\n");
-        lab
-    }
+fn command(lab: &Lab, words: &[&str]) -> Command {
+    lab.config_in("target/lib/cdist", [words, &["host"]].concat())
+}
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cdist"));
-        command
-            .args(["config", "--local", "-c"])
-            .arg(self.path("conf"))
-            .arg("-r")
-            .arg(self.path("target/lib/cdist"));
-        command.args(words).arg("host").env("HOME", self.path("home")).env("TMPDIR", self.path("tmp"));
-        command
-    }
-
-    fn run(&self, words: &[&str]) -> Output {
-        self.command(words).output().unwrap()
-    }
+fn run(lab: &Lab, words: &[&str]) -> Output {
+    command(lab, words).output().unwrap()
 }
 
 /// A target with nothing but busybox, in which not even the parents of the work directory are there.
 #[test]
 fn privileged_a_bare_root_stays_as_it_was() {
-    let lab = Lab::new();
+    let lab = new_lab();
     let root = lab.path("root it's");
     fs::create_dir_all(root.join("bin")).unwrap();
     fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
@@ -78,10 +54,9 @@ fn privileged_a_bare_root_stays_as_it_was() {
     let before = tree(&root);
     for exists in [false, true] {
         for words in [&["-n"][..], &["-n", "--diff", "-j", "3"]] {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_cdist"));
+            let mut command = lab.program();
             command.args(["config", "--chroot", "-c"]).arg(lab.path("conf")).args(words).arg(&root);
-            let output =
-                command.env("HOME", lab.path("home")).env("TMPDIR", lab.path("tmp")).output().unwrap();
+            let output = command.output().unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             assert!(String::from_utf8_lossy(&output.stdout).contains("__set/a, on the target:"));
             if !exists {
@@ -99,7 +74,7 @@ fn privileged_a_bare_root_stays_as_it_was() {
 /// Two programs of the user as the way to the target.
 #[test]
 fn custom_commands_leave_the_target_as_it_was() {
-    let lab = Lab::new();
+    let lab = new_lab();
     lab.write("exec", "#!/bin/sh\nshift\nexec /bin/sh -c \"$*\"\n");
     lab.write("copy", "#!/bin/sh\nfor last; do :; done\nwhile [ $# -gt 1 ]; do cp -R \"$1\" \"${last#*:}\" || exit; shift; done\n");
     for program in ["exec", "copy"] {
@@ -113,7 +88,7 @@ fn custom_commands_leave_the_target_as_it_was() {
         .arg("-r")
         .arg(lab.path("target/new/cdist"));
     command.arg("--remote-exec").arg(lab.path("exec")).arg("--remote-copy").arg(lab.path("copy")).arg("web1");
-    let output = command.env("HOME", lab.path("home")).env("TMPDIR", lab.path("tmp")).output().unwrap();
+    let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(String::from_utf8_lossy(&output.stdout).contains("__set/a, on the target:"));
     assert_eq!(tree(&lab.path("target")), before);
@@ -142,17 +117,17 @@ fn tree(dir: &Path) -> BTreeMap<PathBuf, (u32, u32, i64, Vec<u8>)> {
 
 #[test]
 fn the_target_stays_as_it_was() {
-    let lab = Lab::new();
+    let lab = new_lab();
     // First without, then with the work directory of a real run.
     for real_run_first in [false, true] {
         if real_run_first {
-            assert!(lab.run(&[]).status.success());
+            assert!(run(&lab, &[]).status.success());
             assert!(lab.path("target/lib/cdist/conf").is_dir());
             lab.write("conf/manifest/init", "__set a --text other\n__set new --text one\n");
         }
         let before = tree(&lab.path("target"));
         for jobs in [&["-n"][..], &["-n", "-j", "2"], &["-n", "--diff"], &["-n", "--json"]] {
-            let output = lab.run(jobs);
+            let output = run(&lab, jobs);
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             assert!(String::from_utf8_lossy(&output.stdout).contains("__set/a"));
             assert_eq!(tree(&lab.path("target")), before, "{jobs:?}");
@@ -162,23 +137,16 @@ fn the_target_stays_as_it_was() {
 
 #[test]
 fn after_a_failure_and_a_signal_too_the_target_is_as_it_was() {
-    let lab = Lab::new();
+    let lab = new_lab();
     let before = tree(&lab.path("target"));
     lab.write("conf/type/__set/gencode-remote", "exit 9");
-    assert_eq!(lab.run(&["-n"]).status.code(), Some(1));
+    assert_eq!(run(&lab, &["-n"]).status.code(), Some(1));
     assert_eq!(tree(&lab.path("target")), before);
 
-    lab.write(
-        "conf/type/__set/gencode-remote",
-        &format!("touch {}; sleep 60", lab.path("reached").display()),
-    );
-    let mut child = lab.command(&["-n"]).stderr(std::process::Stdio::null()).spawn().unwrap();
-    let begin = Instant::now();
-    while !lab.path("reached").exists() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "gencode was not reached");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    lab.write("conf/type/__set/gencode-remote", format!("touch {}; sleep 60", lab.path("reached").display()));
+    let mut child = command(&lab, &["-n"]).stderr(std::process::Stdio::null()).spawn().unwrap();
+    lab.wait_for("reached");
+    signal(&child, "-INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(tree(&lab.path("target")), before);
     assert_eq!(fs::read_dir(lab.path("tmp")).unwrap().count(), 1, "only the files of the failed run");
@@ -186,8 +154,8 @@ fn after_a_failure_and_a_signal_too_the_target_is_as_it_was() {
 
 #[test]
 fn the_code_is_printed_with_object_and_machine() {
-    let lab = Lab::new();
-    let output = lab.run(&["-n"]);
+    let lab = new_lab();
+    let output = run(&lab, &["-n"]);
     let text = String::from_utf8(output.stdout).unwrap();
     let etc = lab.path("target/etc");
     let expected = format!(
@@ -200,20 +168,20 @@ fn the_code_is_printed_with_object_and_machine() {
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 
     lab.write("conf/manifest/init", "");
-    assert_eq!(lab.run(&["-n"]).stdout, b"# host: nothing would run\n");
+    assert_eq!(run(&lab, &["-n"]).stdout, b"# host: nothing would run\n");
 }
 
 #[test]
 fn secrets_are_shown_only_if_asked_for() {
-    let lab = Lab::new();
+    let lab = new_lab();
     lab.write("conf/type/__here/gencode-local", "echo 'echo xyzzy'; : >\"$__object/secret\"");
     for words in [&["-n"][..], &["-n", "--json"]] {
-        let text = String::from_utf8(lab.run(words).stdout).unwrap();
+        let text = String::from_utf8(run(&lab, words).stdout).unwrap();
         assert!(text.contains("__here/x") && !text.contains("xyzzy"), "{text}");
         let revealed = [words, &["--reveal-secrets"]].concat();
-        assert!(String::from_utf8(lab.run(&revealed).stdout).unwrap().contains("xyzzy"));
+        assert!(String::from_utf8(run(&lab, &revealed).stdout).unwrap().contains("xyzzy"));
     }
     lab.write("conf/type/__here/gencode-local", "echo 'echo xyzzy'");
     lab.write("conf/type/__here/secret", "");
-    assert!(!String::from_utf8(lab.run(&["-n"]).stdout).unwrap().contains("xyzzy"));
+    assert!(!String::from_utf8(run(&lab, &["-n"]).stdout).unwrap().contains("xyzzy"));
 }

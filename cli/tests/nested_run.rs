@@ -43,6 +43,11 @@ fn an_inner_run_works_and_its_log_reaches_the_outer_one() {
 
     let log = run(true);
     assert!(log.contains("INFO: inner-host: Processing __inner/y\n"), "{log}");
+    // The inner summary is a log line, the outer one the last line of all.
+    assert!(log.contains("INFO: config: inner-host: 1 object, 1 changed, "), "{log}");
+    let last = log.lines().last().unwrap();
+    assert!(last.starts_with("outer-host: 1 object, 1 changed, "), "{last}");
+    assert!(!log.contains("\ninner-host: "), "{log}");
     assert_eq!(fs::read_to_string(path("result")).unwrap(), "done\n");
     assert!(!run(false).contains("inner-host"));
     assert_eq!(fs::read_dir(tmp(dir.path())).unwrap().count(), 0, "temporary files");

@@ -78,9 +78,6 @@ class Peer:
         """Does the work; seconds."""
         raise NotImplementedError
 
-    def disconnect(self, work):
-        """Ends shared connections, so that the next run begins as this one did."""
-
 
 class Cdist(Peer):
     """Both cdists: they take the same command line."""
@@ -115,11 +112,6 @@ class Cdist(Peer):
 
     def remote(self):
         return self.custom
-
-    def disconnect(self, work):
-        for host in work.hosts or []:
-            subprocess.run(["ssh", "-F", self.lab.config, "-o", f"ControlPath={self.control}", "-O", "exit", host.name],
-                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
 class Ours(Cdist):
@@ -211,9 +203,3 @@ class Ansible(Peer):
             lines = [f"{h.name} ansible_ssh_common_args='-F {self.lab.config}' {python}" for h in work.hosts]
         inventory = self.write("inventory.ini", "\n".join(lines) + "\n")
         return self.run([self.program, "-f", str(work.parallel), "-i", inventory, play])
-
-    def disconnect(self, work):
-        place = self.lab.sockets + "/a"
-        for name in os.listdir(place) if os.path.isdir(place) else []:
-            subprocess.run(["ssh", "-o", f"ControlPath={place}/{name}", "-O", "exit", "any"],
-                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)

@@ -63,16 +63,24 @@ fn fish_completes() {
 
 #[test]
 fn man_pages_have_nothing_to_complain_about() {
-    let dir = staged().join("share/man/man1");
-    let pages: Vec<PathBuf> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert!(pages.len() > 10, "{pages:?}");
-    for page in pages {
+    let pages_in = |section: &str| -> Vec<PathBuf> {
+        let dir = staged().join("share/man").join(section);
+        fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let (commands, types) = (pages_in("man1"), pages_in("man7"));
+    assert!(commands.len() > 10, "{commands:?}");
+    let staged_types = fs::read_dir(staged().join("share/cdist/conf/type")).unwrap().count();
+    assert_eq!(types.len(), staged_types, "every type has a page");
+    let pages = commands.iter().map(|page| (page, "SYNOPSIS"));
+    let pages = pages.chain(types.iter().map(|page| (page, "NAME")));
+    for (page, section) in pages {
         let mut groff = Command::new(tool("groff", "groff-base"));
-        let output = groff.args(["-man", "-ww", "-Tutf8", "-P-cbou"]).arg(&page).output().unwrap();
+        let output = groff.args(["-Kutf8", "-man", "-ww", "-Tutf8", "-P-cbou"]).arg(page).output().unwrap();
         assert!(output.status.success(), "{}", page.display());
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{}", page.display());
         let text = String::from_utf8(output.stdout).unwrap();
-        assert!(text.contains("SYNOPSIS") && text.contains("DESCRIPTION"), "{text}");
+        assert!(text.contains(section) && text.contains("DESCRIPTION"), "{text}");
+        assert!(!text.contains("``"), "{text}");
         if page.ends_with("cdist.1") {
             assert!(text.contains("CDIST_REMOTE_EXEC") && text.contains("EXIT STATUS"), "{text}");
         }

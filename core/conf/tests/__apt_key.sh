@@ -154,7 +154,10 @@ __apt_key one --use-deprecated-apt-key --source '$fixture/key-one.asc'
 END
     return 0
 fi
-in_root sh -c 'command -v apt-key' >/dev/null || debian_only 'no apt-key on this Debian' || return 0
+if ! in_root sh -c 'command -v apt-key' >/dev/null; then
+    echo "skipped $test: the rest needs a Debian that still has apt-key"
+    return 0
+fi
 converge 'gnupg, which apt-key needs' <<'END'
 __package_apt gpg
 __package_apt gnupg

@@ -17,6 +17,7 @@ install() {
 converge 'the programs' <<'END'
 __package fdisk
 __package e2fsprogs
+__package curl
 END
 
 for name in swapon swapoff; do
@@ -193,6 +194,11 @@ END
 refused 'unmounting the installer' "is the installer itself" <<'END'
 __install_umount all --target /
 END
+mkdir -p "$R/empty"
+refused 'no stage' 'could not be downloaded' <<'END'
+__install_stage --target /empty --uri file:///root/no-such-stage.tar.gz
+END
+check 'nothing is left of it' rmdir "$R/empty"
 refused 'no disk to reset' 'is not a block device' <<'END'
 __install_reset_disk /etc/passwd
 END

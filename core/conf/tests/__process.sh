@@ -35,9 +35,9 @@ kill "$elsewhere"
 converge 'stop' <<'END'
 __process sleeper --name 'sleep 8881' --state absent
 __process odd --name 'sh .*"it'"'"'s ..HOME"' --state absent
-__process rest --name 'sleep 8882' --state absent --stop 'kill $(pidof sleep) && touch /stopped'
+__process rest --name 'sleep 8882' --state absent --stop 'for p in /proc/[0-9]*; do if [ $p/root/. -ef / ] && grep -q 8882 $p/cmdline; then kill ${p##*/}; fi; done; touch /stopped'
 END
-check 'it is gone' sh -c '! pgrep -f -x "sleep 888[12]"'
+if runs 'sleep 888[12]'; then failed 'it still runs'; else passed 'it is gone'; fi
 check 'own way to stop' test -e "$R/stopped"
 message 'stopped message' '__process/sleeper:stopped'
 
@@ -48,6 +48,9 @@ __process /bin/program
 END
 check 'the name is the command' test -e "$R/was-started"
 
+refuse 'not an expression' '__process/x' <<'END'
+__process x --name '(' --state absent
+END
 refuse 'start that fails' 'cannot start' <<'END'
 __process x --name nothing --start 'echo cannot start >&2; false'
 END

@@ -8,7 +8,10 @@ __service nosuch --action start
 END
 
 if [ -n "$debian" ]; then
-    in_root sh -c 'command -v systemctl' >/dev/null || debian_only 'no systemd in this root' || return 0
+    if ! in_root sh -c 'command -v systemctl' >/dev/null; then
+        echo "skipped $test: the rest needs a root with systemd"
+        return 0
+    fi
     unchanged 'nor by a real systemctl' <<'END'
 __systemd_service nosuch --action restart
 END

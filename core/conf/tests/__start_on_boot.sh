@@ -13,7 +13,6 @@ END
 if [ -n "$debian" ]; then
     # A Debian without systemd has the real update-rc.d.
     if in_root sh -c 'command -v systemctl' >/dev/null; then return 0; fi
-    in_root sh -c 'command -v update-rc.d' >/dev/null || debian_only 'no update-rc.d in this root' || return 0
     mkdir -p "$R/etc/init.d"
     cat >"$R/etc/init.d/it" <<'END'
 #!/bin/sh

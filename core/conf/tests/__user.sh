@@ -87,7 +87,7 @@ check 'own group is gone' sh -c '! grep -q ^plain: "$1"' _ "$R/etc/group"
 check 'group of others stays' grep -q ^daemon: "$R/etc/group"
 message 'removal with home' '__user/full:userdel -r'
 message 'removal' '__user/plain:userdel'
-same 'nothing is left beside' '' "$(find "$R/etc" -name '*cdist*')"
+same 'nothing is left beside' '' "$(find "$R/etc" -maxdepth 1 -name '*cdist*')"
 
 if [ -z "$debian" ]; then
     rm "$R/etc/shadow"

@@ -206,6 +206,18 @@ mod tests {
             prop_assert_eq!(&with_defaults(&declared, &spelled), &found);
         }
 
+        /// A newline at the end of a value says nothing: `"$(cat file)"` drops it, a here document has it.
+        #[test]
+        fn a_value_with_its_newline_is_equal((declared, given) in object()) {
+            let with_newline = given.iter().map(|(name, value)| match value {
+                Value::Single(text) if !text.is_empty() && !text.ends_with(b"\n") => {
+                    (name.clone(), Value::Single([text.as_slice(), b"\n"].concat()))
+                }
+                other => (name.clone(), other.clone()),
+            }).collect();
+            prop_assert_eq!(with_defaults(&declared, &with_newline), with_defaults(&declared, &given));
+        }
+
         /// A call that says something else is not equal, and the message names what differs and nothing else.
         #[test]
         fn another_value_is_a_conflict_that_is_named((declared, mut given) in object(), value in "[A-Z]{7}", at: prop::sample::Index) {

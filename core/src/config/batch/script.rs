@@ -53,7 +53,11 @@ impl Batch {
         script.line("ended() {");
         script.line(format!(r#"printf '\n%s %s %s\n' {boundary} "$1" "$2" >&2"#));
         script.line(format!(r#"printf '\n%s %s %s\n' {boundary} "$1" "$2""#));
-        script.line(format!("}}\nstep() {{\n{shell} -e \"$2\" </dev/null"));
+        script.line("}\nstep() {");
+        // The root of a system that is being made may have no devices yet.
+        script.line(format!(
+            "if [ -c /dev/null ]; then {shell} -e \"$2\" </dev/null; else : | {shell} -e \"$2\"; fi"
+        ));
         script.line(r#"set -- "$1" $?"#);
         script.line(r#"ended "$1" "$2""#);
         // What comes after a failed script must not run; the marks say which one it was.

@@ -19,6 +19,9 @@ pub(super) fn check(dir: &Path, findings: &mut Findings) -> Declared {
             continue;
         }
         let Some(text) = findings.read(&path) else { continue };
+        if has_dos_line_ends(&text) {
+            findings.warning(&path, "has DOS line ends; convert it with dos2unix");
+        }
         for line in text.split(|&b| b == b'\n').map(strip).filter(|line| !line.is_empty()) {
             let name = String::from_utf8_lossy(line).into_owned();
             if let Some(reason) = bad_name(&name) {
@@ -74,8 +77,17 @@ fn check_defaults(dir: &Path, declared: &Declared, findings: &mut Findings) {
         }
         if path.is_dir() {
             findings.error(&path, "is a directory, so it is ignored; a default is a file");
+        } else if path.is_file() && findings.read(&path).is_some_and(|text| has_dos_line_ends(strip(&text))) {
+            findings.error(
+                &path,
+                "has DOS line ends, and the carriage returns become part of the values; convert it with dos2unix",
+            );
         }
     }
+}
+
+fn has_dos_line_ends(text: &[u8]) -> bool {
+    text.windows(2).any(|two| two == b"\r\n")
 }
 
 fn check_deprecated(dir: &Path, declared: &Declared, findings: &mut Findings) {
@@ -105,6 +117,24 @@ fn files_in(dir: &Path, findings: &mut Findings) -> Vec<(std::path::PathBuf, Str
 #[cfg(test)]
 mod tests {
     use super::super::tests::found;
+
+    #[test]
+    fn line_ends() {
+        let lines = found(&[
+            ("man.rst", "cdist-type__t(7)\n================\n\na, b\n"),
+            ("gencode-remote", "#!/bin/sh -e\nls \"$__object/parameter\"\n"),
+            ("parameter/optional_multiple", "a\r\nb\r\n"),
+            ("parameter/default/a", "x\r\ny\r\n"),
+            // What is at the end is cut off anyway.
+            ("parameter/default/b", "x\r\n"),
+        ]);
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].starts_with("__t/parameter/default/a: error: has DOS line ends"), "{lines:?}");
+        assert!(
+            lines[1].starts_with("__t/parameter/optional_multiple: warning: has DOS line ends"),
+            "{lines:?}"
+        );
+    }
 
     #[test]
     fn names_and_places() {

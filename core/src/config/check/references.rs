@@ -113,13 +113,16 @@ fn check_unused(
     }
 }
 
+/// More than any script; what is larger is data.
+const SCRIPT_MAX: u64 = 1024 * 1024;
+
 /// The text below `dir`, two levels deep; what is not text does no harm.
 fn read_all(dir: &Path, depth: u8, text: &mut String) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_dir() && depth < 2 {
             read_all(&path, depth + 1, text);
-        } else if path.is_file() {
+        } else if fs::metadata(&path).is_ok_and(|found| found.is_file() && found.len() <= SCRIPT_MAX) {
             text.push_str(&String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()));
         }
     }

@@ -52,6 +52,8 @@ pub(super) fn check(dir: &Path, findings: &mut Findings) -> Vec<Script> {
             );
         } else if !path.exists() {
             findings.error(&path, "leads nowhere, so the run fails; remove the link or repair it");
+        } else if !path.is_file() {
+            findings.error(&path, "is no regular file, so it cannot be sent to the target; remove it");
         } else if is_leftover(&name) {
             findings.error(&path, "looks like what an editor left, but every file here is run; remove it");
         } else {
@@ -90,7 +92,12 @@ fn check_one(path: PathBuf, role: Role, findings: &mut Findings) -> Option<Scrip
             findings.error(&path, text);
         }
         (Some(found), _, true) if found.is_shell() && !found.ends_at_errors && !sets_errexit(&text) => {
-            findings.warning(&path, format!("goes on after commands that fail; begin it with '#!{} -e'", found.path));
+            // `env` takes only one word.
+            let remedy = match found.path.contains(' ') {
+                true => "add the line 'set -e'".to_owned(),
+                false => format!("begin it with '#!{} -e'", found.path),
+            };
+            findings.warning(&path, format!("goes on after commands that fail; {remedy}"));
         }
         _ => {}
     }
@@ -213,6 +220,16 @@ mod tests {
         let texts: Vec<&str> = findings.0.iter().map(|f| f.text.as_str()).collect();
         assert_eq!(texts.len(), 1, "{texts:?}");
         assert!(texts[0].starts_with("is executable but its first line names no interpreter"), "{texts:?}");
+    }
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let (_dir, path) = super::super::tests::type_with(&[("explorer/x", ""), ("parameter/default/y", "")]);
+        for name in ["explorer/pipe", "parameter/default/pipe"] {
+            nix::unistd::mkfifo(&path.join(name), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        }
+        let texts: Vec<String> = super::super::check(&path).into_iter().map(|f| f.text).collect();
+        assert!(texts.iter().any(|text| text.starts_with("is no regular file, so it cannot")), "{texts:?}");
     }
 
     #[test]
