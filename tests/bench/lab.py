@@ -60,6 +60,10 @@ class Lab:
     """`here` is one path that leads to another place on every machine: sshds run in mount namespaces of their own."""
 
     def __init__(self, base):
+        self.sshd = shutil.which("sshd", path="/usr/sbin:/sbin:" + os.environ["PATH"])
+        missing = [tool for tool in ("ssh", "scp", "ssh-keygen", "unshare") if not shutil.which(tool)]
+        if missing or not self.sshd:
+            raise Failed(f"missing: {' '.join(missing) or 'sshd'}; make install-test-packages")
         os.makedirs(base, exist_ok=True)
         self.tmp = tempfile.mkdtemp(prefix="bench.", dir=base)
         # Paths of sockets are short, whatever the checkout is called.
@@ -96,7 +100,6 @@ class Lab:
                 "ListenAddress 127.0.0.1\nUsePAM no\nStrictModes no\nPermitRootLogin prohibit-password\n"
                 "PidFile none\nLogLevel VERBOSE\nMaxStartups 1000\nMaxSessions 1000\nSubsystem sftp internal-sftp\n"
                 f"HostKey {self.key}.host\nAuthorizedKeysFile {self.key}.pub\n")
-        sshd = shutil.which("sshd", path="/usr/sbin:/sbin:" + os.environ["PATH"])
         hosts = []
         for i, port in enumerate(free_ports(count), 1):
             name = f"{prefix}{i}"
@@ -104,7 +107,7 @@ class Lab:
             self.make_place(place)
             enter = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
             self.start(["unshare", "--mount", "--propagation", "private", "sh", "-c", enter, "sh", place, self.here,
-                        sshd, "-D", "-f", server, "-p", str(port), "-E", log],
+                        self.sshd, "-D", "-f", server, "-p", str(port), "-E", log],
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             hosts.append(Host(name, port, place, log))
         for host in hosts:
@@ -124,7 +127,7 @@ class Lab:
         return Host(name, port, host.place, host.log, turns)
 
     def write_ssh_config(self, hosts):
-        """What ssh and scp have to know; connections are shared, as the original and ansible do by default."""
+        """What ssh and scp have to know. Sharing connections is the business of each program."""
         with open(self.config, "w", encoding="utf-8") as text:
             for host in hosts:
                 text.write(f"Host {host.name}\n  HostName 127.0.0.1\n  Port {host.port}\n")
@@ -136,7 +139,11 @@ class Lab:
         """Ends the connections that programs have left open for their next run."""
         for directory, _, names in os.walk(self.sockets):
             for path in (os.path.join(directory, name) for name in names):
-                if stat.S_ISSOCK(os.lstat(path).st_mode):
+                try:
+                    is_socket = stat.S_ISSOCK(os.lstat(path).st_mode)
+                except FileNotFoundError:
+                    continue
+                if is_socket:
                     subprocess.run(["ssh", "-F", "/dev/null", "-o", f"ControlPath={path}", "-O", "exit", "any"],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 

@@ -106,6 +106,23 @@ fn a_killed_run_leaves_nothing_and_can_be_repeated_at_once() {
     assert_ready(&admin, &sshd);
 }
 
+/// Its machine has told the target nothing, so there the old run still holds the lock.
+#[test]
+fn a_killed_run_whose_end_the_target_does_not_notice_is_pushed_aside() {
+    let admin = Admin::new(TYPES);
+    let sshd = Sshd::start(admin.key());
+    admin.knows(&[("web1", &sshd)], "  ServerAliveInterval 1\n  ServerAliveCountMax 2");
+    let running = at_work(&admin, &sshd);
+    sshd.freeze();
+    kill(running.pid(), Signal::SIGKILL).unwrap();
+    drop(running);
+    outcome(admin.config("__note next\n").arg("web1")).assert_ok();
+    // What keeps the old connection is sshd's, and ends when that notices.
+    assert_eq!(sshd.processes(), ["cat"]);
+    assert!(!sshd.path("/var/lib/cdist.lock").exists());
+    admin.assert_no_connection();
+}
+
 #[test]
 fn a_stopped_run_ends_what_runs_on_the_target() {
     for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {

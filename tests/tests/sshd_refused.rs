@@ -87,7 +87,11 @@ fn a_configuration_that_ssh_does_not_understand() {
     admin.append("ssh_config", "Hots web1\n");
     refused(&admin, "web1", &["ssh does not understand its configuration", "hots"]);
     fs::remove_file(admin.path("ssh_config")).unwrap();
-    refused(&admin, "web1", &["reading ssh configuration", "ssh_config", "No such file"]);
+    refused(
+        &admin,
+        "web1",
+        &["preparing the way to the target: reading ssh configuration", "ssh_config", "No such file"],
+    );
 }
 
 #[test]

@@ -106,6 +106,11 @@ END
 refuse 'begins as it ends' 'the same line' <<'END'
 __block /b/file --text x --prefix '# x' --suffix '# x'
 END
+refuse 'text with the end in it' 'which ends it' <<'END'
+__block /b/file --suffix '# end' --text 'x
+# end
+y'
+END
 refuse 'prefix of two lines' 'more than one line' <<'END'
 __block /b/file --text x --prefix '# x
 y'

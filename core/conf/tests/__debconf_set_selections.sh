@@ -39,6 +39,10 @@ converge 'the flag again' <<'END'
 __debconf_set_selections it --line 'it it/tab seen true'
 END
 
+check 'a password alone' config <<'END'
+__debconf_set_selections it --line 'it it/other password s3cret'
+END
+same 'its code is marked as secret' 1 "$(find "$HOME" -name secret -path '*/__debconf_set_selections/it/*' | wc -l)"
 check 'from a file' config <<'END'
 echo 'it it/file string 1' | __debconf_set_selections it --file -
 END

@@ -28,8 +28,10 @@ it's /m/it's\040a\040\134dir tmpfs size=1m 0 0
 /dev/nosuch none swap defaults 0 0
 #/cdist:__mount/swap
 END
-} >"$tmp/wanted"
-content 'entries' /etc/fstab <"$tmp/wanted"
+} | sort >"$tmp/wanted"
+# Independent objects run in any order.
+sort "$R/etc/fstab" >"$R/m/sorted"
+content 'entries' /m/sorted <"$tmp/wanted"
 message 'message of the entry' '__block/__mount/m/one:add'
 
 converge 'another entry' <<'END'

@@ -40,6 +40,12 @@ chown 1 "$tmp/stage/s/four/${sum% *}-${sum#* }/fetched"
 refuse 'directory of another user' 'belongs to another user' <<END
 __staged_file /s/four --source '$tmp/source file' --cksum '$sum' --fetch-command 'cat "%s"' --stage-dir '$tmp/stage'
 END
+mkdir "$tmp/theirs"
+ln -s "$tmp/stage" "$tmp/theirs/stage"
+chown 1 "$tmp/theirs"
+refuse 'below a directory of another user' 'belongs to another user' <<END
+__staged_file /s/one --source '$tmp/source file' --cksum '$sum' --fetch-command 'cat "%s"' --stage-dir '$tmp/theirs/stage'
+END
 converge 'absent' <<END
 __staged_file /s/one --source '/no/such/file' --cksum '$sum' --state absent
 END

@@ -65,7 +65,7 @@ impl Engine {
             File::create(&code_path).map_err(ConfigError::io(format!("writing {}", code_path.display())))?;
         self.run_script(&script, self.object_variables(object), Output::File(code_file), stderr).await?;
         let code =
-            fs::read(&code_path).map_err(ConfigError::io(format!("reading {}", code_path.display())))?;
+            read_start(&code_path).map_err(ConfigError::io(format!("reading {}", code_path.display())))?;
         if code.iter().all(u8::is_ascii_whitespace) {
             return Ok(());
         }
@@ -129,10 +129,11 @@ impl Engine {
             script.push(b'\n');
         }
         script.extend_from_slice(PRELUDE.as_bytes());
-        // The shell reads all of a group before it runs any of it, so the code may look at its standard input.
-        script.extend_from_slice(b"{\n:\n");
+        // The shell reads all of a group before it runs any of it, so the code may look at its standard input. That is
+        // an empty pipe, for the root of a system that is being made may have no devices yet.
+        script.extend_from_slice(b": | {\n:\n");
         script.extend_from_slice(code);
-        script.extend_from_slice(b"\n} </dev/null\n");
+        script.extend_from_slice(b"\n}\n");
         script
     }
 }

@@ -45,12 +45,9 @@ diff_file() {
 }
 
 diff_wanted() {
-    if [ -n "$__diff_hidden" ]; then
-        cat >/dev/null
-    else
-        echo 'wanted file'
-        __diff_hex
-    fi
+    [ -z "$__diff_hidden" ] || return 0
+    echo 'wanted file'
+    __diff_hex
 }
 
 diff_wanted_here() {

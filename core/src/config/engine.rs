@@ -56,7 +56,7 @@ impl Engine {
         let commands = run
             .connector
             .commands(&connector_dir)
-            .map_err(ConfigError::io(format!("writing to {}", connector_dir.display())))?;
+            .map_err(ConfigError::io("preparing the way to the target"))?;
         let mut base = run.environment.clone();
         let own: [(&str, OsString); 3] = [
             ("__global", stage.out.clone().into()),

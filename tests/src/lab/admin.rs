@@ -174,7 +174,7 @@ impl Admin {
         ]))
     }
 
-    /// No ssh of this administrator runs, and no control socket is there, after a second at most.
+    /// No ssh of this administrator runs, and no control socket is there, after some seconds at most.
     ///
     /// # Panics
     ///
@@ -182,7 +182,7 @@ impl Admin {
     #[track_caller]
     pub fn assert_no_connection(&self) {
         let left = || [self.sockets(), self.masters()].concat();
-        let clean = wait_until(Duration::from_secs(2), || left().is_empty().then_some(()));
+        let clean = wait_until(Duration::from_secs(5), || left().is_empty().then_some(()));
         assert!(clean.is_some(), "left behind: {:?}", left());
     }
 

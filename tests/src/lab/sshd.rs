@@ -130,12 +130,25 @@ impl Sshd {
     ///
     /// If there is none.
     pub fn cut(&self) {
+        self.signal_sessions(Signal::SIGKILL);
+    }
+
+    /// Stops all connections, as a broken network does that nobody notices.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub fn freeze(&self) {
+        self.signal_sessions(Signal::SIGSTOP);
+    }
+
+    fn signal_sessions(&self, signal: Signal) {
         let sessions = children(self.listener());
-        assert!(!sessions.is_empty(), "no connection to cut");
+        assert!(!sessions.is_empty(), "no connection");
         for session in sessions {
             // The process that holds the socket may be its child, or it itself.
             for pid in children(session).into_iter().filter(|pid| comm(*pid) == "sshd").chain([session]) {
-                let _ = kill(pid, Signal::SIGKILL);
+                let _ = kill(pid, signal);
             }
         }
     }

@@ -75,6 +75,13 @@ end_running() {
     done
 }
 
+# What lies in the lock of somebody else must not make us end processes.
+is_ours() {
+    # shellcheck disable=SC2012,SC2046 # the third field is the owner
+    set -- $(ls -ldn "$lock" 2>/dev/null)
+    [ "$3" = "$(id -u)" ]
+}
+
 push_aside() {
     kill -TERM "$pid" 2>/dev/null
     sleep 0.1 2>/dev/null || sleep 1
@@ -91,6 +98,7 @@ take() {
         cannot "$text"
     fi
     [ -d "$lock" ] || [ -z "$text" ] || { gone=$((gone + 1)); [ "$gone" -lt 5 ] || cannot "$text"; return 1; }
+    is_ours || { [ ! -d "$lock" ] && return 1; cannot "$lock belongs to somebody else"; }
     if is_held; then
         if [ "$other" != "$push" ]; then
             printf 'held %s %s\n' "$other" "$name"

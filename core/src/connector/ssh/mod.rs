@@ -40,8 +40,8 @@ use super::{
 };
 use crate::config::names::Family;
 
-/// sshd allows ten sessions on a connection unless it is told otherwise. One keeps the connection, one may hold the
-/// lock, and one stays free for a local script with `$__remote_exec`.
+/// sshd allows ten sessions on a connection unless it is told otherwise. One keeps the connection, and one stays free for
+/// a local script with `$__remote_exec`.
 const SESSIONS: usize = 8;
 /// How long a refused session is asked for again while none of ours is open that could end.
 const REFUSED_FOR: Duration = Duration::from_secs(3);

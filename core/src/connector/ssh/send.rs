@@ -162,11 +162,11 @@ fn quoted(name: &Path) -> String {
     posix(Path::new("./").join(name)).to_string_lossy().into_owned()
 }
 
-/// The bytes as a format of printf(1), which has no arguments. Octal is the one escape that all shells know.
+/// The bytes as a format of printf(1), which has no arguments. Octal is the one escape that all shells know; a dash at the
+/// beginning would be an option.
 fn printf_format(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() * 4);
     for &byte in bytes {
-        // Not a dash: at the beginning it would be an option.
         if byte.is_ascii_alphanumeric() || b" /.,:;_=#$(){}[]\"<>|&*+\n".contains(&byte) {
             text.push(char::from(byte));
         } else {
