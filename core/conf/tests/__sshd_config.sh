@@ -119,6 +119,8 @@ END
 
 [ -n "$debian" ] || cp "$tmp/os-release" "$R/etc/os-release"
 debian_only 'sshd itself needs Debian' || return 0
+# A PreOS has no host keys until it boots, and without any sshd judges nothing.
+in_root ssh-keygen -q -A
 before=$(cat "$R/etc/ssh/sshd_config")
 refuse 'what sshd does not accept' 'does not accept the change' <<'END'
 __sshd_config PermitRootLogin --value perhaps
