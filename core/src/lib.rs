@@ -4,6 +4,7 @@
 //!
 //! - PreOS: [`preos`] builds a network-boot OS as a plugin asks for it; [`plugin`] finds plugins and runs them.
 //! - Configuration: [`config`] runs shell types, manifests and explorers against a host through a [`connector`].
+//! - Trigger: [`trigger`] is the server that booted machines call; it has them configured.
 //! - Hosts: [`inventory`] holds hosts and their tags.
 //! - Ground: [`host`] is the only code that touches the operating system, [`progress`] tells what is going on.
 
@@ -14,3 +15,4 @@ pub mod inventory;
 pub mod plugin;
 pub mod preos;
 pub mod progress;
+pub mod trigger;

@@ -1,0 +1,175 @@
+//! Jobs and machines, as they are stored.
+
+use std::{fmt, net::IpAddr, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use super::{facts::Facts, runner::RunReport};
+
+/// Number of a job; grows, and is never given twice.
+pub type JobId = i64;
+/// Number of a machine; never given twice.
+pub type MachineId = i64;
+/// Milliseconds since 1970-01-01 UTC.
+pub type Millis = i64;
+
+/// What is done to a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// `cdist install`.
+    Install,
+    /// `cdist config`.
+    Config,
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Waits for its turn.
+    Queued,
+    /// Is being worked on.
+    Running,
+    /// All objects are done.
+    Succeeded,
+    /// Something failed.
+    Failed,
+    /// The server ended while it was worked on; nobody knows how far it came.
+    Interrupted,
+    /// Somebody has stopped it.
+    Cancelled,
+}
+
+impl State {
+    /// All of them, in the order of a job's life.
+    pub const ALL: [Self; 6] =
+        [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Interrupted, Self::Cancelled];
+
+    /// True if nothing more will happen to the job.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl Kind {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Install => "install",
+            Self::Config => "config",
+        }
+    }
+}
+
+/// A word that is none of those that are known.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is no {1}")]
+pub struct UnknownWord(String, &'static str);
+
+impl FromStr for State {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        let found = Self::ALL.into_iter().find(|state| state.name() == word);
+        found.ok_or_else(|| UnknownWord(word.to_owned(), "state of a job"))
+    }
+}
+
+impl FromStr for Kind {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        let found = [Self::Install, Self::Config].into_iter().find(|kind| kind.name() == word);
+        found.ok_or_else(|| UnknownWord(word.to_owned(), "kind of job"))
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// One job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its number.
+    pub id: JobId,
+    /// Install or configure.
+    pub kind: Kind,
+    /// Where it stands.
+    pub state: State,
+    /// Whose job it is.
+    pub machine: MachineId,
+    /// The address that called, and that is worked on. IPv6 addresses are bare; a link-local one has its zone.
+    pub address: String,
+    /// What stood after the prefix in the request; recorded, never interpreted.
+    pub path: String,
+    /// What the machine has told of itself.
+    pub facts: Facts,
+    /// When it was accepted.
+    pub created: Millis,
+    /// When the last attempt began.
+    pub started: Option<Millis>,
+    /// When it came to its end.
+    pub finished: Option<Millis>,
+    /// How many attempts have begun.
+    pub attempts: u32,
+    /// Not before then: a failed attempt is repeated after a pause.
+    pub not_before: Option<Millis>,
+    /// How many more requests have joined it.
+    pub joined: u32,
+    /// What the last attempt has done.
+    pub report: Option<RunReport>,
+    /// Why it is in its state, when no attempt tells: who cancelled, what interrupted.
+    pub note: Option<String>,
+}
+
+/// A machine that has called at least once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Its number.
+    pub id: MachineId,
+    /// Its hardware address, if that is known. It then stands for the machine, whatever its address is.
+    pub mac: Option<String>,
+    /// Its last address.
+    pub address: String,
+    /// The newest facts.
+    pub facts: Facts,
+    /// When it called first.
+    pub first_seen: Millis,
+    /// When it called last.
+    pub last_seen: Millis,
+    /// How its last install came out, if there was one; [`State::Queued`] and [`State::Running`] do not stand here.
+    pub install: Option<State>,
+    /// When that was.
+    pub installed: Option<Millis>,
+    /// May be installed once more until then.
+    pub armed_until: Option<Millis>,
+    /// Its newest job.
+    pub last_job: Option<JobId>,
+}
+
+/// The peer of a connection, as the target of a job: an IPv4-mapped address is an IPv4 one.
+pub fn unmapped(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}
