@@ -4,6 +4,7 @@ pub mod connections;
 pub mod dispatcher;
 mod facts;
 pub mod follow;
+pub mod http;
 pub mod job;
 pub mod ledger;
 pub mod listener;
