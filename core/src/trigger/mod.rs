@@ -1,5 +1,6 @@
 //! The trigger server: machines call it when they have booted, and it installs or configures them.
 
+mod accept;
 pub mod connections;
 pub mod dispatcher;
 mod facts;
