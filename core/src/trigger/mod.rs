@@ -11,11 +11,14 @@ pub mod ledger;
 pub mod listener;
 pub mod metrics;
 mod neighbours;
+pub mod page;
 pub mod policy;
 pub mod protocol;
 pub mod runner;
 pub mod secret;
 pub mod server;
+pub mod socket;
+pub mod status;
 pub mod store;
 
 pub use facts::{Facts, FactsError};

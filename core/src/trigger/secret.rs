@@ -10,6 +10,8 @@ use std::{
 
 use subtle::ConstantTimeEq;
 
+use crate::host::atomic::write_atomic;
+
 /// Shortest token: nobody guesses 16 characters.
 const SHORTEST: usize = 16;
 /// Longest.
@@ -33,6 +35,9 @@ pub enum TokenError {
         "the token file {} must hold one line of 16 to 512 letters, digits and -._~+/=", .0.display()
     )]
     Text(PathBuf),
+    /// A new one cannot be kept.
+    #[error("making the token file {}", .0.display())]
+    Make(PathBuf, #[source] io::Error),
 }
 
 impl Token {
@@ -53,6 +58,22 @@ impl Token {
         Self::new(text.strip_suffix('\n').unwrap_or(&text)).ok_or_else(|| TokenError::Text(path.to_owned()))
     }
 
+    /// The token of a file, which is made with a random one if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read), or the file cannot be made.
+    pub fn keep(path: &Path) -> Result<Self, TokenError> {
+        match Self::read(path) {
+            Err(TokenError::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => {
+                let made = random().and_then(|text| write_atomic(path, 0o600, format!("{text}\n").as_bytes()));
+                made.map_err(|error| TokenError::Make(path.to_owned(), error))?;
+                Self::read(path)
+            }
+            token => token,
+        }
+    }
+
     /// A token of these characters, as RFC 6750 allows them. `None` if it is too short, or none.
     pub fn new(text: &str) -> Option<Self> {
         let is_token = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
@@ -71,6 +92,13 @@ impl Token {
     pub fn is(&self, text: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(text).into()
     }
+}
+
+/// 256 bits that nobody can foresee.
+fn random() -> io::Result<String> {
+    let mut bytes = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 impl fmt::Debug for Token {
@@ -120,6 +148,11 @@ mod tests {
             fs::write(&path, bad).unwrap();
             assert!(matches!(Token::read(&path), Err(TokenError::Text(_))), "{bad:?}");
         }
+        let new = dir.path().join("new");
+        Token::keep(&new).unwrap();
+        let text = fs::read_to_string(&new).unwrap();
+        assert_eq!((text.len(), fs::metadata(&new).unwrap().mode() & 0o777), (65, 0o600));
+        assert!(Token::keep(&new).unwrap().is(text.trim().as_bytes()));
         assert!(Token::read(&dir.path().join("none")).unwrap_err().to_string().contains("none"));
     }
 }
