@@ -66,7 +66,8 @@ impl Token {
     pub fn keep(path: &Path) -> Result<Self, TokenError> {
         match Self::read(path) {
             Err(TokenError::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => {
-                let made = random().and_then(|text| write_atomic(path, 0o600, format!("{text}\n").as_bytes()));
+                let made =
+                    random().and_then(|text| write_atomic(path, 0o600, format!("{text}\n").as_bytes()));
                 made.map_err(|error| TokenError::Make(path.to_owned(), error))?;
                 Self::read(path)
             }
