@@ -14,7 +14,11 @@ pub mod protocol;
 pub mod runner;
 pub mod secret;
 pub mod server;
+#[cfg(test)]
+mod server_tests;
 pub mod store;
+#[cfg(any(test, feature = "fuzzing"))]
+mod testing;
 
 pub use facts::{Facts, FactsError};
 
