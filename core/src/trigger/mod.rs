@@ -4,6 +4,9 @@ pub mod connections;
 pub mod dispatcher;
 mod facts;
 pub mod follow;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod job;
 pub mod ledger;
 pub mod listener;

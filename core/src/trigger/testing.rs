@@ -37,6 +37,7 @@ impl Told {
     }
 
     /// What it was asked for.
+    #[cfg(test)]
     pub(crate) fn orders(&self) -> Vec<Order> {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -64,7 +65,9 @@ impl Runner for Told {
 pub(crate) struct Bench {
     pub(crate) dispatcher: Dispatcher,
     pub(crate) server: Arc<Server>,
-    pub(crate) stop: watch::Sender<bool>,
+    /// The server would take its end for an order to stop.
+    _stop: watch::Sender<bool>,
+    #[cfg_attr(not(test), expect(dead_code, reason = "nobody waits for it when fuzzing"))]
     pub(crate) thread: Option<Thread>,
     _dir: tempfile::TempDir,
 }
@@ -86,7 +89,7 @@ impl Bench {
         let (dispatcher, thread) = started.expect("a store in memory");
         let (stop, stopped) = watch::channel(false);
         let server = Server::for_tests(dispatcher.clone(), access, stopped);
-        Self { dispatcher, server, stop, thread: Some(thread), _dir: dir }
+        Self { dispatcher, server, _stop: stop, thread: Some(thread), _dir: dir }
     }
 
     /// All that the server answers to bytes of a peer that then says no more.
@@ -103,6 +106,7 @@ impl Bench {
     }
 
     /// The same as text.
+    #[cfg(test)]
     pub(crate) async fn text(&self, peer: &str, request: &str) -> String {
         let peer = peer.parse().expect("an address with a port");
         String::from_utf8_lossy(&self.answer(peer, request.as_bytes()).await).into_owned()
