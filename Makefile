@@ -103,8 +103,8 @@ unit: ## tests inside the crates; no root, no network
 	$(CARGO) nextest run --workspace --exclude cdist-tests --all-features --locked -E 'not test(/privileged_/)'
 	$(CARGO) test --doc --workspace --locked
 
-integration: ## the staged program with stub commands and hostile plugins; no root needed
-	$(CARGO) nextest run -p cdist-tests --locked -E 'binary(/^integration/)'
+integration: ## the staged program with stub commands and hostile plugins, and the lab itself; no root needed
+	$(CARGO) nextest run -p cdist-tests --locked -E 'binary(/^integration/) or kind(lib) or kind(bin)'
 
 conformance: ## the staged program against recordings of the original, where the suite is beside the checkout
 	@if [ -x $(CONFORMANCE)/run-conformance ]; then \
