@@ -34,6 +34,8 @@ pub(crate) struct Load {
     free: VecDeque<usize>,
     /// Requests without an answer.
     waiting: usize,
+    /// When the last answer came.
+    answered: Instant,
     report: Report,
 }
 
@@ -50,26 +52,38 @@ impl Load {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let slots = (0..args.connections).map(|_| Slot::default()).collect();
         let free = (0..args.pipeline).flat_map(|_| 0..args.connections).collect();
-        Ok(Self { args, epoll, slots, free, waiting: 0, report: Report::default() })
+        Ok(Self { args, epoll, slots, free, waiting: 0, answered: Instant::now(), report: Report::default() })
     }
 
-    /// Makes all requests and waits for their answers.
+    /// Makes all requests and waits for their answers. If the server goes away meanwhile, that is the end, and in the
+    /// report.
     ///
     /// # Errors
     ///
     /// The server is not there, or this machine does not do what it has to.
     pub(crate) fn run(mut self) -> io::Result<Report> {
-        let mut events = Vec::with_capacity(self.args.connections.min(1024));
         if !self.args.new {
             for slot in 0..self.slots.len() {
                 self.open(slot, slot as u64)?;
             }
         }
         let start = Instant::now();
-        let mut answered = start;
+        self.answered = start;
+        match self.work(start) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && self.answered > start => {
+                self.report.failed("server gone", self.waiting);
+            }
+            worked => worked?,
+        }
+        self.report.time = self.answered - start;
+        Ok(self.report)
+    }
+
+    fn work(&mut self, start: Instant) -> io::Result<()> {
+        let mut events = Vec::with_capacity(self.args.connections.min(1024));
         loop {
             let until = match self.begin_due(start)? {
-                Next::Nothing if self.waiting == 0 => break,
+                Next::Nothing if self.waiting == 0 => return Ok(()),
                 Next::At(due) => due,
                 Next::Nothing | Next::Answer => Instant::now() + PATIENCE,
             };
@@ -84,15 +98,11 @@ impl Load {
             for event in &events {
                 self.happened(usize::try_from(event.data.u64()).unwrap_or(usize::MAX), event.flags)?;
             }
-            if !events.is_empty() {
-                answered = Instant::now();
-            } else if self.waiting > 0 && answered.elapsed() > PATIENCE {
+            if events.is_empty() && self.waiting > 0 && self.answered.elapsed() > PATIENCE {
                 self.report.failed("no answer", self.waiting);
-                break;
+                return Ok(());
             }
         }
-        self.report.time = answered - start;
-        Ok(self.report)
     }
 
     fn begin_due(&mut self, start: Instant) -> io::Result<Next> {
@@ -172,6 +182,7 @@ impl Load {
                 return self.close(slot, "too many answers");
             };
             self.report.answered(answer.status, answer.joined, now - due);
+            self.answered = now;
             self.waiting -= 1;
             self.free.push_back(slot);
             self.slots[slot].input.drain(..answer.length);
