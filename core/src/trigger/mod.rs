@@ -2,6 +2,9 @@
 
 mod facts;
 pub mod job;
+pub mod ledger;
+pub mod policy;
 pub mod runner;
+pub mod store;
 
 pub use facts::{Facts, FactsError};
