@@ -179,8 +179,8 @@ mod tests {
         let words = ["cdist", "config", "-j", "2", "-i", "a", "-j3", "-i", "b", "-c", "x", "-c", "y", "host"];
         let cli = Cli::try_parse_from(words).unwrap();
         let Some(Command::Config(args)) = cli.command else { panic!("{cli:?}") };
-        assert_eq!((args.jobs, args.initial_manifest), (Some(3), Some("b".into())));
-        assert_eq!(args.conf_dir, [PathBuf::from("x"), "y".into()]);
+        assert_eq!((args.jobs, args.run.initial_manifest), (Some(3), Some("b".into())));
+        assert_eq!(args.run.conf_dir, [PathBuf::from("x"), "y".into()]);
     }
 
     #[test]

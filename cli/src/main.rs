@@ -11,9 +11,11 @@ mod config_command;
 mod config_output;
 mod failure;
 mod host_result;
+mod host_runs;
 mod host_table;
 mod info_command;
 mod inventory_command;
+mod job_log;
 mod json_report;
 mod layout;
 mod log_args;
@@ -25,8 +27,17 @@ mod plan;
 mod preos_command;
 mod progress_display;
 mod reference;
+mod refusal;
+mod run_args;
+mod run_maker;
 mod shell_command;
 mod signals;
+mod trigger_checks;
+mod trigger_report;
+#[cfg_attr(not(test), expect(dead_code, reason = "for the command that starts the server"))]
+mod trigger_runner;
+#[cfg(test)]
+mod trigger_runner_tests;
 mod worker;
 
 use std::{ffi::OsString, process::ExitCode};

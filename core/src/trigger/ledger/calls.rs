@@ -129,7 +129,7 @@ impl Ledger {
             machine.last_job = Some(id);
         }
         self.store_machine(machine);
-        self.changes.push(Change::Job(job.clone()));
+        self.changes.push(Change::Job(Box::new(job.clone())));
         let place = self.end_of_queue();
         self.insert(job, place);
         id

@@ -67,11 +67,11 @@ pub struct Moment {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// A new machine, or one that has changed.
-    Machine(Machine),
+    Machine(Box<Machine>),
     /// A machine that is forgotten.
     Forgotten(MachineId),
     /// A new job, or one that has changed.
-    Job(Job),
+    Job(Box<Job>),
 }
 
 /// What is stored of everything that is not at its end.
@@ -304,20 +304,20 @@ impl Ledger {
         {
             machine.install = Some(state);
             machine.installed = Some(now.wall);
-            self.changes.push(Change::Machine(machine.clone()));
+            self.changes.push(Change::Machine(Box::new(machine.clone())));
         }
-        self.changes.push(Change::Job(job));
+        self.changes.push(Change::Job(Box::new(job)));
     }
 
     fn store_job(&mut self, id: JobId) {
         if let Some(active) = self.active.get(&id) {
-            self.changes.push(Change::Job(active.job.clone()));
+            self.changes.push(Change::Job(Box::new(active.job.clone())));
         }
     }
 
     fn store_machine(&mut self, id: MachineId) {
         if let Some(machine) = self.machines.get(&id) {
-            self.changes.push(Change::Machine(machine.clone()));
+            self.changes.push(Change::Machine(Box::new(machine.clone())));
         }
     }
 }

@@ -100,13 +100,16 @@ impl Ledger {
             let note = format!("the server ended while it was worked on; job {next} does it again");
             return self.close(id, State::Interrupted, Some(note), now);
         }
-        // Not an attempt that has failed.
-        job.attempts = job.attempts.saturating_sub(1);
         job.state = State::Queued;
         job.note = Some("the server ended while it was worked on; it is done again".to_owned());
         let place = self.end_of_queue();
         self.insert(job, place);
         self.store_job(id);
+    }
+
+    /// A job is stored as running, and nobody is at work on it.
+    pub fn lose(&mut self, id: JobId, now: Moment) {
+        self.interrupt(id, now);
     }
 
     /// After a start: nothing runs, whatever is stored.

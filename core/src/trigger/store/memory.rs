@@ -46,12 +46,12 @@ impl Store for Memory {
             match change {
                 Change::Machine(machine) => {
                     rows.last_machine = rows.last_machine.max(machine.id);
-                    rows.machines.insert(machine.id, machine.clone());
+                    rows.machines.insert(machine.id, Machine::clone(machine));
                 }
                 Change::Forgotten(id) => drop(rows.machines.remove(id)),
                 Change::Job(job) => {
                     rows.last_job = rows.last_job.max(job.id);
-                    rows.jobs.insert(job.id, job.clone());
+                    rows.jobs.insert(job.id, Job::clone(job));
                 }
             }
         }
