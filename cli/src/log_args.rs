@@ -48,7 +48,7 @@ impl LogArgs {
         }
     }
 
-    fn level(&self, settings: &Settings) -> Level {
+    pub(crate) fn level(&self, settings: &Settings) -> Level {
         if self.quiet {
             return Level::Off;
         }

@@ -32,9 +32,10 @@ mod run_args;
 mod run_maker;
 mod shell_command;
 mod signals;
+mod trigger_args;
 mod trigger_checks;
+mod trigger_command;
 mod trigger_report;
-#[cfg_attr(not(test), expect(dead_code, reason = "for the command that starts the server"))]
 mod trigger_runner;
 #[cfg(test)]
 mod trigger_runner_tests;
