@@ -62,9 +62,11 @@ pub fn response(status: StatusCode, content_type: &'static str, body: Body) -> R
 }
 
 /// Serves one connection to its end; when the server is to stop, to the end of the request that is being answered.
+/// With `half_closed` also for a peer that has said that nothing more comes; usually that is one who has gone.
 pub(super) async fn connection<S, B>(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     mut stop: watch::Receiver<bool>,
+    half_closed: bool,
     answer: impl Fn(Request<Incoming>) -> S,
 ) -> hyper::Result<()>
 where
@@ -82,6 +84,7 @@ where
             .header_read_timeout(HEAD_TIME)
             .max_buf_size(HEAD_MAX)
             .max_headers(HEADERS_MAX)
+            .half_close(half_closed)
             .serve_connection(TokioIo::new(stream), service)
     );
     tokio::select! {

@@ -63,12 +63,25 @@ pub struct Server {
     access: Access,
     neighbours: Neighbours,
     stop: watch::Receiver<bool>,
+    /// Answers also who has said already that nothing more comes. Usually that is somebody who has gone, and who waits
+    /// for a job has gone with his connection; but a test sends all it has and reads to the end.
+    half_closed: bool,
 }
 
 impl Server {
     /// A server that ends when `stop` becomes true.
     pub fn new(dispatcher: Dispatcher, access: Access, stop: watch::Receiver<bool>) -> Arc<Self> {
-        Arc::new(Self { dispatcher, access, neighbours: Neighbours::default(), stop })
+        Arc::new(Self { dispatcher, access, neighbours: Neighbours::default(), stop, half_closed: false })
+    }
+
+    /// The same for [`testing`](super::testing).
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn for_tests(
+        dispatcher: Dispatcher,
+        access: Access,
+        stop: watch::Receiver<bool>,
+    ) -> Arc<Self> {
+        Arc::new(Self { dispatcher, access, neighbours: Neighbours::default(), stop, half_closed: true })
     }
 
     /// Serves until it is to stop, and then until the last answers are out.
@@ -92,7 +105,7 @@ impl Server {
         peer: SocketAddr,
     ) {
         let stop = self.stop.clone();
-        let result = http::connection(stream, stop, |request| {
+        let result = http::connection(stream, stop, self.half_closed, |request| {
             let server = Arc::clone(&self);
             async move { server.answer(request, peer).await }
         })
@@ -167,9 +180,6 @@ impl Server {
         // A page that somebody looks at must not start anything.
         if headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-mode") {
             return Err(Reply::new(403, "this is for machines, not for browsers"));
-        }
-        if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
-            return Err(Reply::new(400, "a request has a Content-Length or a Transfer-Encoding, not both"));
         }
         let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
         if self.access.token.as_ref().is_some_and(|token| !token.is_in(given)) {

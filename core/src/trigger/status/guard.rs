@@ -94,12 +94,6 @@ impl Guard {
             Problem::new(StatusCode::MISDIRECTED_REQUEST, format!("this server is not known as {name:?}"))
                 .hint("ask by an address, by `localhost`, or by a name that is given with --status-name")
         };
-        if head.headers.contains_key(header::TRANSFER_ENCODING)
-            && head.headers.contains_key(header::CONTENT_LENGTH)
-        {
-            let error = "a request has a Content-Length or a Transfer-Encoding, not both";
-            return Err(Problem::new(StatusCode::BAD_REQUEST, error));
-        }
         let host = host(head)?;
         for name in head.uri.authority().map(Authority::as_str).into_iter().chain(host) {
             if !self.is_known_as(name) {

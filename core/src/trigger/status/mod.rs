@@ -88,7 +88,7 @@ impl Status {
             let status = Arc::clone(&self);
             async move {
                 let answer = |request| Arc::clone(&status).answer(request, Way::Listener);
-                if let Err(error) = http::connection(stream, status.stop.clone(), answer).await {
+                if let Err(error) = http::connection(stream, status.stop.clone(), false, answer).await {
                     tracing::debug!("connection of {peer}: {error}");
                 }
             }
@@ -103,7 +103,7 @@ impl Status {
             let status = Arc::clone(&self);
             async move {
                 let answer = |request| Arc::clone(&status).answer(request, Way::Socket);
-                if let Err(error) = http::connection(stream, status.stop.clone(), answer).await {
+                if let Err(error) = http::connection(stream, status.stop.clone(), false, answer).await {
                     tracing::debug!("connection of a command line: {error}");
                 }
             }
