@@ -117,6 +117,7 @@ impl Status {
             queue_max: rules.queue_max,
             machines_max: rules.machines_max,
             retries: rules.retries,
+            dry_run: rules.dry_run,
             waiting: number(&metrics.waiting),
             running: number(&metrics.running),
             machines: number(&metrics.machines),

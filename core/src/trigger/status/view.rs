@@ -177,6 +177,8 @@ pub struct StatusView {
     pub machines_max: usize,
     /// How often a failed configuration is repeated.
     pub retries: u32,
+    /// Nothing is changed on machines: what would be done is in the logs of the jobs.
+    pub dry_run: bool,
     /// Jobs that wait.
     pub waiting: u64,
     /// Jobs that run.
