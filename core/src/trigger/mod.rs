@@ -1,7 +1,34 @@
 //! The trigger server: machines call it when they have booted, and it installs or configures them.
 
+pub mod connections;
+pub mod dispatcher;
 mod facts;
+pub mod follow;
 pub mod job;
+pub mod ledger;
+pub mod listener;
+pub mod metrics;
+mod neighbours;
+pub mod policy;
+pub mod protocol;
 pub mod runner;
+pub mod secret;
+pub mod server;
+#[cfg(test)]
+mod server_tests;
+pub mod store;
+#[cfg(any(test, feature = "fuzzing"))]
+mod testing;
 
 pub use facts::{Facts, FactsError};
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text = format!("{text}: {source}");
+        cause = source.source();
+    }
+    text
+}

@@ -1,0 +1,84 @@
+//! How many connections there are, in all and from one peer: no peer can take them all.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Counts connections.
+#[derive(Clone, Debug)]
+pub struct Connections {
+    all: Arc<Semaphore>,
+    per_peer: usize,
+    peers: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+/// One connection; dropping it makes room for another.
+#[derive(Debug)]
+pub struct Connection {
+    _permit: OwnedSemaphorePermit,
+    peer: IpAddr,
+    peers: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+impl Connections {
+    /// At most `all` of them; one peer has an eighth of them at most.
+    pub fn new(all: usize) -> Self {
+        let per_peer = (all / 8).max(1);
+        Self { all: Arc::new(Semaphore::new(all)), per_peer, peers: Arc::default() }
+    }
+
+    /// Waits until there is room for one more.
+    pub async fn room(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.all).acquire_owned().await.ok()
+    }
+
+    /// Counts a connection of `peer`. `None` if it has too many.
+    pub fn count(&self, permit: OwnedSemaphorePermit, peer: IpAddr) -> Option<Connection> {
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = peers.entry(peer).or_default();
+        if *count >= self.per_peer {
+            return None;
+        }
+        *count += 1;
+        Some(Connection { _permit: permit, peer, peers: Arc::clone(&self.peers) })
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = peers.get_mut(&self.peer) {
+            *count -= 1;
+            if *count == 0 {
+                peers.remove(&self.peer);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_peer_does_not_get_all() {
+        let connections = Connections::new(16);
+        let peers: [IpAddr; 2] = [[10, 0, 0, 1].into(), [10, 0, 0, 2].into()];
+        let mut open = Vec::new();
+        for _ in 0..2 {
+            let permit = connections.room().await.unwrap();
+            open.push(connections.count(permit, peers[0]).unwrap());
+        }
+        let permit = connections.room().await.unwrap();
+        assert!(connections.count(permit, peers[0]).is_none());
+        let permit = connections.room().await.unwrap();
+        assert!(connections.count(permit, peers[1]).is_some());
+        open.clear();
+        assert!(connections.peers.lock().unwrap().is_empty());
+        assert_eq!(connections.all.available_permits(), 16);
+    }
+}

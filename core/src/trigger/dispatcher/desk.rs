@@ -1,0 +1,430 @@
+//! The thread's own side: a batch of commands, one commit, the answers, the jobs that may begin.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, Sender},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::{runtime::Handle, sync::oneshot};
+
+use super::{Command, Done, Event, JobsDir, Order, Settings, Shared, Unavailable};
+use crate::{
+    host::Cancel,
+    trigger::{
+        chain,
+        job::{Job, JobId, Millis, State},
+        ledger::{Answer, Change, Ledger, Moment, OrderError},
+        runner::{self, End, Ended, RunReport, Runner},
+        store::{Store, StoreError},
+    },
+};
+
+/// The most that is decided together: whoever comes first should not wait for all who come after.
+const BATCH: usize = 512;
+/// How often old jobs are looked for.
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
+/// How many are removed at a time; removing must not hold up those who call.
+const PRUNE_AT_ONCE: usize = 200;
+/// How long stopped jobs may take to clean up when the server ends.
+const CLEAN_UP: Duration = Duration::from_secs(20);
+/// How often storing is tried again while it fails.
+const STORE_AGAIN: Duration = Duration::from_secs(2);
+
+pub(super) struct Desk {
+    settings: Settings,
+    shared: Arc<Shared>,
+    sender: Sender<Command>,
+    jobs_dir: JobsDir,
+    ledger: Ledger,
+    begin: Instant,
+    cancels: HashMap<JobId, Cancel>,
+    /// Ends that could not be stored yet.
+    unstored: Vec<(JobId, Ended)>,
+    /// The ledger holds more than the store, and could not be loaded anew.
+    stale: bool,
+    closing: Option<Closing>,
+    prune_at: Instant,
+}
+
+#[derive(Clone, Copy)]
+struct Closing {
+    stop_at: Instant,
+    give_up_at: Instant,
+    stopped: bool,
+}
+
+/// An answer that is given after the commit.
+enum Reply {
+    Call(oneshot::Sender<Result<Answer, Unavailable>>, Answer),
+    Order(oneshot::Sender<Result<Result<Done, OrderError>, Unavailable>>, Result<Done, OrderError>),
+}
+
+impl Reply {
+    fn give(self, failure: Option<&str>) {
+        // Whoever has hung up does not want to know.
+        match (self, failure) {
+            (Self::Call(to, answer), None) => drop(to.send(Ok(answer))),
+            (Self::Order(to, answer), None) => drop(to.send(Ok(answer))),
+            (Self::Call(to, _), Some(why)) => drop(to.send(Err(Unavailable::Store(why.to_owned())))),
+            (Self::Order(to, _), Some(why)) => drop(to.send(Err(Unavailable::Store(why.to_owned())))),
+        }
+    }
+}
+
+impl Desk {
+    /// Loads the ledger, and stores what a crash has made of running jobs.
+    pub(super) fn new(
+        settings: &Settings,
+        store: &mut Box<dyn Store>,
+        shared: Arc<Shared>,
+        sender: Sender<Command>,
+        jobs_dir: JobsDir,
+    ) -> Result<Self, StoreError> {
+        let begin = Instant::now();
+        let now = Moment { wall: wall(), mono: Duration::ZERO };
+        let mut ledger = Ledger::load(settings.rules.clone(), store.load()?, now);
+        ledger.recover(now);
+        let changes = ledger.take_changes();
+        if !changes.is_empty() {
+            store.commit(&changes)?;
+        }
+        let desk = Self {
+            settings: settings.clone(),
+            shared,
+            sender,
+            jobs_dir,
+            ledger,
+            begin,
+            cancels: HashMap::new(),
+            unstored: Vec::new(),
+            stale: false,
+            closing: None,
+            // Not while machines that have waited for the server call.
+            prune_at: begin + Duration::from_secs(60),
+        };
+        desk.tell_sizes();
+        Ok(desk)
+    }
+
+    pub(super) fn work(
+        mut self,
+        mut store: Box<dyn Store>,
+        runner: &Arc<dyn Runner>,
+        runtime: &Handle,
+        receiver: &Receiver<Command>,
+    ) -> Result<(), StoreError> {
+        // What was waiting when the last server ended.
+        self.turn(Vec::new(), store.as_mut(), runner, runtime);
+        loop {
+            let mut batch = Vec::new();
+            match receiver.recv_timeout(self.patience()) {
+                Ok(command) => batch.push(command),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            while batch.len() < BATCH
+                && let Ok(command) = receiver.try_recv()
+            {
+                batch.push(command);
+            }
+            self.turn(batch, store.as_mut(), runner, runtime);
+            if self.is_over() {
+                break;
+            }
+            self.prune(store.as_mut());
+        }
+        store.close()
+    }
+
+    fn now(&self) -> Moment {
+        Moment { wall: wall(), mono: self.begin.elapsed() }
+    }
+
+    /// How long nothing has to be done if nobody asks.
+    fn patience(&self) -> Duration {
+        if self.closing.is_some() {
+            return Duration::from_millis(100);
+        }
+        if self.stale || !self.unstored.is_empty() {
+            return STORE_AGAIN;
+        }
+        let due = self.ledger.next_due().map(|due| due.saturating_sub(self.begin.elapsed()));
+        let prune = self.prune_at.saturating_duration_since(Instant::now());
+        // A millisecond more, or it would be woken up just before.
+        due.map_or(prune, |due| due.min(prune)) + Duration::from_millis(1)
+    }
+
+    /// One batch: decide, store, answer, start.
+    fn turn(
+        &mut self,
+        batch: Vec<Command>,
+        store: &mut dyn Store,
+        runner: &Arc<dyn Runner>,
+        runtime: &Handle,
+    ) {
+        if self.stale {
+            self.reload(store);
+        }
+        let now = self.now();
+        let mut replies = Vec::new();
+        for (job, ended) in std::mem::take(&mut self.unstored) {
+            self.finish(job, ended, now);
+        }
+        for command in batch {
+            self.decide(command, store, now, &mut replies);
+        }
+        self.stop_if_closing();
+        self.ledger.expire(now);
+        let started = if self.closing.is_none() && !self.stale { self.ledger.start(now) } else { Vec::new() };
+        let failure = self.commit(store);
+        for reply in replies {
+            reply.give(failure.as_deref());
+        }
+        if failure.is_none() {
+            self.unstored.clear();
+            for job in started {
+                self.run(job, runner, runtime);
+            }
+        }
+        self.tell_sizes();
+    }
+
+    fn decide(&mut self, command: Command, store: &dyn Store, now: Moment, replies: &mut Vec<Reply>) {
+        match command {
+            Command::Finished(job, ended) => self.finish(job, ended, now),
+            Command::Close(grace) => {
+                let stop_at = Instant::now() + grace;
+                let give_up_at = stop_at + CLEAN_UP;
+                self.closing.get_or_insert(Closing { stop_at, give_up_at, stopped: false });
+            }
+            Command::Call(_, to) if self.closing.is_some() => drop(to.send(Err(Unavailable::Closing))),
+            Command::Call(call, to) => replies.push(Reply::Call(to, self.ledger.call(call, now))),
+            Command::Order(order, to) => match self.order(&order, store, now) {
+                Ok(answer) => replies.push(Reply::Order(to, answer)),
+                Err(error) => drop(to.send(Err(Unavailable::Store(chain(&error))))),
+            },
+        }
+    }
+
+    fn order(
+        &mut self,
+        order: &Order,
+        store: &dyn Store,
+        now: Moment,
+    ) -> Result<Result<Done, OrderError>, StoreError> {
+        let ledger = &mut self.ledger;
+        let stored = |id| store.reader().and_then(|mut reader| reader.job(id));
+        Ok(match order {
+            Order::Cancel(id) => match ledger.cancel(*id, now) {
+                Err(OrderError::UnknownJob(id)) => {
+                    let ended = stored(id)?.map(|job| OrderError::AtItsEnd(id, job.state));
+                    Err(ended.unwrap_or(OrderError::UnknownJob(id)))
+                }
+                result => {
+                    if let (Ok(false), Some(cancel)) = (&result, self.cancels.get(id)) {
+                        cancel.cancel();
+                    }
+                    result.map(Done::Cancelled)
+                }
+            },
+            Order::Retry(id) => {
+                match ledger.job(*id).cloned().map_or_else(|| stored(*id), |job| Ok(Some(job)))? {
+                    Some(job) => ledger.retry(&job, now).map(Done::Retried),
+                    None => Err(OrderError::UnknownJob(*id)),
+                }
+            }
+            Order::Arm(word, time) => ledger
+                .resolve(word)
+                .and_then(|machine| ledger.arm(machine, *time, now).map(|until| Done::Armed(machine, until))),
+            Order::Disarm(word) => ledger
+                .resolve(word)
+                .and_then(|machine| ledger.take_arm_back(machine).map(|()| Done::Disarmed(machine))),
+            Order::Forget(word) => ledger
+                .resolve(word)
+                .and_then(|machine| ledger.forget(machine).map(|()| Done::Forgotten(machine))),
+        })
+    }
+
+    fn finish(&mut self, job: JobId, mut ended: Ended, now: Moment) {
+        self.cancels.remove(&job);
+        if self.closing.is_some_and(|closing| closing.stopped) && ended.end == End::Failed {
+            // What is being stopped fails in many ways.
+            ended.end = End::Cancelled;
+        }
+        // Should the commit fail, it is decided again.
+        self.unstored.push((job, ended.clone()));
+        self.ledger.finish(job, ended, now, random());
+    }
+
+    /// Stores what was decided. If that fails, nothing was.
+    fn commit(&mut self, store: &mut dyn Store) -> Option<String> {
+        let changes = self.ledger.take_changes();
+        if self.stale {
+            return Some("what is stored cannot be read".to_owned());
+        }
+        if changes.is_empty() {
+            return None;
+        }
+        let begin = Instant::now();
+        let result = store.commit(&changes);
+        self.shared.metrics.committed(begin.elapsed(), result.is_ok());
+        match result {
+            Ok(()) => {
+                self.tell(&changes);
+                None
+            }
+            Err(error) => {
+                let text = chain(&error);
+                tracing::error!("{text}; what was asked for meanwhile is refused");
+                self.reload(store);
+                Some(text)
+            }
+        }
+    }
+
+    fn tell(&self, changes: &[Change]) {
+        for change in changes {
+            if let Change::Job(job) = change {
+                self.shared.events.tell(Event { job: job.id, state: job.state });
+            }
+        }
+    }
+
+    fn reload(&mut self, store: &mut dyn Store) {
+        match store.load() {
+            Ok(stored) => {
+                let now = self.now();
+                self.ledger = Ledger::load(self.settings.rules.clone(), stored, now);
+                self.stale = false;
+                let stopped = self.closing.is_some_and(|closing| closing.stopped);
+                for id in self.ledger.running_jobs() {
+                    match self.cancels.get(&id) {
+                        // Stored after all, but not begun.
+                        None if !self.unstored.iter().any(|(job, _)| *job == id) => self.ledger.lose(id, now),
+                        // What was told to stop still is.
+                        Some(cancel) if cancel.is_cancelled() && !stopped => {
+                            drop(self.ledger.cancel(id, now));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::error!("{}", chain(&error));
+                self.stale = true;
+            }
+        }
+    }
+
+    fn run(&mut self, job: Job, runner: &Arc<dyn Runner>, runtime: &Handle) {
+        let cancel = Cancel::default();
+        self.cancels.insert(job.id, cancel.clone());
+        self.shared.metrics.attempts.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        tracing::info!("job {}: {} of {} begins, attempt {}", job.id, job.kind, job.address, job.attempts);
+        let (runner, sender, jobs_dir) = (Arc::clone(runner), self.sender.clone(), self.jobs_dir.clone());
+        runtime.spawn(async move {
+            let ended = attempt(&job, cancel, runner, jobs_dir).await;
+            let reason = ended.report.reason.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+            tracing::info!("job {}: {} of {} {}{reason}", job.id, job.kind, job.address, word(ended.end));
+            // Nobody is left to hear it when the server has given up waiting.
+            let _ = sender.send(Command::Finished(job.id, ended));
+        });
+    }
+
+    fn stop_if_closing(&mut self) {
+        let Some(closing) = &mut self.closing else { return };
+        if !closing.stopped && Instant::now() >= closing.stop_at {
+            closing.stopped = true;
+            self.cancels.values().for_each(Cancel::cancel);
+        }
+    }
+
+    /// True when the server ends and nothing runs any more, or what runs takes too long.
+    fn is_over(&self) -> bool {
+        let Some(closing) = self.closing else { return false };
+        let waiting = self.ledger.running() > 0 || !self.unstored.is_empty();
+        !waiting || Instant::now() >= closing.give_up_at
+    }
+
+    fn prune(&mut self, store: &mut dyn Store) {
+        if Instant::now() < self.prune_at {
+            return;
+        }
+        let keep = Millis::try_from(self.settings.keep.as_millis()).unwrap_or(Millis::MAX);
+        let mut again = false;
+        match store.prune(wall().saturating_sub(keep), PRUNE_AT_ONCE) {
+            Ok(ids) => {
+                again = ids.len() == PRUNE_AT_ONCE;
+                for id in ids {
+                    if let Err(error) = self.jobs_dir.forget(id) {
+                        tracing::warn!("removing the files of job {id}: {error}");
+                    }
+                }
+            }
+            Err(error) => tracing::warn!("removing old jobs: {}", chain(&error)),
+        }
+        self.prune_at = Instant::now() + if again { Duration::from_secs(1) } else { PRUNE_EVERY };
+    }
+
+    fn tell_sizes(&self) {
+        let ledger = &self.ledger;
+        self.shared.metrics.set_sizes(
+            ledger.waiting(),
+            ledger.rules().queue_max,
+            ledger.running(),
+            ledger.machines(),
+        );
+    }
+}
+
+/// One attempt in a task of its own, so that a panic ends it and nothing else.
+async fn attempt(job: &Job, cancel: Cancel, runner: Arc<dyn Runner>, jobs_dir: JobsDir) -> Ended {
+    let failed = |reason: String| {
+        let report = RunReport { reason: Some(reason), ..RunReport::default() };
+        Ended { end: End::Failed, report }
+    };
+    let (id, attempt) = (job.id, job.attempts);
+    let places = jobs_dir.clone();
+    let prepared = tokio::task::spawn_blocking(move || places.prepare(id, attempt)).await;
+    if let Ok(Err(error)) = prepared {
+        return failed(format!("making the directory of the job: {error}"));
+    }
+    let order = runner::Order {
+        job: id,
+        kind: job.kind,
+        address: job.address.clone(),
+        attempt,
+        ssh_host_keys: job.facts.ssh_host_keys.clone(),
+        machine: job.machine,
+        log: jobs_dir.log(id, attempt),
+        work_dir: jobs_dir.work_dir(id, attempt),
+        cancel,
+    };
+    let ended = tokio::spawn(async move { runner.run(order).await }).await;
+    jobs_dir.tidy(id, attempt);
+    ended.unwrap_or_else(|_| failed("the program failed inside; its own log has more".to_owned()))
+}
+
+fn word(end: End) -> State {
+    match end {
+        End::Succeeded => State::Succeeded,
+        End::Failed => State::Failed,
+        End::Cancelled => State::Cancelled,
+    }
+}
+
+fn wall() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
+}
+
+/// From 0 to 1; good enough to keep repetitions from falling together.
+fn random() -> f64 {
+    use std::hash::{BuildHasher, RandomState};
+    let bits = RandomState::new().hash_one(0);
+    f64::from(u32::try_from(bits >> 32).unwrap_or_default()) / f64::from(u32::MAX)
+}

@@ -1,0 +1,328 @@
+//! Everything that is decided about machines and jobs, without a clock, a disk or a network.
+//!
+//! A [`Ledger`] holds all machines, and the jobs that are not at their end. Whoever calls it stores the [`Change`]s
+//! before anybody hears of a decision; if that fails, the ledger is loaded anew from what is stored.
+//!
+//! - [`calls`](Ledger::call): requests of machines
+//! - [`runs`](Ledger::start): jobs begin and end; what a restart finds
+//! - [`orders`](Ledger::arm): what an administrator asks for
+
+mod calls;
+mod orders;
+mod runs;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
+
+pub use calls::{Answer, Call};
+pub use orders::OrderError;
+
+use super::{
+    job::{Job, JobId, Kind, Machine, MachineId, Millis, State},
+    policy::InstallPolicy,
+};
+
+/// The pause after the first failed attempt; it doubles with each one.
+const PAUSE: Duration = Duration::from_secs(10);
+/// The longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(600);
+/// No clock is set back by so much that somebody may be installed then who should not.
+const ARMED_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// What the administrator has chosen.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// When a machine may be installed.
+    pub policy: InstallPolicy,
+    /// How many jobs run at once.
+    pub at_once: usize,
+    /// How many jobs wait at most.
+    pub queue_max: usize,
+    /// How many machines are known at most: anybody can invent hardware addresses.
+    pub machines_max: usize,
+    /// How often a failed configuration is repeated.
+    pub retries: u32,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { policy: InstallPolicy::Once, at_once: 8, queue_max: 10_000, machines_max: 100_000, retries: 3 }
+    }
+}
+
+/// A point in time by both clocks. The one on the wall is for people, and may be set; pauses go by the other one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// Milliseconds since 1970-01-01 UTC.
+    pub wall: Millis,
+    /// Since some moment before the server's start.
+    pub mono: Duration,
+}
+
+/// One row that has to be stored.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// A new machine, or one that has changed.
+    Machine(Box<Machine>),
+    /// A machine that is forgotten.
+    Forgotten(MachineId),
+    /// A new job, or one that has changed.
+    Job(Box<Job>),
+}
+
+/// What is stored of everything that is not at its end.
+#[derive(Clone, Debug, Default)]
+pub struct Stored {
+    /// All machines.
+    pub machines: Vec<Machine>,
+    /// The jobs that wait or run, by number.
+    pub jobs: Vec<Job>,
+    /// The highest number that a job ever had.
+    pub last_job: JobId,
+    /// The highest number that a machine ever had.
+    pub last_machine: MachineId,
+}
+
+/// Where a job that is not at its end stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// In the queue, at this place.
+    Queue(u64),
+    /// Between two attempts, until then.
+    Pause(Duration),
+    /// At work. True if it was asked to stop.
+    Run { stopping: bool },
+}
+
+#[derive(Clone, Debug)]
+struct Active {
+    job: Job,
+    place: Place,
+}
+
+/// The state of everything. See the module.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    rules: Rules,
+    machines: HashMap<MachineId, Machine>,
+    by_mac: HashMap<String, MachineId>,
+    /// Who had an address last.
+    by_address: HashMap<String, MachineId>,
+    /// By the clock that nobody sets.
+    armed_until: HashMap<MachineId, Duration>,
+    active: HashMap<JobId, Active>,
+    of_machine: HashMap<MachineId, Vec<JobId>>,
+    queue: BTreeMap<u64, JobId>,
+    pauses: BTreeSet<(Duration, JobId)>,
+    running: usize,
+    last_place: u64,
+    last_job: JobId,
+    last_machine: MachineId,
+    changes: Vec<Change>,
+}
+
+impl Ledger {
+    /// What is stored, as it is: jobs that were running still are.
+    pub fn load(rules: Rules, stored: Stored, now: Moment) -> Self {
+        let mut ledger = Self {
+            rules,
+            machines: HashMap::with_capacity(stored.machines.len()),
+            by_mac: HashMap::new(),
+            by_address: HashMap::new(),
+            armed_until: HashMap::new(),
+            active: HashMap::new(),
+            of_machine: HashMap::new(),
+            queue: BTreeMap::new(),
+            pauses: BTreeSet::new(),
+            running: 0,
+            last_place: 0,
+            last_job: stored.last_job,
+            last_machine: stored.last_machine,
+            changes: Vec::new(),
+        };
+        let mut machines = stored.machines;
+        // Who called last has the address.
+        machines.sort_by_key(|machine| (machine.last_seen, machine.id));
+        for machine in machines {
+            if let Some(mac) = &machine.mac {
+                ledger.by_mac.insert(mac.clone(), machine.id);
+            }
+            ledger.by_address.insert(machine.address.clone(), machine.id);
+            if let Some(until) = machine.armed_until {
+                let left = left(until, now.wall).min(ARMED_MAX);
+                ledger.armed_until.insert(machine.id, now.mono + left);
+            }
+            ledger.machines.insert(machine.id, machine);
+        }
+        for job in stored.jobs {
+            let place = match (job.state, job.not_before) {
+                (State::Running, _) => Place::Run { stopping: false },
+                // Never longer than a pause is, whatever the clock says.
+                (_, Some(at)) if at > now.wall => Place::Pause(now.mono + left(at, now.wall).min(PAUSE_MAX)),
+                _ => ledger.end_of_queue(),
+            };
+            ledger.insert(job, place);
+        }
+        ledger.expire(now);
+        ledger
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// What has to be stored, in order.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// How many jobs wait, those between two attempts among them.
+    pub fn waiting(&self) -> usize {
+        self.queue.len() + self.pauses.len()
+    }
+
+    /// How many jobs run.
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
+    /// How many machines are known.
+    pub fn machines(&self) -> usize {
+        self.machines.len()
+    }
+
+    /// A job that is not at its end.
+    pub fn job(&self, id: JobId) -> Option<&Job> {
+        self.active.get(&id).map(|active| &active.job)
+    }
+
+    /// A machine.
+    pub fn machine(&self, id: MachineId) -> Option<&Machine> {
+        self.machines.get(&id)
+    }
+
+    /// The jobs that run.
+    pub fn running_jobs(&self) -> Vec<JobId> {
+        let is_running = |active: &&Active| matches!(active.place, Place::Run { .. });
+        self.active.values().filter(is_running).map(|active| active.job.id).collect()
+    }
+
+    /// When a pause ends next, or the time of an armed machine.
+    pub fn next_due(&self) -> Option<Duration> {
+        let pause = self.pauses.first().map(|(due, _)| *due);
+        pause.into_iter().chain(self.armed_until.values().copied()).min()
+    }
+
+    /// Disarms machines whose time is over. What is stored then does not come back to life when somebody sets the clock
+    /// back.
+    pub fn expire(&mut self, now: Moment) {
+        let over = |id: &&MachineId| self.machines.get(id).is_none_or(|machine| !self.is_armed(machine, now));
+        let ids: Vec<MachineId> = self.armed_until.keys().filter(over).copied().collect();
+        for id in ids {
+            self.disarm(id);
+            self.store_machine(id);
+        }
+    }
+
+    fn is_armed(&self, machine: &Machine, now: Moment) -> bool {
+        machine.armed_until.is_some_and(|until| now.wall < until)
+            && self.armed_until.get(&machine.id).is_some_and(|until| now.mono < *until)
+    }
+
+    fn end_of_queue(&mut self) -> Place {
+        self.last_place += 1;
+        Place::Queue(self.last_place)
+    }
+
+    /// The waiting or running job of `kind`, if there is one in a place that `wanted` tells.
+    fn find(&self, machine: MachineId, kind: Kind, wanted: impl Fn(Place) -> bool) -> Option<JobId> {
+        let jobs = self.of_machine.get(&machine)?;
+        let fits = |id: &&JobId| {
+            self.active.get(id).is_some_and(|active| active.job.kind == kind && wanted(active.place))
+        };
+        jobs.iter().find(fits).copied()
+    }
+
+    fn is_busy(&self, machine: MachineId) -> bool {
+        let runs =
+            |id: &JobId| self.active.get(id).is_some_and(|active| matches!(active.place, Place::Run { .. }));
+        self.of_machine.get(&machine).is_some_and(|jobs| jobs.iter().any(runs))
+    }
+
+    /// Takes a job in, or puts it into another place.
+    fn insert(&mut self, job: Job, place: Place) {
+        let id = job.id;
+        self.leave_place(id);
+        match place {
+            Place::Queue(at) => drop(self.queue.insert(at, id)),
+            Place::Pause(until) => drop(self.pauses.insert((until, id))),
+            Place::Run { .. } => self.running += 1,
+        }
+        let jobs = self.of_machine.entry(job.machine).or_default();
+        if !jobs.contains(&id) {
+            jobs.push(id);
+        }
+        self.active.insert(id, Active { job, place });
+    }
+
+    fn leave_place(&mut self, id: JobId) {
+        match self.active.get(&id).map(|active| active.place) {
+            Some(Place::Queue(at)) => drop(self.queue.remove(&at)),
+            Some(Place::Pause(until)) => drop(self.pauses.remove(&(until, id))),
+            Some(Place::Run { .. }) => self.running -= 1,
+            None => {}
+        }
+    }
+
+    /// Takes a job out.
+    fn remove(&mut self, id: JobId) -> Option<Job> {
+        self.leave_place(id);
+        let job = self.active.remove(&id)?.job;
+        if let Some(jobs) = self.of_machine.get_mut(&job.machine) {
+            jobs.retain(|other| *other != id);
+            if jobs.is_empty() {
+                self.of_machine.remove(&job.machine);
+            }
+        }
+        Some(job)
+    }
+
+    /// Takes a job out that has come to its end.
+    fn close(&mut self, id: JobId, state: State, note: Option<String>, now: Moment) {
+        let Some(mut job) = self.remove(id) else { return };
+        job.state = state;
+        job.finished = Some(now.wall);
+        job.not_before = None;
+        job.note = note;
+        if job.kind == Kind::Install
+            && let Some(machine) = self.machines.get_mut(&job.machine)
+        {
+            machine.install = Some(state);
+            machine.installed = Some(now.wall);
+            self.changes.push(Change::Machine(Box::new(machine.clone())));
+        }
+        self.changes.push(Change::Job(Box::new(job)));
+    }
+
+    fn store_job(&mut self, id: JobId) {
+        if let Some(active) = self.active.get(&id) {
+            self.changes.push(Change::Job(Box::new(active.job.clone())));
+        }
+    }
+
+    fn store_machine(&mut self, id: MachineId) {
+        if let Some(machine) = self.machines.get(&id) {
+            self.changes.push(Change::Machine(Box::new(machine.clone())));
+        }
+    }
+}
+
+/// How long it is from `now` to `until`.
+fn left(until: Millis, now: Millis) -> Duration {
+    Duration::from_millis(u64::try_from(until.saturating_sub(now)).unwrap_or(0))
+}

@@ -1,0 +1,145 @@
+//! Jobs begin and end.
+
+use std::time::Duration;
+
+use super::{Ledger, Moment, PAUSE, PAUSE_MAX, Place};
+use crate::trigger::{
+    job::{Job, JobId, Kind, Millis, State},
+    runner::{End, Ended},
+};
+
+/// Why a job that was at work when the server ended is where it is now.
+const INTERRUPTED: &str = "the server ended while it was worked on; nobody knows how far it came";
+
+impl Ledger {
+    /// The jobs whose turn it is. They run from now on: call this only when they can be started.
+    pub fn start(&mut self, now: Moment) -> Vec<Job> {
+        while let Some((due, id)) = self.pauses.first().copied()
+            && due <= now.mono
+        {
+            let place = self.end_of_queue();
+            if let Some(job) = self.job(id).cloned() {
+                self.insert(job, place);
+            }
+        }
+        let free = self.rules.at_once.saturating_sub(self.running);
+        if free == 0 {
+            return Vec::new();
+        }
+        // In the order of the queue. A machine has one job of a kind in it at most, so none is served twice before others.
+        let mut chosen: Vec<(JobId, i64)> = Vec::new();
+        for id in self.queue.values() {
+            let Some(job) = self.job(*id) else { continue };
+            let taken = |(_, machine): &(JobId, i64)| *machine == job.machine;
+            if !self.is_busy(job.machine) && !chosen.iter().any(taken) {
+                chosen.push((*id, job.machine));
+                if chosen.len() == free {
+                    break;
+                }
+            }
+        }
+        chosen.into_iter().filter_map(|(id, _)| self.start_one(id, now)).collect()
+    }
+
+    fn start_one(&mut self, id: JobId, now: Moment) -> Option<Job> {
+        let mut job = self.job(id)?.clone();
+        job.state = State::Running;
+        job.started = Some(now.wall);
+        job.not_before = None;
+        job.attempts += 1;
+        self.insert(job.clone(), Place::Run { stopping: false });
+        self.store_job(id);
+        Some(job)
+    }
+
+    /// An attempt has ended. `random` is any number from 0 to 1: it spreads repetitions.
+    pub fn finish(&mut self, id: JobId, ended: Ended, now: Moment, random: f64) {
+        let Some(active) = self.active.get_mut(&id) else { return };
+        let Place::Run { stopping } = active.place else { return };
+        active.job.report = Some(ended.report);
+        let (kind, attempts) = (active.job.kind, active.job.attempts);
+        match ended.end {
+            End::Succeeded => self.close(id, State::Succeeded, None, now),
+            // Asked to stop: whatever it says of its end, it is not to be tried again.
+            End::Cancelled | End::Failed if stopping => {
+                self.close(id, State::Cancelled, Some("stopped while it ran".to_owned()), now);
+            }
+            End::Cancelled => self.interrupt(id, now),
+            // An install is never repeated by itself, and a configuration not if the machine has asked again meanwhile.
+            End::Failed if kind == Kind::Config && attempts <= self.rules.retries => match self.successor(id)
+            {
+                Some(next) => self.close(id, State::Failed, Some(format!("job {next} does it again")), now),
+                None => self.pause(id, now, random),
+            },
+            End::Failed => self.close(id, State::Failed, None, now),
+        }
+    }
+
+    /// The job that waits to do the same to the same machine.
+    fn successor(&self, id: JobId) -> Option<JobId> {
+        let job = self.job(id)?;
+        self.find(job.machine, job.kind, |place| !matches!(place, Place::Run { .. }))
+    }
+
+    fn pause(&mut self, id: JobId, now: Moment, random: f64) {
+        let Some(mut job) = self.job(id).cloned() else { return };
+        let pause = pause(job.attempts, random);
+        job.state = State::Queued;
+        job.not_before = Some(now.wall.saturating_add(millis(pause)));
+        self.insert(job, Place::Pause(now.mono + pause));
+        self.store_job(id);
+    }
+
+    /// The server has ended, or is about to, while a job was at work: a configuration can be repeated, an install cannot.
+    fn interrupt(&mut self, id: JobId, now: Moment) {
+        let Some(mut job) = self.job(id).cloned() else { return };
+        if job.kind == Kind::Install {
+            return self.close(id, State::Interrupted, Some(INTERRUPTED.to_owned()), now);
+        }
+        if let Some(next) = self.successor(id) {
+            let note = format!("the server ended while it was worked on; job {next} does it again");
+            return self.close(id, State::Interrupted, Some(note), now);
+        }
+        job.state = State::Queued;
+        job.note = Some("the server ended while it was worked on; it is done again".to_owned());
+        let place = self.end_of_queue();
+        self.insert(job, place);
+        self.store_job(id);
+    }
+
+    /// A job is stored as running, and nobody is at work on it.
+    pub fn lose(&mut self, id: JobId, now: Moment) {
+        self.interrupt(id, now);
+    }
+
+    /// After a start: nothing runs, whatever is stored.
+    pub fn recover(&mut self, now: Moment) {
+        let mut jobs = self.running_jobs();
+        jobs.sort_unstable();
+        for id in jobs {
+            self.interrupt(id, now);
+        }
+    }
+}
+
+fn pause(attempts: u32, random: f64) -> Duration {
+    let doubled = PAUSE.saturating_mul(1 << attempts.saturating_sub(1).min(16)).min(PAUSE_MAX);
+    doubled.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
+}
+
+fn millis(duration: Duration) -> Millis {
+    Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_differ() {
+        assert_eq!(pause(1, 0.0), Duration::from_secs(5));
+        assert_eq!(pause(1, 1.0), Duration::from_secs(10));
+        assert_eq!(pause(3, 1.0), Duration::from_secs(40));
+        assert_eq!(pause(u32::MAX, 1.0), PAUSE_MAX);
+    }
+}

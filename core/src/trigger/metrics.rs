@@ -1,0 +1,136 @@
+//! Counters and gauges, in the text format of Prometheus
+//! (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
+
+use std::{
+    fmt::Write,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use super::store::Counts;
+
+/// The numbers of a server, since its start.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Requests by what became of them.
+    pub accepted: AtomicU64,
+    /// Joined a job that was waiting.
+    pub joined: AtomicU64,
+    /// Refused by the install policy.
+    pub refused: AtomicU64,
+    /// Refused because too much is waiting, or the server ends.
+    pub unavailable: AtomicU64,
+    /// Not allowed, or without the right token.
+    pub forbidden: AtomicU64,
+    /// Not understood.
+    pub bad: AtomicU64,
+    /// Failed here.
+    pub failed: AtomicU64,
+    /// Connections that are open.
+    pub connections: AtomicU64,
+    /// Jobs that wait.
+    pub waiting: AtomicU64,
+    /// Jobs that run.
+    pub running: AtomicU64,
+    /// Machines that are known.
+    pub machines: AtomicU64,
+    /// Attempts that have begun.
+    pub attempts: AtomicU64,
+    /// Commits to the store.
+    pub commits: AtomicU64,
+    /// Commits that failed.
+    pub commits_failed: AtomicU64,
+    commit_micros: AtomicU64,
+    store_failing: AtomicBool,
+    closing: AtomicBool,
+    full: AtomicBool,
+}
+
+impl Metrics {
+    /// True while jobs can be accepted.
+    pub fn is_healthy(&self) -> bool {
+        !self.store_failing.load(Relaxed) && !self.closing.load(Relaxed) && !self.full.load(Relaxed)
+    }
+
+    /// Why jobs cannot be accepted.
+    pub fn complaint(&self) -> Option<&'static str> {
+        if self.closing.load(Relaxed) {
+            Some("shutting down")
+        } else if self.store_failing.load(Relaxed) {
+            Some("jobs cannot be stored")
+        } else if self.full.load(Relaxed) {
+            Some("the queue is full")
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn set_closing(&self) {
+        self.closing.store(true, Relaxed);
+    }
+
+    pub(super) fn set_sizes(&self, waiting: usize, queue_max: usize, running: usize, machines: usize) {
+        self.waiting.store(waiting as u64, Relaxed);
+        self.running.store(running as u64, Relaxed);
+        self.machines.store(machines as u64, Relaxed);
+        self.full.store(waiting >= queue_max, Relaxed);
+    }
+
+    pub(super) fn committed(&self, time: Duration, good: bool) {
+        self.commits.fetch_add(1, Relaxed);
+        self.commit_micros.fetch_add(u64::try_from(time.as_micros()).unwrap_or(0), Relaxed);
+        self.commits_failed.fetch_add(u64::from(!good), Relaxed);
+        self.store_failing.store(!good, Relaxed);
+    }
+
+    /// Everything, and how many jobs are stored in each state.
+    pub fn to_text(&self, counts: &Counts) -> String {
+        let mut text = String::new();
+        let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, f64)]| {
+            let _ = writeln!(text, "# HELP cdist_trigger_{name} {help}\n# TYPE cdist_trigger_{name} {kind}");
+            for (labels, value) in samples {
+                let _ = writeln!(text, "cdist_trigger_{name}{labels} {value}");
+            }
+        };
+        #[allow(clippy::cast_precision_loss, reason = "counters stay exact up to 2^53")]
+        let number = |counter: &AtomicU64| counter.load(Relaxed) as f64;
+        let alone = |counter: &AtomicU64| [(String::new(), number(counter))];
+        let results = [
+            ("accepted", &self.accepted),
+            ("joined", &self.joined),
+            ("refused", &self.refused),
+            ("unavailable", &self.unavailable),
+            ("forbidden", &self.forbidden),
+            ("bad", &self.bad),
+            ("failed", &self.failed),
+        ]
+        .map(|(name, counter)| (format!("{{result=\"{name}\"}}"), number(counter)));
+        family("requests_total", "counter", "Requests of machines by result.", &results);
+        #[allow(clippy::cast_precision_loss, reason = "counters stay exact up to 2^53")]
+        let jobs: Vec<(String, f64)> =
+            counts.iter().map(|(state, count)| (format!("{{state=\"{state}\"}}"), *count as f64)).collect();
+        family("jobs", "gauge", "Stored jobs by state.", &jobs);
+        family("queue_length", "gauge", "Jobs that wait.", &alone(&self.waiting));
+        family("running_jobs", "gauge", "Jobs that run.", &alone(&self.running));
+        family("machines", "gauge", "Machines that are known.", &alone(&self.machines));
+        family("connections", "gauge", "Open connections of machines.", &alone(&self.connections));
+        family("attempts_total", "counter", "Attempts at jobs that have begun.", &alone(&self.attempts));
+        family("commits_total", "counter", "Commits to the store.", &alone(&self.commits));
+        family(
+            "commit_failures_total",
+            "counter",
+            "Commits to the store that failed.",
+            &alone(&self.commits_failed),
+        );
+        let seconds = number(&self.commit_micros) / 1e6;
+        family(
+            "commit_seconds_total",
+            "counter",
+            "Time that commits have taken.",
+            &[(String::new(), seconds)],
+        );
+        let healthy = f64::from(u8::from(self.is_healthy()));
+        family("healthy", "gauge", "1 while jobs can be accepted.", &[(String::new(), healthy)]);
+        text
+    }
+}

@@ -1,0 +1,435 @@
+//! The HTTP server that machines call. It knows connections, headers and bodies; what they mean is
+//! [`protocol`]'s business.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    pin::pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode,
+    body::Body,
+    header::{self, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use ipnet::IpNet;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::{broadcast, mpsc, watch},
+    time::{sleep, timeout},
+};
+
+use super::{
+    connections::Connections,
+    dispatcher::Dispatcher,
+    facts::Facts,
+    job::{JobId, Kind, State},
+    ledger::{Answer, Call},
+    neighbours::Neighbours,
+    protocol::{self, Reply, Wish},
+    secret::Token,
+};
+
+/// Longest body.
+const BODY_MAX: usize = 64 * 1024;
+/// Longest head; the least that hyper takes is half of it.
+const HEAD_MAX: usize = 16 * 1024;
+/// Most header lines.
+const HEADERS_MAX: usize = 64;
+/// How long a head may take to come, and how long a connection may have nothing to say.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// How long a body may take to come.
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// How long answers may take to go out when the server ends.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+
+/// What the server is told at its start.
+#[derive(Debug, Default)]
+pub struct Access {
+    /// Networks whose machines may call; all if there are none.
+    pub allow: Vec<IpNet>,
+    /// What machines have to know.
+    pub token: Option<Token>,
+    /// What `/file/` does.
+    pub files: Option<Files>,
+}
+
+/// The files of `/file/present/` and `/file/absent/`.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// Where they are made; each is called like the address of a machine.
+    pub dir: PathBuf,
+    /// What is in them.
+    pub source: PathBuf,
+}
+
+/// Answers machines.
+#[derive(Debug)]
+pub struct Server {
+    dispatcher: Dispatcher,
+    access: Access,
+    neighbours: Neighbours,
+    stop: watch::Receiver<bool>,
+    /// Answers also who has said already that nothing more comes. Usually that is somebody who has gone, and who waits
+    /// for a job has gone with his connection; but a test sends all it has and reads to the end.
+    half_closed: bool,
+}
+
+impl Server {
+    /// A server that ends when `stop` becomes true.
+    pub fn new(dispatcher: Dispatcher, access: Access, stop: watch::Receiver<bool>) -> Arc<Self> {
+        Arc::new(Self { dispatcher, access, neighbours: Neighbours::default(), stop, half_closed: false })
+    }
+
+    /// The same for [`testing`](super::testing).
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn for_tests(
+        dispatcher: Dispatcher,
+        access: Access,
+        stop: watch::Receiver<bool>,
+    ) -> Arc<Self> {
+        Arc::new(Self { dispatcher, access, neighbours: Neighbours::default(), stop, half_closed: true })
+    }
+
+    /// Serves until it is to stop, and then until the last answers are out.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, connections: Connections) {
+        let mut stop = self.stop.clone();
+        // Closed when the last connection has dropped its end.
+        let (open, mut closed) = mpsc::channel::<()>(1);
+        loop {
+            let accepted = async {
+                let permit = connections.room().await?;
+                Some((permit, listener.accept().await))
+            };
+            let (permit, accepted) = tokio::select! {
+                () = stopped(&mut stop) => break,
+                Some(accepted) = accepted => accepted,
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Too many open files, or somebody who has hung up already.
+                    tracing::debug!("accepting a connection: {error}");
+                    sleep(Duration::from_millis(20)).await;
+                    continue;
+                }
+            };
+            let Some(counted) = connections.count(permit, peer.ip().to_canonical()) else {
+                tracing::debug!("{} has too many connections", peer.ip());
+                continue;
+            };
+            let server = Arc::clone(&self);
+            let open = open.clone();
+            tokio::spawn(async move {
+                let _ = stream.set_nodelay(true);
+                let connections = &server.dispatcher.metrics().connections;
+                connections.fetch_add(1, Relaxed);
+                Arc::clone(&server).connection(stream, peer).await;
+                connections.fetch_sub(1, Relaxed);
+                drop((counted, open));
+            });
+        }
+        drop((listener, open));
+        let _ = timeout(LAST_ANSWERS, closed.recv()).await;
+    }
+
+    /// Serves one connection of `peer` to its end.
+    pub async fn connection(
+        self: Arc<Self>,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: SocketAddr,
+    ) {
+        let mut stop = self.stop.clone();
+        let half_closed = self.half_closed;
+        let service = service_fn(move |request| {
+            let server = Arc::clone(&self);
+            async move { Ok::<_, std::convert::Infallible>(server.answer(request, peer).await) }
+        });
+        let mut connection = pin!(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIME)
+                .max_buf_size(HEAD_MAX)
+                .max_headers(HEADERS_MAX)
+                .half_close(half_closed)
+                .serve_connection(TokioIo::new(stream), service)
+        );
+        let result = tokio::select! {
+            result = connection.as_mut() => result,
+            () = stopped(&mut stop) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = result {
+            tracing::debug!("connection of {peer}: {error}");
+        }
+    }
+
+    /// Answers one request.
+    pub async fn answer<B>(&self, request: Request<B>, peer: SocketAddr) -> Response<Full<Bytes>>
+    where
+        B: Body + Send,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let as_json = wants_json(request.headers());
+        let reply = match self.decide(request, peer).await {
+            Ok(reply) | Err(reply) => reply,
+        };
+        self.count(&reply);
+        response(&reply, as_json)
+    }
+
+    /// The answer; an error is one that was found early.
+    async fn decide<B>(&self, request: Request<B>, peer: SocketAddr) -> Result<Reply, Reply>
+    where
+        B: Body + Send,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (head, body) = request.into_parts();
+        let wish = protocol::parse(head.uri.path(), head.uri.query())?;
+        let reads = matches!(wish, Wish::Health | Wish::Look(_));
+        match head.method {
+            Method::GET | Method::POST => {}
+            // Whoever sends it only wants to know what would be answered.
+            Method::HEAD if reads => {}
+            _ => return Err(Reply::new(405, "only GET and POST do something here")),
+        }
+        if wish == Wish::Health {
+            return Ok(match self.dispatcher.metrics().complaint() {
+                None => Reply::new(200, "ok"),
+                Some(why) => Reply::new(503, why),
+            });
+        }
+        let address = peer.ip().to_canonical();
+        self.admit(&head.headers, address)?;
+        let target = target(peer);
+        match wish {
+            Wish::Job { kind, path, wait } => {
+                let body = if head.method == Method::POST { read(body).await? } else { Bytes::new() };
+                let facts = Facts::parse(&body).map_err(|error| {
+                    Reply::new(400, format!("{kind} of {target} not queued: {}", super::chain(&error)))
+                })?;
+                self.job(kind, path, wait, facts, address, target).await
+            }
+            Wish::File(present) => self.file(present, target).await,
+            Wish::Look(id) => self.look(id, &target).await,
+            Wish::Health => Ok(Reply::new(200, "ok")),
+        }
+    }
+
+    /// Who may ask at all.
+    fn admit(&self, headers: &HeaderMap, address: IpAddr) -> Result<(), Reply> {
+        let allow = &self.access.allow;
+        if !allow.is_empty() && !allow.iter().any(|net| net.contains(&address)) {
+            return Err(Reply::new(403, format!("{address} is not in a network that --allow names")));
+        }
+        // A page that somebody looks at must not start anything.
+        if headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-mode") {
+            return Err(Reply::new(403, "this is for machines, not for browsers"));
+        }
+        let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+        if self.access.token.as_ref().is_some_and(|token| !token.is_in(given)) {
+            return Err(Reply::new(
+                401,
+                "the token is missing or wrong; send it as `Authorization: Bearer TOKEN`",
+            ));
+        }
+        Ok(())
+    }
+
+    async fn job(
+        &self,
+        kind: Kind,
+        path: String,
+        wait: Option<u64>,
+        facts: Facts,
+        address: IpAddr,
+        target: String,
+    ) -> Result<Reply, Reply> {
+        // Before the call, or the end could be missed.
+        let events = wait.map(|_| self.dispatcher.events());
+        let neighbour = if facts.mac.is_none() { self.neighbours.mac_of(address) } else { None };
+        let call = Call { kind, address: target.clone(), neighbour, facts, path };
+        let answer = self.dispatcher.call(call).await;
+        let answer = answer.map_err(|error| protocol::unavailable(&error, kind, &target))?;
+        match (answer, wait, events) {
+            (
+                Answer::Queued(job) | Answer::Joined(job) | Answer::Running(job),
+                Some(seconds),
+                Some(events),
+            ) => {
+                let state = self.wait(job, Duration::from_secs(seconds), events).await;
+                Ok(protocol::standing(job, kind, state, &target, true))
+            }
+            _ => Ok(protocol::called(answer, kind, &target)),
+        }
+    }
+
+    /// Waits for the end of a job, but not longer than `limit`, and not when the server ends. The state is the last known.
+    async fn wait(
+        &self,
+        job: JobId,
+        limit: Duration,
+        mut events: broadcast::Receiver<super::dispatcher::Event>,
+    ) -> State {
+        let mut state = State::Queued;
+        let end = async {
+            while !state.is_final() {
+                match events.recv().await {
+                    Ok(event) if event.job == job => state = event.state,
+                    Ok(_) => {}
+                    // Too much has happened: what is stored tells.
+                    Err(broadcast::error::RecvError::Lagged(_)) => {
+                        let stored = self.dispatcher.job(job).await;
+                        state = stored.ok().flatten().map_or(state, |job| job.state);
+                    }
+                    Err(broadcast::error::RecvError::Closed) => return,
+                }
+            }
+        };
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            () = end => {}
+            () = sleep(limit) => {}
+            () = stopped(&mut stop) => {}
+        }
+        state
+    }
+
+    async fn look(&self, id: JobId, target: &str) -> Result<Reply, Reply> {
+        let job = self.dispatcher.job(id).await.map_err(|_| Reply::new(500, "jobs cannot be read"))?;
+        match job.filter(|job| job.address == *target) {
+            Some(job) => Ok(protocol::standing(id, job.kind, job.state, target, false)),
+            // Of others it is not told whether they exist.
+            None => Err(Reply::new(404, format!("{target} has no job {id}"))),
+        }
+    }
+
+    async fn file(&self, present: bool, target: String) -> Result<Reply, Reply> {
+        let Some(files) = self.access.files.clone() else {
+            return Err(Reply::new(404, "no files here: the server was started without -D and --source"));
+        };
+        let path = files.dir.join(&target);
+        let work = move || {
+            if present {
+                let content = std::fs::read(&files.source)?;
+                return crate::host::atomic::write_atomic(&path, 0o644, &content);
+            }
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            }
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(Ok(())) => Ok(Reply::new(
+                200,
+                format!("file of {target} {}", if present { "present" } else { "absent" }),
+            )),
+            Ok(Err(error)) => {
+                tracing::error!("the file of {target}: {error}");
+                Err(Reply::new(
+                    500,
+                    format!("the file of {target} could not be changed; the server's log says why"),
+                ))
+            }
+            Err(_) => Err(Reply::new(500, "the server failed inside")),
+        }
+    }
+
+    fn count(&self, reply: &Reply) {
+        let metrics = self.dispatcher.metrics();
+        let counter = match reply.status {
+            202 if reply.message.contains(" joined: ") => &metrics.joined,
+            202 => &metrics.accepted,
+            401 | 403 => &metrics.forbidden,
+            409 => &metrics.refused,
+            503 => &metrics.unavailable,
+            500 => &metrics.failed,
+            400..=499 => &metrics.bad,
+            _ => return,
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+}
+
+/// Waits until the server is to stop.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // Whoever could say so is gone; so is the server.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// The body of a request, if it is short enough and comes in time.
+async fn read<B>(body: B) -> Result<Bytes, Reply>
+where
+    B: Body + Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let limited = Limited::new(body, BODY_MAX);
+    match timeout(BODY_TIME, limited.collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(Reply::new(413, "the body has more than 64 KiB"))
+        }
+        Ok(Err(error)) => Err(Reply::new(400, format!("the body cannot be read: {error}"))),
+        Err(_) => Err(Reply::new(408, "the body did not come within 10 seconds")),
+    }
+}
+
+/// The address of a peer as a target: an IPv4-mapped one is an IPv4 one, a link-local one has the interface as its zone.
+fn target(peer: SocketAddr) -> String {
+    let address = peer.ip().to_canonical();
+    if let SocketAddr::V6(v6) = peer
+        && v6.scope_id() != 0
+        && let IpAddr::V6(plain) = address
+        && plain.is_unicast_link_local()
+        && let Ok(name) = nix::net::if_::if_indextoname(v6.scope_id())
+    {
+        return format!("{plain}%{}", name.to_string_lossy());
+    }
+    address.to_string()
+}
+
+fn wants_json(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accept.is_some_and(|accept| accept.split(',').any(|kind| kind.trim().starts_with("application/json")))
+}
+
+fn response(reply: &Reply, as_json: bool) -> Response<Full<Bytes>> {
+    let (kind, text) = if as_json {
+        ("application/json", serde_json::to_string(reply).unwrap_or_default() + "\n")
+    } else {
+        ("text/plain; charset=utf-8", format!("{}\n", reply.message))
+    };
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(job) = reply.job
+        && let Ok(location) = HeaderValue::from_str(&format!("/jobs/{job}"))
+    {
+        headers.insert(header::LOCATION, location);
+    }
+    if let Some(seconds) = reply.retry_after {
+        headers.insert(header::RETRY_AFTER, seconds.into());
+    }
+    match reply.status {
+        401 => drop(headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+        405 => drop(headers.insert(header::ALLOW, HeaderValue::from_static("GET, POST"))),
+        // What comes after a body that was not read cannot be told from it.
+        400 | 408 | 413 => drop(headers.insert(header::CONNECTION, HeaderValue::from_static("close"))),
+        _ => {}
+    }
+    response
+}

@@ -1,0 +1,193 @@
+//! Where machines and jobs outlive the server.
+//!
+//! [`Store`] is what the dispatcher writes to, [`Reader`] what questions are answered from while it writes. [`Sqlite`] is
+//! the one there is; nothing above it knows SQL, so that a database server could take its place.
+
+mod memory;
+mod migrations;
+mod rows;
+mod sqlite;
+#[cfg(test)]
+mod tests;
+
+use std::{io, path::PathBuf};
+
+pub use memory::Memory;
+pub use sqlite::{APPLICATION_ID, FILE, Sqlite, backup};
+
+use super::{
+    job::{Job, JobId, Kind, Machine, MachineId, Millis, State},
+    ledger::{Change, Stored},
+};
+
+/// Why something could not be stored or read.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The state directory or a file in it.
+    #[error("{doing}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// Somebody else could change what the server believes.
+    #[error("{} {what}", .path.display())]
+    Unsafe {
+        /// The directory or file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// Another server has it.
+    #[error("another trigger server uses the state directory {}", .0.display())]
+    InUse(PathBuf),
+    /// Not a database, or a broken one.
+    #[error("the database {} is damaged: {detail}", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is found.
+        detail: String,
+    },
+    /// Made by a later version of this program.
+    #[error("the database {} has format {found}, and this cdist knows formats up to {known}", .path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The newest that is known here.
+        known: i64,
+    },
+    /// Anything else that SQLite says.
+    #[error("{doing} {}", .path.display())]
+    Sqlite {
+        /// What was being done.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        #[source]
+        source: rusqlite::Error,
+    },
+}
+
+impl StoreError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                "make room on that file system".to_owned()
+            }
+            Self::Io { .. } => "name a directory that this user can write to with --state-dir".to_owned(),
+            Self::Unsafe { path, .. } => {
+                format!(
+                    "`chown` and `chmod go-rwx` {}, or name another directory with --state-dir",
+                    path.display()
+                )
+            }
+            Self::InUse(_) => "stop it, or name another directory with --state-dir".to_owned(),
+            Self::Damaged { path, .. } => format!(
+                "put a file that `cdist trigger backup` has made in its place; without one, move it away ({0} and {0}-wal): the \
+                 server then knows no machine, and --install-policy armed keeps it from installing any of them again",
+                path.display()
+            ),
+            Self::Newer { .. } => "use that version, or name another directory with --state-dir".to_owned(),
+            Self::Sqlite { source, .. } => match source.sqlite_error_code()? {
+                rusqlite::ErrorCode::DiskFull => "make room on that file system".to_owned(),
+                rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen => {
+                    "see whether this user may write there, and whether the file system is mounted read-only"
+                        .to_owned()
+                }
+                _ => return None,
+            },
+        })
+    }
+}
+
+/// Which jobs are asked for: those that fit all that is said.
+#[derive(Clone, Debug, Default)]
+pub struct JobFilter {
+    /// In this state.
+    pub state: Option<State>,
+    /// Of this kind.
+    pub kind: Option<Kind>,
+    /// Of this machine.
+    pub machine: Option<MachineId>,
+    /// With a lower number than this.
+    pub before: Option<JobId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// How many jobs are in each state.
+pub type Counts = Vec<(State, u64)>;
+
+/// Keeps what the ledger decides. All of a call is kept, or nothing of it.
+pub trait Store: Send {
+    /// What is there.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    fn load(&mut self) -> Result<Stored, StoreError>;
+
+    /// Keeps changes. When this returns, they outlive a crash of the machine.
+    ///
+    /// # Errors
+    ///
+    /// Nothing of them is kept.
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
+
+    /// Removes at most `limit` jobs that have ended before a moment, and returns them. The newest job of a machine stays.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is removed.
+    fn prune(&mut self, before: Millis, limit: usize) -> Result<Vec<JobId>, StoreError>;
+
+    /// A way to ask, to be used from another thread.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be opened.
+    fn reader(&self) -> Result<Box<dyn Reader>, StoreError>;
+
+    /// The server ends in peace.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be written to.
+    fn close(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// Answers questions from what is stored.
+pub trait Reader: Send {
+    /// A job.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read. So for all of these.
+    #[allow(clippy::missing_errors_doc, reason = "said once")]
+    fn job(&mut self, id: JobId) -> Result<Option<Job>, StoreError>;
+
+    /// Jobs, the newest first.
+    #[allow(clippy::missing_errors_doc, reason = "said once")]
+    fn jobs(&mut self, filter: &JobFilter) -> Result<Vec<Job>, StoreError>;
+
+    /// A machine.
+    #[allow(clippy::missing_errors_doc, reason = "said once")]
+    fn machine(&mut self, id: MachineId) -> Result<Option<Machine>, StoreError>;
+
+    /// Machines whose number is higher than `after`, by number.
+    #[allow(clippy::missing_errors_doc, reason = "said once")]
+    fn machines(&mut self, after: MachineId, limit: usize) -> Result<Vec<Machine>, StoreError>;
+
+    /// How many jobs there are in each state.
+    #[allow(clippy::missing_errors_doc, reason = "said once")]
+    fn counts(&mut self) -> Result<Counts, StoreError>;
+}

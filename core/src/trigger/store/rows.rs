@@ -1,0 +1,117 @@
+//! Rows of the database, as the ledger knows them.
+
+use rusqlite::{Row, Statement, types::Type};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::trigger::job::{Job, Machine};
+
+pub(super) const MACHINE_COLUMNS: &str =
+    "id, mac, address, facts, first_seen, last_seen, install, installed, armed_until, last_job";
+pub(super) const PUT_MACHINE: &str = "INSERT INTO machine (id, mac, address, facts, first_seen, last_seen, install,
+        installed, armed_until, last_job) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+    ON CONFLICT (id) DO UPDATE SET mac = ?2, address = ?3, facts = ?4, first_seen = ?5, last_seen = ?6, install = ?7,
+        installed = ?8, armed_until = ?9, last_job = ?10";
+pub(super) const JOB_COLUMNS: &str = "id, kind, state, machine, address, path, facts, created, started, finished, \
+     attempts, not_before, joined, report, note";
+pub(super) const PUT_JOB: &str = "INSERT INTO job (id, kind, state, machine, address, path, facts, created, started,
+        finished, attempts, not_before, joined, report, note)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+    ON CONFLICT (id) DO UPDATE SET kind = ?2, state = ?3, machine = ?4, address = ?5, path = ?6, facts = ?7, created = ?8,
+        started = ?9, finished = ?10, attempts = ?11, not_before = ?12, joined = ?13, report = ?14, note = ?15";
+
+pub(super) fn put_machine(statement: &mut Statement<'_>, machine: &Machine) -> rusqlite::Result<()> {
+    statement
+        .execute((
+            machine.id,
+            &machine.mac,
+            &machine.address,
+            json(&machine.facts)?,
+            machine.first_seen,
+            machine.last_seen,
+            machine.install.map(crate::trigger::job::State::name),
+            machine.installed,
+            machine.armed_until,
+            machine.last_job,
+        ))
+        .map(drop)
+}
+
+pub(super) fn put_job(statement: &mut Statement<'_>, job: &Job) -> rusqlite::Result<()> {
+    statement
+        .execute((
+            job.id,
+            job.kind.name(),
+            job.state.name(),
+            job.machine,
+            &job.address,
+            &job.path,
+            json(&job.facts)?,
+            job.created,
+            job.started,
+            job.finished,
+            job.attempts,
+            job.not_before,
+            job.joined,
+            job.report.as_ref().map(json).transpose()?,
+            &job.note,
+        ))
+        .map(drop)
+}
+
+pub(super) fn machine(row: &Row<'_>) -> rusqlite::Result<Machine> {
+    Ok(Machine {
+        id: row.get(0)?,
+        mac: row.get(1)?,
+        address: row.get(2)?,
+        facts: from_json(row, 3)?,
+        first_seen: row.get(4)?,
+        last_seen: row.get(5)?,
+        install: row.get::<_, Option<String>>(6)?.map(|name| word(&name, 6)).transpose()?,
+        installed: row.get(7)?,
+        armed_until: row.get(8)?,
+        last_job: row.get(9)?,
+    })
+}
+
+pub(super) fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
+    Ok(Job {
+        id: row.get(0)?,
+        kind: word(&row.get::<_, String>(1)?, 1)?,
+        state: word(&row.get::<_, String>(2)?, 2)?,
+        machine: row.get(3)?,
+        address: row.get(4)?,
+        path: row.get(5)?,
+        facts: from_json(row, 6)?,
+        created: row.get(7)?,
+        started: row.get(8)?,
+        finished: row.get(9)?,
+        attempts: row.get(10)?,
+        not_before: row.get(11)?,
+        joined: row.get(12)?,
+        report: match row.get_ref(13)?.as_str_or_null().map_err(rusqlite::Error::from)? {
+            Some(_) => Some(from_json(row, 13)?),
+            None => None,
+        },
+        note: row.get(14)?,
+    })
+}
+
+fn json(value: &impl Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?;
+    serde_json::from_str(text).map_err(|error| unreadable(column, error))
+}
+
+fn word<T: std::str::FromStr<Err = crate::trigger::job::UnknownWord>>(
+    name: &str,
+    column: usize,
+) -> rusqlite::Result<T> {
+    name.parse().map_err(|error| unreadable(column, error))
+}
+
+fn unreadable(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
+}

@@ -1,0 +1,362 @@
+//! The store in a SQLite file, in WAL mode: one connection writes, others read meanwhile.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use nix::fcntl::{Flock, FlockArg};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params_from_iter, types::Value};
+
+use super::{
+    Counts, JobFilter, Reader, Store, StoreError,
+    migrations::MIGRATIONS,
+    rows::{self, JOB_COLUMNS, MACHINE_COLUMNS, PUT_JOB, PUT_MACHINE},
+};
+use crate::{
+    host::atomic::{TemporaryDir, sync_parent},
+    trigger::{
+        job::{Job, JobId, Machine, MachineId, Millis, State},
+        ledger::{Change, Stored},
+    },
+};
+
+/// The database in the state directory.
+pub const FILE: &str = "trigger.db";
+/// `PRAGMA application_id` of our files: "cdst".
+pub const APPLICATION_ID: i32 = 0x6364_7374;
+/// Files up to this size are looked through at each start; larger ones only after a crash.
+const SMALL: u64 = 16 * 1024 * 1024;
+/// How long a reader waits for a writer that is at a checkpoint.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The store of a server. Nobody else can open its state directory meanwhile.
+#[derive(Debug)]
+pub struct Sqlite {
+    path: PathBuf,
+    connection: Connection,
+    _lock: Flock<File>,
+}
+
+impl Sqlite {
+    /// Opens the database of a state directory, and makes both if they are missing.
+    ///
+    /// # Errors
+    ///
+    /// The directory belongs to somebody else or to another server, or cannot be written to; the database is damaged or
+    /// newer than this program.
+    pub fn open(state_dir: &Path) -> Result<Self, StoreError> {
+        make_state_dir(state_dir)?;
+        let lock = lock(state_dir)?;
+        let path = state_dir.join(FILE);
+        let connection = Connection::open(&path).map_err(failed("opening the database", &path))?;
+        let mut store = Self { path, connection, _lock: lock };
+        store.prepare()?;
+        Ok(store)
+    }
+
+    fn prepare(&mut self) -> Result<(), StoreError> {
+        let path = self.path.clone();
+        let failed = || failed("opening the database", &path);
+        let small = fs::metadata(&path).map_or(0, |file| file.len()) <= SMALL;
+        let connection = &mut self.connection;
+        connection.set_prepared_statement_cache_capacity(32);
+        let found: i64 =
+            connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed())?;
+        let id: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(failed())?;
+        let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+        if found > known {
+            return Err(StoreError::Newer { path, found, known });
+        }
+        if found > 0 && id != APPLICATION_ID {
+            return Err(damaged(&path, "it belongs to another program"));
+        }
+        // A commit returns when the log is on disk. The log starts over at 1000 pages.
+        connection
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF;")
+            .map_err(failed())?;
+        // What the last server has left if it ended in peace.
+        let clean = found > 0
+            && connection
+                .query_row("SELECT 1 FROM meta WHERE key = 'clean'", [], |_| Ok(()))
+                .optional()
+                .map_err(failed())?
+                .is_some();
+        if found > 0 && (small || !clean) {
+            let said: String =
+                connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed())?;
+            if said != "ok" {
+                return Err(damaged(&path, &said));
+            }
+        }
+        if found < known {
+            let transaction = connection.transaction().map_err(failed())?;
+            for migration in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+                transaction.execute_batch(migration).map_err(failed())?;
+            }
+            transaction
+                .execute_batch(&format!(
+                    "PRAGMA user_version = {known}; PRAGMA application_id = {APPLICATION_ID};"
+                ))
+                .map_err(failed())?;
+            transaction.commit().map_err(failed())?;
+        }
+        // Also finds out whether it can be written to.
+        connection.execute_batch("DELETE FROM meta WHERE key = 'clean'").map_err(failed())
+    }
+
+    /// From now on there is no room for anything more.
+    #[cfg(test)]
+    pub(super) fn fill_up(&self) {
+        self.connection.execute_batch("PRAGMA max_page_count = 1").unwrap();
+    }
+
+    fn failed(&self, doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError + use<> {
+        failed(doing, &self.path)
+    }
+}
+
+impl Store for Sqlite {
+    fn load(&mut self) -> Result<Stored, StoreError> {
+        let failed = self.failed("reading the database");
+        let machines =
+            query(&self.connection, &format!("SELECT {MACHINE_COLUMNS} FROM machine"), &[], rows::machine)
+                .map_err(&failed)?;
+        let active =
+            format!("SELECT {JOB_COLUMNS} FROM job WHERE state IN ('queued', 'running') ORDER BY id");
+        let jobs = query(&self.connection, &active, &[], rows::job).map_err(&failed)?;
+        let last = |table: &str| {
+            self.connection
+                .query_row("SELECT seq FROM sqlite_sequence WHERE name = ?1", [table], |row| row.get(0))
+                .optional()
+                .map(Option::unwrap_or_default)
+        };
+        let (last_job, last_machine) = (last("job").map_err(&failed)?, last("machine").map_err(&failed)?);
+        Ok(Stored { machines, jobs, last_job, last_machine })
+    }
+
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        let failed = self.failed("writing to the database");
+        let mut work = || -> rusqlite::Result<()> {
+            let transaction = self.connection.transaction()?;
+            {
+                let mut machines = transaction.prepare_cached(PUT_MACHINE)?;
+                let mut jobs = transaction.prepare_cached(PUT_JOB)?;
+                for change in changes {
+                    match change {
+                        Change::Machine(machine) => rows::put_machine(&mut machines, machine)?,
+                        Change::Job(job) => rows::put_job(&mut jobs, job)?,
+                        Change::Forgotten(id) => {
+                            transaction.prepare_cached("DELETE FROM machine WHERE id = ?1")?.execute([id])?;
+                        }
+                    }
+                }
+            }
+            transaction.commit()
+        };
+        work().map_err(failed)
+    }
+
+    fn prune(&mut self, before: Millis, limit: usize) -> Result<Vec<JobId>, StoreError> {
+        let failed = self.failed("writing to the database");
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let sql = "DELETE FROM job WHERE id IN (
+                SELECT id FROM job WHERE finished < ?1 AND state NOT IN ('queued', 'running')
+                    AND id NOT IN (SELECT last_job FROM machine WHERE last_job IS NOT NULL) LIMIT ?2)
+            RETURNING id";
+        query(&self.connection, sql, &[before.into(), limit.into()], |row| row.get(0)).map_err(failed)
+    }
+
+    fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
+        let connection = read_only(&self.path).map_err(self.failed("opening the database"))?;
+        Ok(Box::new(SqliteReader { path: self.path.clone(), connection }))
+    }
+
+    fn close(&mut self) -> Result<(), StoreError> {
+        self.connection
+            .execute_batch("INSERT OR REPLACE INTO meta VALUES ('clean', '1')")
+            .map_err(self.failed("writing to the database"))
+    }
+}
+
+/// A connection that reads.
+struct SqliteReader {
+    path: PathBuf,
+    connection: Connection,
+}
+
+impl SqliteReader {
+    fn all<T>(
+        &self,
+        sql: &str,
+        values: &[Value],
+        read: fn(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        query(&self.connection, sql, values, read).map_err(failed("reading the database", &self.path))
+    }
+}
+
+impl Reader for SqliteReader {
+    fn job(&mut self, id: JobId) -> Result<Option<Job>, StoreError> {
+        let sql = format!("SELECT {JOB_COLUMNS} FROM job WHERE id = ?1");
+        Ok(self.all(&sql, &[id.into()], rows::job)?.pop())
+    }
+
+    fn jobs(&mut self, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
+        let mut values: Vec<Value> = Vec::new();
+        let mut sql = format!("SELECT {JOB_COLUMNS} FROM job WHERE TRUE");
+        let mut and = |condition: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                values.push(value);
+                sql.push_str(&format!(" AND {condition} ?{}", values.len()));
+            }
+        };
+        and("state =", filter.state.map(|state| state.name().to_owned().into()));
+        and("kind =", filter.kind.map(|kind| kind.name().to_owned().into()));
+        and("machine =", filter.machine.map(Into::into));
+        and("id <", filter.before.map(Into::into));
+        sql.push_str(&format!(" ORDER BY id DESC LIMIT {}", filter.limit));
+        self.all(&sql, &values, rows::job)
+    }
+
+    fn machine(&mut self, id: MachineId) -> Result<Option<Machine>, StoreError> {
+        let sql = format!("SELECT {MACHINE_COLUMNS} FROM machine WHERE id = ?1");
+        Ok(self.all(&sql, &[id.into()], rows::machine)?.pop())
+    }
+
+    fn machines(&mut self, after: MachineId, limit: usize) -> Result<Vec<Machine>, StoreError> {
+        let sql = format!("SELECT {MACHINE_COLUMNS} FROM machine WHERE id > ?1 ORDER BY id LIMIT {limit}");
+        self.all(&sql, &[after.into()], rows::machine)
+    }
+
+    fn counts(&mut self) -> Result<Counts, StoreError> {
+        let count = |state: State| {
+            let sql = "SELECT count(*) FROM job WHERE state = ?1";
+            let found = self.all(sql, &[state.name().to_owned().into()], |row| row.get::<_, i64>(0))?;
+            Ok((state, found.first().map_or(0, |count| u64::try_from(*count).unwrap_or(0))))
+        };
+        State::ALL.into_iter().map(count).collect()
+    }
+}
+
+/// Copies the database of a state directory to a file while a server may be using it. The file is whole or absent.
+///
+/// # Errors
+///
+/// There is no database, it is damaged, or the file cannot be written. A file that is no backup is not written over.
+pub fn backup(state_dir: &Path, to: &Path) -> Result<(), StoreError> {
+    let path = state_dir.join(FILE);
+    let io = |doing: String| move |source| StoreError::Io { doing, source };
+    if !path.exists() {
+        let source = io::Error::from(io::ErrorKind::NotFound);
+        return Err(io(format!("opening the database {}", path.display()))(source));
+    }
+    if to.symlink_metadata().is_ok() && !is_ours(to) {
+        return Err(StoreError::Unsafe {
+            path: to.to_owned(),
+            what: "is there, and is no backup of a trigger",
+        });
+    }
+    let source = read_only(&path).map_err(failed("opening the database", &path))?;
+    let place =
+        TemporaryDir::beside(to).map_err(io(format!("making a directory beside {}", to.display())))?;
+    let copy = place.path().join(FILE);
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&copy)
+        .map_err(io(format!("making {}", copy.display())))?;
+    let work = || -> rusqlite::Result<()> {
+        let mut target = Connection::open(&copy)?;
+        rusqlite::backup::Backup::new(&source, &mut target)?.run_to_completion(1000, Duration::ZERO, None)?;
+        // One file, without a log beside it.
+        target.execute_batch("PRAGMA journal_mode = DELETE")
+    };
+    work().map_err(failed("copying the database", &path))?;
+    let moved = File::open(&copy).and_then(|file| file.sync_all());
+    let moved = moved.and_then(|()| fs::rename(&copy, to)).and_then(|()| sync_parent(to));
+    moved.map_err(io(format!("writing {}", to.display())))
+}
+
+/// True for a database with our mark, which is at byte 68 of its header (<https://sqlite.org/fileformat2.html>).
+fn is_ours(path: &Path) -> bool {
+    use std::io::Read;
+    let mut header = [0; 72];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    read.is_ok()
+        && header.starts_with(b"SQLite format 3\0")
+        && header.ends_with(&APPLICATION_ID.to_be_bytes())
+}
+
+fn query<T>(
+    connection: &Connection,
+    sql: &str,
+    values: &[Value],
+    read: fn(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params_from_iter(values), read)?;
+    rows.collect()
+}
+
+fn read_only(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(PATIENCE)?;
+    Ok(connection)
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl Fn(rusqlite::Error) -> StoreError + use<> {
+    let path = path.to_owned();
+    move |source| match (source.sqlite_error_code(), &source) {
+        (Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase), _)
+        | (_, rusqlite::Error::FromSqlConversionFailure(..)) => damaged(&path, &source.to_string()),
+        _ => StoreError::Sqlite { doing, path: path.clone(), source },
+    }
+}
+
+fn damaged(path: &Path, detail: &str) -> StoreError {
+    StoreError::Damaged {
+        path: path.to_owned(),
+        detail: detail.lines().next().unwrap_or_default().to_owned(),
+    }
+}
+
+/// A directory that nobody else can write to, and nobody but us can read.
+fn make_state_dir(dir: &Path) -> Result<(), StoreError> {
+    let io = |doing: &str| {
+        let doing = format!("{doing} the state directory {}", dir.display());
+        move |source| StoreError::Io { doing, source }
+    };
+    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        fs::create_dir_all(parent).map_err(io("making"))?;
+    }
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(io("making")(error)),
+        _ => {}
+    }
+    let found = fs::metadata(dir).map_err(io("looking at"))?;
+    let unsafe_dir = |what| Err(StoreError::Unsafe { path: dir.to_owned(), what });
+    if !found.is_dir() {
+        return unsafe_dir("is no directory");
+    }
+    if found.uid() != nix::unistd::geteuid().as_raw() {
+        return unsafe_dir("belongs to another user");
+    }
+    if found.mode() & 0o077 != 0 {
+        return unsafe_dir("is open to other users");
+    }
+    Ok(())
+}
+
+fn lock(dir: &Path) -> Result<Flock<File>, StoreError> {
+    let path = dir.join("lock");
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+    let file =
+        file.map_err(|source| StoreError::Io { doing: format!("opening {}", path.display()), source })?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, _)| StoreError::InUse(dir.to_owned()))
+}
