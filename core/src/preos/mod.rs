@@ -23,6 +23,7 @@ pub mod recipe;
 pub mod seal;
 pub mod services;
 pub mod staging;
+pub mod token;
 
 use std::{path::PathBuf, time::Instant};
 
