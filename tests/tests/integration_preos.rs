@@ -110,8 +110,9 @@ fn token_files() {
         let url = "http://192.0.2.5:3000/install/";
         refused(&dir, &[&"-b", &"-C", &"--trigger-url", &url, &"--trigger-token-file", &token])
     };
-    with("do-not-show", 0o640).assert_failed(1, &["/token can be read by others", "chmod 600"]);
+    with("do-not-show-that", 0o640).assert_failed(1, &["/token can be read by others", "chmod 600"]);
     with("", 0o600).assert_failed(1, &["/token holds no token"]);
+    with("do-not-show", 0o600).assert_failed(1, &["/token holds less than 16"]);
     let result = with("do not show", 0o600);
     result.assert_failed(1, &["/token holds something else than one token"]);
     assert!(!result.stderr.contains("not show"), "{}", result.stderr);

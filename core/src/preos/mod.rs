@@ -23,9 +23,7 @@ pub mod recipe;
 pub mod seal;
 pub mod services;
 pub mod staging;
-pub mod token;
-
-use std::{path::PathBuf, time::Instant};
+pub use std::{path::PathBuf, time::Instant};
 
 use cdist_plugin_api::Record;
 use nix::unistd::Uid;

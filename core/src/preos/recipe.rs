@@ -13,8 +13,8 @@ use super::{
     keys::{self, KeyError},
     pxe::PxeOptions,
     staging::STAGING,
-    token::{self, TokenError},
 };
+use crate::token::{Token, TokenError};
 
 /// The versions of the recipe that this program reads.
 const VERSIONS: std::ops::RangeInclusive<u32> = 1..=1;
@@ -402,7 +402,7 @@ impl Configure {
                         .to_owned(),
                 ));
             }
-            token::check(file)?;
+            Token::read(file)?;
         }
         if self
             .root_password
@@ -465,7 +465,7 @@ mod tests {
         assert!(error(&asked).contains("needs a trigger URL"));
         let asked = asked.trigger_url("http://server.example/install/");
         assert!(error(&asked).contains("something else than one token"));
-        fs::write(&file, "token").unwrap();
+        fs::write(&file, "0123456789abcdef").unwrap();
         Recipe::parse(&asked.to_text()).unwrap().check().unwrap();
     }
 

@@ -15,7 +15,6 @@ mod neighbours;
 pub mod policy;
 pub mod protocol;
 pub mod runner;
-pub mod secret;
 pub mod server;
 #[cfg(test)]
 mod server_tests;
