@@ -23,7 +23,7 @@ use listenfd::ListenFd;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::{
-    runtime::Handle,
+    runtime::{Handle, Runtime},
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
@@ -59,15 +59,21 @@ pub(crate) fn run(args: TriggerArgs) -> Result<i32, Failure> {
     let listeners = listeners(&args, family)?;
     raise_limit_of_files();
     let store = Sqlite::open(&state_dir).map_err(not_stored)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(format!("starting the runtime: {error}")))?;
+    let runtime = runtime_of_tasks()?;
+    // Runs read and write files wherever they are; on threads of their own they hold no answer up.
+    let jobs = runtime_of_tasks()?;
+    let handle = jobs.handle().clone();
     let service = Service { args, access, listeners, store, runner: Arc::new(runner), state_dir };
-    runtime.block_on(service.run()).map_err(not_stored)?;
+    runtime.block_on(service.run(handle)).map_err(not_stored)?;
     // Readers of files and names that are still at it are nobody's any more.
+    jobs.shutdown_timeout(Duration::from_secs(1));
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(0)
+}
+
+fn runtime_of_tasks() -> Result<Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(format!("starting the runtime: {error}")))
 }
 
 /// Everything that a server needs, ready to go.
@@ -81,7 +87,7 @@ struct Service {
 }
 
 impl Service {
-    async fn run(self) -> Result<(), StoreError> {
+    async fn run(self, jobs: Handle) -> Result<(), StoreError> {
         let args = &self.args;
         let settings = dispatcher::Settings {
             rules: Rules {
@@ -90,12 +96,12 @@ impl Service {
                 queue_max: args.queue,
                 machines_max: args.machines,
                 retries: args.retries,
+                dry_run: args.run.dry_run,
             },
             state_dir: self.state_dir.clone(),
             keep: args.keep,
         };
-        let (dispatcher, thread) =
-            Dispatcher::start(&settings, Box::new(self.store), self.runner, Handle::current())?;
+        let (dispatcher, thread) = Dispatcher::start(&settings, Box::new(self.store), self.runner, jobs)?;
         let (stop, stopped) = watch::channel(false);
         let server = Server::new(dispatcher.clone(), self.access, stopped);
         let connections = Connections::new(args.connections);

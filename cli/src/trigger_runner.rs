@@ -2,7 +2,8 @@
 
 use std::{
     any::Any,
-    fs, io,
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -62,7 +63,9 @@ pub(crate) enum TargetName {
 /// What holds for all jobs besides options and settings.
 #[derive(Clone, Debug)]
 pub(crate) struct JobRules {
+    /// For machines that have not told their keys.
     pub(crate) host_keys: HostKeyPolicy,
+    /// What stands for a machine in ssh, in scripts and in the log.
     pub(crate) target_name: TargetName,
     /// Accepted host keys are kept below it.
     pub(crate) state_dir: PathBuf,
@@ -93,10 +96,12 @@ impl TriggerRunner {
     ) -> Result<Self, Refusal> {
         keep_files_private();
         let manifest = if args.initial_manifest.as_deref() == Some(Path::new("-")) {
-            let text = io::read_to_string(io::stdin().lock());
-            Manifest::Bytes(
-                text.map_err(|e| Refusal(format!("reading the manifest from standard input: {e}")))?.into(),
-            )
+            let mut text = Vec::new();
+            io::stdin()
+                .lock()
+                .read_to_end(&mut text)
+                .map_err(|error| Refusal(format!("reading the manifest from standard input: {error}")))?;
+            Manifest::Bytes(text)
         } else {
             manifest_of(&args, &settings)
         };

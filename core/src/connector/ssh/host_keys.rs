@@ -23,7 +23,8 @@ const ALGORITHMS: [(&str, &str); 5] = [
     ("ssh-rsa", "rsa-sha2-512,rsa-sha2-256"),
 ];
 
-/// Which keys of a host are right. Whatever is chosen, jump hosts are checked as the user's ssh configuration says.
+/// Which keys of a host are right. Whatever is chosen, jump hosts are checked as the user's ssh configuration says. All but
+/// the first need OpenSSH 8.5 on this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum HostKeys {
     /// Those that the user's ssh configuration says; one that is not known is refused unless it says otherwise.
