@@ -29,10 +29,10 @@ pub(super) fn text(job: &JobDetails, screen: &Screen, next: &dyn Fn(&str) -> Str
     let mut above = Rows::new(screen);
     above.rows.push(title(job, screen));
     above.rows.push(machine(job));
-    let failure = job.report.as_ref().filter(|report| report.reason.is_some());
+    let failure = job.report.as_deref().filter(|report| report.reason.is_some());
     above.sentence("note", job.job.note.as_deref());
     match job.job.state {
-        State::Succeeded => above.sentence("done", job.report.as_ref().map(done).as_deref()),
+        State::Succeeded => above.sentence("done", job.report.as_deref().map(done).as_deref()),
         // It is being tried again.
         State::Running | State::Queued if failure.is_some() => {
             above.sentence("before", Some("the attempt before failed:"));
@@ -44,7 +44,7 @@ pub(super) fn text(job: &JobDetails, screen: &Screen, next: &dyn Fn(&str) -> Str
     below.sentence("hint", failure.and_then(|report| report.hint.as_deref()));
     let log = job.log.as_ref().map(|log| log.display().to_string());
     below.whole("log", log.as_deref());
-    below.whole("files", job.report.as_ref().and_then(|report| report.files.as_deref()));
+    below.whole("files", job.report.as_deref().and_then(|report| report.files.as_deref()));
     for (at, words) in commands(job).iter().enumerate() {
         below.whole(if at == 0 { "next" } else { "" }, Some(&next(words)));
     }

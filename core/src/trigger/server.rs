@@ -23,6 +23,8 @@ use tokio::{
     time::sleep,
 };
 
+use crate::token::Token;
+
 use super::{
     accept::{accept, stopped},
     connections::Connections,
@@ -33,7 +35,6 @@ use super::{
     ledger::{Answer, Call},
     neighbours::Neighbours,
     protocol::{self, Reply, Wish},
-    secret::Token,
 };
 
 /// What the server is told at its start.

@@ -6,8 +6,8 @@ use hyper::{Response, http::request::Parts};
 use super::{
     dispatcher::Dispatcher,
     http::{Body, Origin},
-    secret::Token,
 };
+use crate::token::Token;
 
 /// Answers browsers.
 #[derive(Debug)]

@@ -15,9 +15,9 @@ use hyper::{
 };
 
 use super::problem::Problem;
-use crate::trigger::{
-    http::Origin,
-    secret::{Token, TokenError},
+use crate::{
+    token::{Token, TokenError},
+    trigger::http::Origin,
 };
 
 /// The file in the state directory with the token that the server makes for itself.

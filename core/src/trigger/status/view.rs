@@ -56,7 +56,7 @@ pub struct JobDetails {
     /// What the machine has told of itself in the request.
     pub facts: Facts,
     /// What the last attempt has done.
-    pub report: Option<RunReport>,
+    pub report: Option<Box<RunReport>>,
     /// The machine as it is known now; `None` if it is forgotten.
     pub machine_record: Option<MachineView>,
     /// Where the log of the last attempt is.
