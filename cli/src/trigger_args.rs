@@ -8,12 +8,23 @@ use jiff::{Span, SpanRelativeTo};
 
 use crate::{
     run_args::RunArgs,
+    trigger_client::TriggerCommand,
     trigger_runner::{HostKeyPolicy, TargetName},
+    trigger_status::Place,
 };
 
 /// The options of the server. Each stands under a heading of the help text; those of runs are those of `cdist config`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    subcommand_value_name = "COMMAND"
+)]
+#[command(subcommand_help_heading = "Commands that ask a running server")]
 pub(crate) struct TriggerArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<TriggerCommand>,
+
     /// Listen on this port
     #[arg(short = 'H', long, value_name = "PORT", default_value_t = 3000, help_heading = "Server")]
     pub(crate) http_port: u16,
@@ -70,6 +81,18 @@ pub(crate) struct TriggerArgs {
     /// What is in these files
     #[arg(short = 'O', long, value_name = "FILE", requires = "directory", help_heading = "Machines")]
     pub(crate) source: Option<PathBuf>,
+
+    /// Serve the status page, the API and metrics at this address; off: only `cdist trigger jobs` and the like get through
+    /// [default: 127.0.0.1:3001]
+    #[arg(long, value_name = "ADDRESS:PORT", help_heading = "Status page")]
+    pub(crate) status: Option<Place>,
+    /// A name that the page is asked for by, besides addresses and localhost; may be repeated
+    #[arg(long, value_name = "NAME", help_heading = "Status page")]
+    pub(crate) status_name: Vec<String>,
+    /// Nobody sees the page without the token in FILE; an address that others can reach needs it [default: a token that
+    /// only changes need, in status-token in the state directory]
+    #[arg(long, value_name = "FILE", help_heading = "Status page")]
+    pub(crate) status_token_file: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) run: RunArgs,

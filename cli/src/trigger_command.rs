@@ -35,15 +35,20 @@ use crate::{
     progress_display::Display,
     refusal::Refusal,
     trigger_args::TriggerArgs,
+    trigger_client,
     trigger_runner::{JobRules, TriggerRunner},
+    trigger_status::StatusListeners,
 };
 
-/// Runs the server until a signal ends it.
+/// Runs the server until a signal ends it, or asks one that runs.
 ///
 /// # Errors
 ///
 /// It cannot be started: what, where, what to do.
 pub(crate) fn run(args: TriggerArgs) -> Result<i32, Failure> {
+    if let Some(command) = &args.command {
+        return trigger_client::run(command);
+    }
     let settings = Settings::load(args.run.config_file.as_deref()).map_err(refused)?;
     let display = Arc::new(Display::new(false, false));
     logging::start(verbosity(args.run.log.level(&settings)), &display);
@@ -59,11 +64,12 @@ pub(crate) fn run(args: TriggerArgs) -> Result<i32, Failure> {
     let listeners = listeners(&args, family)?;
     raise_limit_of_files();
     let store = Sqlite::open(&state_dir).map_err(not_stored)?;
+    let status = StatusListeners::bind(&args, &state_dir)?;
     let runtime = runtime_of_tasks()?;
     // Runs read and write files wherever they are; on threads of their own they hold no answer up.
     let jobs = runtime_of_tasks()?;
     let handle = jobs.handle().clone();
-    let service = Service { args, access, listeners, store, runner: Arc::new(runner), state_dir };
+    let service = Service { args, access, listeners, status, store, runner: Arc::new(runner), state_dir };
     runtime.block_on(service.run(handle)).map_err(not_stored)?;
     // Readers of files and names that are still at it are nobody's any more.
     jobs.shutdown_timeout(Duration::from_secs(1));
@@ -81,6 +87,7 @@ struct Service {
     args: TriggerArgs,
     access: Access,
     listeners: Vec<TcpListener>,
+    status: StatusListeners,
     store: Sqlite,
     runner: Arc<TriggerRunner>,
     state_dir: PathBuf,
@@ -106,14 +113,20 @@ impl Service {
         let server = Server::new(dispatcher.clone(), self.access, stopped);
         let connections = Connections::new(args.connections);
         let mut tasks = tokio::task::JoinSet::new();
+        let mut addresses = Vec::new();
         for listener in self.listeners {
             let address = listener.local_addr().ok();
             let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { continue };
             if let Some(address) = address {
                 tracing::info!("listening on {address}");
+                addresses.push(address);
             }
             tasks.spawn(Arc::clone(&server).serve(listener, connections.clone()));
         }
+        // Jobs can be watched to their ends.
+        let (stop_status, status_stopped) = watch::channel(false);
+        let mut status_tasks = tokio::task::JoinSet::new();
+        self.status.serve(dispatcher.clone(), &addresses, status_stopped, &mut status_tasks);
         tell_systemd(&[NotifyState::Ready]);
         wait_for_signal().await;
         tell_systemd(&[NotifyState::Stopping]);
@@ -131,6 +144,8 @@ impl Service {
         while tasks.join_next().await.is_some() {}
         let result = thread.join().await;
         impatient.abort();
+        let _ = stop_status.send(true);
+        while status_tasks.join_next().await.is_some() {}
         result
     }
 }

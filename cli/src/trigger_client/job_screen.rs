@@ -27,8 +27,8 @@ const STREAM_MIN: usize = 2;
 /// Everything about a job. `next` makes a command of the words after `cdist trigger`.
 pub(super) fn text(job: &JobDetails, screen: &Screen, next: &dyn Fn(&str) -> String) -> String {
     let mut above = Rows::new(screen);
-    above.rows.push(title(job, screen));
-    above.rows.push(machine(job));
+    above.rows.push(screen.cut(&title(job, screen)));
+    above.rows.push(screen.cut(&machine(job)));
     let failure = job.report.as_deref().filter(|report| report.reason.is_some());
     above.sentence("note", job.job.note.as_deref());
     match job.job.state {
@@ -48,12 +48,11 @@ pub(super) fn text(job: &JobDetails, screen: &Screen, next: &dyn Fn(&str) -> Str
     for (at, words) in commands(job).iter().enumerate() {
         below.whole(if at == 0 { "next" } else { "" }, Some(&next(words)));
     }
-    let taken = above.rows.len() + below.rows.len();
     // The prompt wants a line, too.
-    let room = screen.size.map(|(_, height)| height.saturating_sub(taken + 1));
-    above.rows.extend(streams(failure, room));
+    let room = screen.size.map(|(_, height)| height.saturating_sub(above.height() + below.height() + 1));
+    above.rows.extend(streams(failure, room).iter().map(|row| screen.cut(row)));
     above.rows.extend(below.rows);
-    above.rows.iter().map(|row| format!("{}\n", screen.cut(row.trim_end()))).collect()
+    above.rows.iter().map(|row| format!("{}\n", row.trim_end())).collect()
 }
 
 fn title(job: &JobDetails, screen: &Screen) -> String {
@@ -154,6 +153,12 @@ impl<'a> Rows<'a> {
         Self { rows: Vec::new(), screen }
     }
 
+    /// How many lines of the terminal they take.
+    fn height(&self) -> usize {
+        let width = self.screen.size.map_or(usize::MAX, |(width, _)| width);
+        self.rows.iter().map(|row| row.trim_end().chars().count().div_ceil(width).max(1)).sum()
+    }
+
     /// What can go on in the next row.
     fn sentence(&mut self, name: &str, text: Option<&str>) {
         let Some(text) = text else { return };
@@ -188,11 +193,11 @@ impl<'a> Rows<'a> {
             (None, Some(signal)) => Some(host::describe(ExitStatus::from_raw(signal & 0x7f))),
             (None, None) => None,
         };
-        let script = match (&report.script, status) {
-            (Some(script), Some(status)) => Some(format!("{script}, {status}")),
-            (script, status) => script.clone().or(status),
-        };
-        self.sentence("script", script.as_deref());
+        match (&report.script, status) {
+            (Some(script), Some(status)) => self.sentence("script", Some(&format!("{script}, {status}"))),
+            (None, status) => self.sentence("status", status.as_deref()),
+            (script, None) => self.sentence("script", script.as_deref()),
+        }
         let fact = |names: &[&str]| names.iter().find_map(|name| report.facts.get(*name)).cloned();
         let source = fact(&["source", "object source"]).filter(|source| !source.is_empty());
         let source = source.map(|source| match report.facts.get("line") {
@@ -200,8 +205,9 @@ impl<'a> Rows<'a> {
             None => source,
         });
         self.whole("source", source.as_deref());
-        let explorer = fact(&["explorer path"]);
-        self.whole("explorer", explorer.as_deref());
+        // That of an object is one of the run's own directories, which are gone or named below.
+        let file = fact(&["explorer path"]).or_else(|| fact(&["path"]).filter(|_| source.is_none()));
+        self.whole("file", file.as_deref());
         if report.objects > 0 {
             let RunReport { objects, done, changed, .. } = report;
             self.row("objects", &format!("{done} of {objects} done, {changed} changed"));

@@ -21,6 +21,7 @@ pub(super) fn print(
     attempt: Option<u32>,
     follow: bool,
     screen: &Screen,
+    next: &dyn Fn(&str) -> String,
     out: &mut dyn Write,
 ) -> Result<i32, Stopped> {
     let attempt = attempt.map(|attempt| format!("&attempt={attempt}")).unwrap_or_default();
@@ -51,7 +52,7 @@ pub(super) fn print(
         (state, _) => {
             let has = if state == State::Failed { "has" } else { "was" };
             let failure = Failure::new(format!("job {id} {has} {state}"));
-            Err(failure.hint(format!("`cdist trigger show {id}` tells why")).into())
+            Err(failure.hint(format!("`{}` tells why", next(&format!("show {id}")))).into())
         }
     }
 }

@@ -225,7 +225,8 @@ fn answer(command: &TriggerCommand, screen: &Screen, out: &mut dyn Write) -> Res
             }
         }
         TriggerCommand::Log { id, follow, attempt, server } => {
-            return log::print(&server.client()?, *id, *attempt, *follow, screen, out);
+            let next = |words: &str| server.command(words);
+            return log::print(&server.client()?, *id, *attempt, *follow, screen, &next, out);
         }
         TriggerCommand::Cancel { id, server } => {
             let done: JobDone = server.client()?.post(&format!("/jobs/{id}/cancel"), None)?;

@@ -44,6 +44,9 @@ pub(super) fn text(status: &StatusView, screen: &Screen) -> String {
         "rules",
         format!("install {}, {} retries of a configuration", status.install_policy, status.retries),
     ));
+    if status.dry_run {
+        rows.push(("dry run", "nothing is changed on machines".to_owned()));
+    }
     if let Some(problem) = &status.last_commit_problem {
         let when = problem.at.as_deref().map(|at| screen.clock.ago(at)).unwrap_or_default();
         rows.push((
