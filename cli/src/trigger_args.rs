@@ -85,7 +85,7 @@ pub(crate) struct TriggerArgs {
     /// Serve the status page, the API and metrics at this address; off: only `cdist trigger jobs` and the like get through
     /// [default: 127.0.0.1:3001]
     #[arg(long, value_name = "ADDRESS:PORT", help_heading = "Status page")]
-    pub(crate) status: Option<Place>,
+    pub(crate) status_listen: Option<Place>,
     /// A name that the page is asked for by, besides addresses and localhost; may be repeated
     #[arg(long, value_name = "NAME", help_heading = "Status page")]
     pub(crate) status_name: Vec<String>,

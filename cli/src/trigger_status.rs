@@ -63,7 +63,7 @@ impl StatusListeners {
     ///
     /// An address that is named is taken; everybody could use it; the socket cannot be made.
     pub(crate) fn bind(args: &TriggerArgs, state_dir: &Path) -> Result<Self, Failure> {
-        let place = match args.status.unwrap_or(Place::At(DEFAULT)) {
+        let place = match args.status_listen.unwrap_or(Place::At(DEFAULT)) {
             Place::At(address) => Some(address),
             Place::Off => None,
         };
@@ -73,12 +73,15 @@ impl StatusListeners {
                 .map_err(refused)?;
         let tcp = match place.map(|place| listener::at(place.ip(), place.port())).transpose() {
             // Two servers on one machine are not to get into each other's way by what nobody asked for.
-            Err(error) if args.status.is_none() => {
-                tracing::warn!("no status page: {error}: {}; --status takes another address", error.source);
+            Err(error) if args.status_listen.is_none() => {
+                tracing::warn!(
+                    "no status page: {error}: {}; --status-listen takes another address",
+                    error.source
+                );
                 None
             }
             listener => listener.map_err(|error| {
-                Failure::from_error(&error).hint("choose another address and port with --status")
+                Failure::from_error(&error).hint("choose another address and port with --status-listen")
             })?,
         };
         let unix = socket::listen(state_dir).map_err(|error| {
@@ -102,7 +105,7 @@ impl StatusListeners {
             machines.iter().map(|address| view("machines", address.to_string())).collect();
         let tcp = self.tcp.and_then(|tcp| {
             let address = tcp.local_addr().ok()?;
-            tracing::info!("status page at http://{address}/");
+            tracing::info!("status page on http://{address}/");
             listeners.push(view("status", address.to_string()));
             tokio::net::TcpListener::from_std(tcp).ok()
         });
