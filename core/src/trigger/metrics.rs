@@ -65,6 +65,11 @@ impl Metrics {
         }
     }
 
+    /// True once the server has been told to end.
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Relaxed)
+    }
+
     pub(super) fn set_closing(&self) {
         self.closing.store(true, Relaxed);
     }
