@@ -28,10 +28,11 @@ CONFORMANCE ?= ../shared/conformance
 # How long `make fuzz` runs each target.
 FUZZ_SECONDS ?= 4
 
-# The original, and what its other peers in `make bench-config` are installed with.
-BENCH_PACKAGES := cdist python3-venv time
+# The original, what its other peers in `make bench-config` are installed with, and what the benches are written in.
+BENCH_PACKAGES := cdist python3 python3-venv time
 
-# Parts of `make bench-config`; all without a value: local ssh hosts emulator objects
+# Parts of `make bench-config` (local ssh hosts emulator objects) or `make bench-trigger` (keep-alive new latency memory
+# start kill); all without a value.
 PARTS ?=
 
 # Where `make preos` puts its work, and what it is made from. MIRROR without a value is the bootstrap program's default.
@@ -47,7 +48,7 @@ done; \
 if [ "$$missing" ]; then DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y --no-install-recommends $$missing; fi
 endef
 
-.PHONY: help build preos install test lint audit unit integration conformance conformance-types fuzz privileged sshd lab bench bench-config clean \
+.PHONY: help build preos install test lint audit unit integration conformance conformance-types fuzz privileged sshd lab bench bench-config bench-trigger clean \
 	install-build-packages install-test-packages install-bench-packages install-test-tools
 
 help: ## this list
@@ -103,8 +104,8 @@ unit: ## tests inside the crates; no root, no network
 	$(CARGO) nextest run --workspace --exclude cdist-tests --all-features --locked -E 'not test(/privileged_/)'
 	$(CARGO) test --doc --workspace --locked
 
-integration: ## the staged program with stub commands and hostile plugins; no root needed
-	$(CARGO) nextest run -p cdist-tests --locked -E 'binary(/^integration/)'
+integration: ## the staged program with stub commands and hostile plugins, and the lab itself; no root needed
+	$(CARGO) nextest run -p cdist-tests --locked -E 'binary(/^integration/) or kind(lib) or kind(bin)'
 
 conformance: ## the staged program against recordings of the original, where the suite is beside the checkout
 	@if [ -x $(CONFORMANCE)/run-conformance ]; then \
@@ -134,6 +135,10 @@ bench: build ## ratios against the original's pipeline and other peers, measured
 
 bench-config: build install-bench-packages ## `cdist config` beside the original, pyinfra and ansible; root, PyPI, an hour; PARTS=local is less
 	tests/bench/config $(PARTS)
+
+bench-trigger: build install-bench-packages ## `cdist trigger` beside a server of the original's shape, one process for each request
+	$(CARGO) build --release --locked -p cdist-tests --bin trigger_load
+	tests/bench/trigger $(PARTS)
 
 clean: ## remove what was built
 	$(CARGO) clean

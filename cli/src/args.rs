@@ -16,6 +16,8 @@ use crate::{
     new_type_command::{self, NewTypeArgs},
     preos_command,
     shell_command::{self, ShellArgs},
+    trigger_args::TriggerArgs,
+    trigger_command,
 };
 
 /// Makes PreOSes that bare machines boot over the network, and configures hosts without an agent.
@@ -36,6 +38,9 @@ enum Command {
     /// Install hosts (beta)
     #[command(infer_long_args = true, args_override_self = true)]
     Install(Box<ConfigArgs>),
+    /// Serve machines that call when they have booted: install or configure them
+    #[command(infer_long_args = true, args_override_self = true)]
+    Trigger(Box<TriggerArgs>),
     /// Keep hosts and their tags (beta)
     #[command(subcommand)]
     Inventory(InventoryCommand),
@@ -107,6 +112,7 @@ pub(crate) fn run(own_name: OsString, words: Vec<OsString>) -> Result<ExitCode, 
         Some(Command::Preos(args)) => preos_command::run(&args, preos_arguments).map(exit_code),
         Some(Command::Config(args)) => Ok(config_command::run(*args, Mode::Config)),
         Some(Command::Install(args)) => Ok(config_command::run(*args, Mode::Install)),
+        Some(Command::Trigger(args)) => trigger_command::run(*args).map(exit_code),
         Some(Command::Inventory(command)) => Ok(inventory_command::run(&command)),
         Some(Command::Info(args)) => Ok(info_command::run(&args)),
         Some(Command::Shell(args)) => Ok(shell_command::run(&args)),
@@ -179,8 +185,8 @@ mod tests {
         let words = ["cdist", "config", "-j", "2", "-i", "a", "-j3", "-i", "b", "-c", "x", "-c", "y", "host"];
         let cli = Cli::try_parse_from(words).unwrap();
         let Some(Command::Config(args)) = cli.command else { panic!("{cli:?}") };
-        assert_eq!((args.jobs, args.initial_manifest), (Some(3), Some("b".into())));
-        assert_eq!(args.conf_dir, [PathBuf::from("x"), "y".into()]);
+        assert_eq!((args.jobs, args.run.initial_manifest), (Some(3), Some("b".into())));
+        assert_eq!(args.run.conf_dir, [PathBuf::from("x"), "y".into()]);
     }
 
     #[test]

@@ -4,10 +4,7 @@ use std::path::PathBuf;
 
 use cdist_core::config::settings::Settings;
 
-use crate::{
-    config_command::{Refusal, conf_dirs},
-    layout::Layout,
-};
+use crate::{layout::Layout, refusal::Refusal, run_maker::conf_dirs};
 
 /// Where types and explorers are looked for.
 #[derive(Clone, Debug, clap::Args)]

@@ -1,4 +1,4 @@
-//! What `cdist config` says of each host and at the end: explanations, code and differences, summary, JSON report.
+//! What is said of each host and at the end: explanations, code and differences, summary, JSON report.
 
 use std::io::{self, IsTerminal};
 
@@ -8,11 +8,11 @@ use cdist_core::config::{
 };
 
 use crate::{
-    config_args::ConfigArgs,
     host_result::{self, HostResult, State},
     json_report::{self, Content},
     log_lines::LogLines,
     plan::Plan,
+    run_args::RunArgs,
 };
 
 /// Says how the work went.
@@ -26,16 +26,16 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// In the form that the user asks for.
-    pub(crate) fn new(args: &ConfigArgs, mode: Mode, log: LogLines) -> Self {
+    /// In the form that the user asks for; `json`: as one document.
+    pub(crate) fn new(args: &RunArgs, json: bool, mode: Mode, log: LogLines) -> Self {
         let (dry_run, reveal) = (args.dry_run, args.reveal_secrets);
         let plan = Plan {
-            code: dry_run && !args.json,
-            diff: args.diff && !args.json,
+            code: dry_run && !json,
+            diff: args.diff && !json,
             reveal,
-            escaped: io::stdout().is_terminal(),
+            escaped: log.table.is_own() && io::stdout().is_terminal(),
         };
-        Self { log, plan, report: args.json.then_some(Content { mode, dry_run, reveal }), dry_run }
+        Self { log, plan, report: json.then_some(Content { mode, dry_run, reveal }), dry_run }
     }
 
     /// A host has ended: why it failed, then what it did or would do.
@@ -64,7 +64,7 @@ impl Output {
 
     /// True if a script of another run has started this one.
     fn is_inner(&self) -> bool {
-        self.log.outer.is_some() || std::env::var_os("__object").is_some()
+        self.log.table.is_own() && (self.log.outer.is_some() || std::env::var_os("__object").is_some())
     }
 
     fn warn_of(&self, written: io::Result<()>) {

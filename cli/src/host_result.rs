@@ -32,6 +32,8 @@ pub(crate) struct HostResult {
     pub(crate) error: Option<ConfigError>,
     /// Why it failed, in one line.
     pub(crate) reason: Option<String>,
+    /// What to try next besides what the error says.
+    pub(crate) advice: Option<&'static str>,
 }
 
 impl HostResult {
@@ -44,23 +46,30 @@ impl HostResult {
             Some(_) => State::Failed,
         };
         let reason = error.as_ref().map(ConfigError::reason);
-        Self { host, state, report, error, reason }
+        Self { host, state, report, error, reason, advice: None }
     }
 
     /// A host whose work could not begin.
     pub(crate) fn refused(host: String, reason: String) -> Self {
         let report = Report::default();
-        Self { host, state: State::Failed, report, error: None, reason: Some(reason) }
+        Self { host, state: State::Failed, report, error: None, reason: Some(reason), advice: None }
     }
 
     /// A host whose turn did not come.
     pub(crate) fn skipped(host: String) -> Self {
-        Self { host, state: State::Cancelled, report: Report::default(), error: None, reason: None }
+        let report = Report::default();
+        Self { host, state: State::Cancelled, report, error: None, reason: None, advice: None }
     }
 
     /// Where the files of a failed run are.
     pub(crate) fn kept(&self) -> Option<&PathBuf> {
         self.report.files.as_ref().filter(|dir| self.state == State::Failed && dir.exists())
+    }
+
+    /// What to try next.
+    pub(crate) fn hints(&self) -> impl Iterator<Item = String> {
+        let hint = self.error.as_ref().and_then(ConfigError::hint);
+        hint.into_iter().chain(self.advice.map(str::to_owned))
     }
 
     /// Everything about the failure, for the log: the report, where the files are, what to try.
@@ -74,7 +83,7 @@ impl HostResult {
         if let Some(dir) = self.kept() {
             text.push_str(&format!("\nfiles of the run: {}", dir.display()));
         }
-        if let Some(hint) = error.hint() {
+        for hint in self.hints() {
             text.push_str(&format!("\nhint: {hint}"));
         }
         Some(text)

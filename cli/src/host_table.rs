@@ -1,4 +1,5 @@
-//! The hosts that are worked on just now: a live table on a terminal, a line per host that has ended on a pipe.
+//! The hosts that are worked on just now: a live table on a terminal, a line per host that has ended on a pipe. And the way
+//! to where everything goes that is told: the streams of this process, or the log of a job.
 
 use std::{
     fmt,
@@ -10,10 +11,16 @@ use std::{
     time::Duration,
 };
 
-use cdist_core::progress::{Event, Progress, Sink};
+use cdist_core::{
+    config::{Run, Streams},
+    progress::{Event, Progress, Sink},
+};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::host_result::{HostResult, State};
+use crate::{
+    host_result::{HostResult, State},
+    job_log::{JobLog, Piped},
+};
 
 /// In which form it is told that hosts begin and end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +38,8 @@ pub(crate) enum Form {
 pub(crate) struct HostTable {
     form: Form,
     multi: MultiProgress,
+    /// Takes the place of standard output and standard error.
+    log: Option<Arc<JobLog>>,
     total: usize,
     ended: Arc<AtomicUsize>,
 }
@@ -38,11 +47,24 @@ pub(crate) struct HostTable {
 impl HostTable {
     /// A table for `total` hosts.
     pub(crate) fn new(form: Form, total: usize) -> Self {
-        Self { form, multi: MultiProgress::new(), total, ended: Arc::default() }
+        Self { form, multi: MultiProgress::new(), log: None, total, ended: Arc::default() }
+    }
+
+    /// No table, and everything goes to `log`.
+    pub(crate) fn of_log(log: Arc<JobLog>) -> Self {
+        Self { log: Some(log), ..Self::new(Form::None, 0) }
+    }
+
+    /// True if this process has to do with what is told: it is its own output.
+    pub(crate) fn is_own(&self) -> bool {
+        self.log.is_none()
     }
 
     /// Writes to standard error, above the table.
     pub(crate) fn error_text(&self, text: &str) {
+        if let Some(log) = &self.log {
+            return log.write(text.as_bytes());
+        }
         // Nobody is left to tell if standard error is closed.
         self.multi.suspend(|| drop(io::stderr().lock().write_all(text.as_bytes())));
     }
@@ -53,7 +75,22 @@ impl HostTable {
     ///
     /// That of `write`.
     pub(crate) fn output(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-        self.multi.suspend(|| write(&mut io::stdout().lock()))
+        match &self.log {
+            Some(log) => log.output(write),
+            None => self.multi.suspend(|| write(&mut io::stdout().lock())),
+        }
+    }
+
+    /// Lets scripts whose output is not saved write here, too.
+    ///
+    /// # Errors
+    ///
+    /// There is no pipe.
+    pub(crate) fn take_streams(&self, run: &mut Run) -> io::Result<Option<Piped>> {
+        let (Some(log), Streams::Inherit) = (&self.log, &run.streams) else { return Ok(None) };
+        let (file, piped) = log.pipe()?;
+        run.streams = Streams::To(Arc::new(file));
+        Ok(Some(piped))
     }
 
     /// A host begins; its line is there until [`HostLine::end`].

@@ -17,9 +17,9 @@ use glob::Pattern;
 
 use crate::{
     conf_args::ConfArgs,
-    config_command::Refusal,
     layout::Layout,
     log_lines::{LogLines, is_colored},
+    refusal::Refusal,
 };
 
 /// The options of `cdist info`.

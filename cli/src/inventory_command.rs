@@ -16,9 +16,10 @@ use cdist_core::{
 };
 
 use crate::{
-    config_command::{Refusal, inventory_dir},
+    config_command::inventory_dir,
     log_args::LogArgs,
     log_lines::{LogLines, is_colored},
+    refusal::Refusal,
 };
 
 /// What to do with the inventory.

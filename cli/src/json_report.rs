@@ -68,23 +68,25 @@ struct Code {
     complete: bool,
 }
 
+/// Why a host failed.
 #[derive(Serialize)]
-struct Failure {
-    reason: String,
-    what: Option<String>,
-    script: Option<&'static str>,
-    exit_status: Option<i32>,
-    signal: Option<i32>,
-    facts: BTreeMap<&'static str, String>,
-    streams: Vec<Stream>,
+pub(crate) struct Failure {
+    pub(crate) reason: String,
+    pub(crate) what: Option<String>,
+    pub(crate) script: Option<&'static str>,
+    pub(crate) exit_status: Option<i32>,
+    pub(crate) signal: Option<i32>,
+    pub(crate) facts: BTreeMap<&'static str, String>,
+    pub(crate) streams: Vec<Stream>,
     text: String,
     hint: Option<String>,
 }
 
+/// What a script has said.
 #[derive(Serialize)]
-struct Stream {
-    name: String,
-    text: String,
+pub(crate) struct Stream {
+    pub(crate) name: String,
+    pub(crate) text: String,
 }
 
 /// Writes the document.
@@ -121,9 +123,14 @@ fn host(result: &HostResult, content: Content) -> Host<'_> {
         changed: report.changed.iter().map(|name| object(report, name, content)).collect(),
         seconds: report.elapsed.as_secs_f64(),
         round_trips: report.remote_calls,
-        files: report.files.as_ref().filter(|dir| dir.exists()).map(|dir| dir.display().to_string()),
+        files: files(result),
         error: failure(result),
     }
+}
+
+/// Where the files of the run are, if they are still there.
+pub(crate) fn files(result: &HostResult) -> Option<String> {
+    result.report.files.as_ref().filter(|dir| dir.exists()).map(|dir| dir.display().to_string())
 }
 
 fn object(report: &Report, name: &ObjectName, content: Content) -> Object {
@@ -145,7 +152,8 @@ fn code(path: &Path) -> io::Result<Code> {
     Ok(Code { text: String::from_utf8_lossy(&bytes).into_owned(), complete })
 }
 
-fn failure(result: &HostResult) -> Option<Failure> {
+/// Why the host failed, if it did.
+pub(crate) fn failure(result: &HostResult) -> Option<Failure> {
     if result.state != State::Failed {
         return None;
     }

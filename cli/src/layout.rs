@@ -1,8 +1,8 @@
-//! Where the program's own parts are: relative to its executable, and nowhere else.
+//! Where things are: the program's own parts relative to its executable and nowhere else, the user's in the home directory.
 
 use std::path::PathBuf;
 
-/// The staged layout around `bin/cdist`.
+/// The staged layout around `bin/cdist`, and the user's home.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     /// The program itself, links resolved.
@@ -11,6 +11,8 @@ pub(crate) struct Layout {
     pub(crate) plugins: PathBuf,
     /// `share/cdist/conf`.
     pub(crate) conf: PathBuf,
+    /// `$HOME`, if it says something.
+    pub(crate) home: Option<PathBuf>,
 }
 
 impl Layout {
@@ -18,6 +20,8 @@ impl Layout {
     pub(crate) fn find() -> std::io::Result<Self> {
         let program = std::env::current_exe()?;
         let prefix = program.parent().and_then(|bin| bin.parent()).unwrap_or(std::path::Path::new("/"));
-        Ok(Self { plugins: prefix.join("lib/cdist/preos"), conf: prefix.join("share/cdist/conf"), program })
+        let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+        let (plugins, conf) = (prefix.join("lib/cdist/preos"), prefix.join("share/cdist/conf"));
+        Ok(Self { plugins, conf, home, program })
     }
 }

@@ -30,15 +30,25 @@ impl LogArgs {
     /// What the options say, else the settings.
     pub(crate) fn apply(&self, settings: &Settings, log: &mut LogLines) {
         log.level = self.level(settings);
-        log.colored = is_colored(match self.colors.as_deref() {
+        log.colored = is_colored(self.colors(settings));
+    }
+
+    /// The same for the log of a job, which tells as much as `-v` at least and is no terminal.
+    pub(crate) fn apply_to_log(&self, settings: &Settings, log: &mut LogLines) {
+        log.level = self.level(settings).min(Level::Info);
+        log.colored = self.colors(settings) == Some(Colors::Always);
+    }
+
+    fn colors(&self, settings: &Settings) -> Option<Colors> {
+        match self.colors.as_deref() {
             None => settings.colored_output,
             Some("always") => Some(Colors::Always),
             Some("never") => Some(Colors::Never),
             Some(_) => Some(Colors::Auto),
-        });
+        }
     }
 
-    fn level(&self, settings: &Settings) -> Level {
+    pub(crate) fn level(&self, settings: &Settings) -> Level {
         if self.quiet {
             return Level::Off;
         }
@@ -58,6 +68,20 @@ fn level_number(text: &str) -> Result<i64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_tells_as_much_as_with_one_v() {
+        let mut log = LogLines::new();
+        for (verbose, quiet, level) in
+            [(0, false, Level::Info), (0, true, Level::Info), (3, false, Level::Debug)]
+        {
+            LogArgs { verbose, quiet, ..LogArgs::default() }.apply_to_log(&Settings::default(), &mut log);
+            assert_eq!((log.level, log.colored), (level, false));
+        }
+        LogArgs { colors: Some("always".into()), ..LogArgs::default() }
+            .apply_to_log(&Settings::default(), &mut log);
+        assert!(log.colored);
+    }
 
     #[test]
     fn options_beat_settings() {

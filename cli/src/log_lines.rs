@@ -1,4 +1,4 @@
-//! Log records of the engine as lines on standard error.
+//! Log records of the engine as lines on standard error, or in the log of a job.
 
 use std::{io::IsTerminal, sync::Arc};
 

@@ -12,8 +12,8 @@ use cdist_core::config::{
 };
 
 use crate::{
-    config_command::Refusal,
     log_lines::{LogLines, is_colored},
+    refusal::Refusal,
 };
 
 /// The options of `cdist new-type`.

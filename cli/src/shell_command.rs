@@ -24,8 +24,7 @@ use signal_hook::{
 };
 
 use crate::{
-    conf_args::ConfArgs, config_command::Refusal, exit_code, layout::Layout, log_args::LogArgs,
-    log_lines::LogLines,
+    conf_args::ConfArgs, exit_code, layout::Layout, log_args::LogArgs, log_lines::LogLines, refusal::Refusal,
 };
 
 /// The options of `cdist shell`.

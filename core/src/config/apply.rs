@@ -91,8 +91,8 @@ impl Engine {
             return Ok(());
         }
         // Output that is to be seen at once cannot wait until it is taken apart.
-        let alone =
-            !self.run.connector.takes_scripts_on_stdin() || matches!(self.run.streams, Streams::Inherit);
+        let alone = !self.run.connector.takes_scripts_on_stdin()
+            || matches!(self.run.streams, Streams::Inherit | Streams::To(_));
         if !alone {
             batch.steps.clone_from(&steps);
         }

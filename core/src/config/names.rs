@@ -70,9 +70,70 @@ fn reverse(address: &IpAddr) -> Option<String> {
     dns_lookup::lookup_addr(address).ok().filter(|name| name.parse::<IpAddr>().is_err())
 }
 
+/// Why an address has no name that can be relied on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unconfirmed {
+    /// Not an address, or one that means something on one link only.
+    #[error("{0} is no address that has a name")]
+    Address(String),
+    /// No name server knows it.
+    #[error("{0} has no name")]
+    Nameless(IpAddr),
+    /// What should be a name cannot be one.
+    #[error("the name of {0} is {1:?}, which cannot be the name of a host")]
+    Invalid(IpAddr, String),
+    /// Whoever answers for the address may claim any name; whoever answers for the name decides.
+    #[error("the name of {0} is {1}, but {1} does not have this address")]
+    Elsewhere(IpAddr, String),
+}
+
+/// The name of an address, if that name leads back to it. Asks the system's resolver; this may take seconds.
+///
+/// # Errors
+///
+/// There is no such name.
+pub fn confirmed(address: &str) -> Result<String, Unconfirmed> {
+    let address: IpAddr = address.parse().map_err(|_| Unconfirmed::Address(address.to_owned()))?;
+    let name = reverse(&address).ok_or(Unconfirmed::Nameless(address))?;
+    let addresses = |name: &str| (name, 0).to_socket_addrs().into_iter().flatten().map(|a| a.ip()).collect();
+    confirm(address, &name, addresses)
+}
+
+fn confirm(
+    address: IpAddr,
+    name: &str,
+    addresses: impl FnOnce(&str) -> Vec<IpAddr>,
+) -> Result<String, Unconfirmed> {
+    // It comes from whoever answers for the address, and becomes a word of command lines and files.
+    let name = name.trim_end_matches('.').to_owned();
+    let begins_well = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if !begins_well || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
+        return Err(Unconfirmed::Invalid(address, name));
+    }
+    let leads_back = addresses(&name).iter().any(|found| found.to_canonical() == address.to_canonical());
+    if leads_back { Ok(name) } else { Err(Unconfirmed::Elsewhere(address, name)) }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::alias_in;
+    use super::*;
+
+    #[test]
+    fn only_a_name_that_leads_back_is_confirmed() {
+        let address: IpAddr = "10.0.0.5".parse().unwrap();
+        let mapped: IpAddr = "::ffff:10.0.0.5".parse().unwrap();
+        let confirm = |name: &str, found: &[IpAddr]| confirm(address, name, |_| found.to_vec());
+        assert_eq!(confirm("web1.example.org.", &[mapped]).unwrap(), "web1.example.org");
+        let elsewhere = confirm("web1", &["10.0.0.6".parse().unwrap()]).unwrap_err();
+        assert_eq!(
+            elsewhere.to_string(),
+            "the name of 10.0.0.5 is web1, but web1 does not have this address"
+        );
+        for name in ["-oProxyCommand=x", "a b", "", "*", "a/b", "x\ny"] {
+            assert!(matches!(confirm(name, &[address]), Err(Unconfirmed::Invalid(..))), "{name}");
+        }
+        assert!(matches!(confirmed("fe80::1%eth0"), Err(Unconfirmed::Address(_))));
+    }
 
     #[test]
     fn the_first_alias_with_a_dot_is_the_full_name() {

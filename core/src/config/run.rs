@@ -49,12 +49,14 @@ pub enum Mode {
 }
 
 /// Where the output of scripts goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Streams {
     /// Into files of the run's directory.
     Save,
     /// To the output of this process.
     Inherit,
+    /// Both into this file or pipe.
+    To(Arc<fs::File>),
     /// Nowhere.
     Discard,
 }

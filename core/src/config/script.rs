@@ -47,10 +47,16 @@ impl Engine {
 
     /// Where one stream goes: to the end of `dir/<stream>/<name>`, unless the run wants it elsewhere.
     pub(super) fn output(&self, dir: &Path, stream: &str, name: &str) -> Result<Output, ConfigError> {
-        Ok(match self.run.streams {
+        Ok(match &self.run.streams {
             Streams::Save => Output::File(open_append(&dir.join(stream).join(name))?),
             Streams::Inherit => Output::Inherit,
+            Streams::To(file) => Output::File(another(file)?),
             Streams::Discard => Output::Null,
         })
     }
+}
+
+/// Another handle of the file that takes all output.
+pub(super) fn another(file: &fs::File) -> Result<fs::File, ConfigError> {
+    file.try_clone().map_err(ConfigError::io("opening the place for the output of scripts"))
 }

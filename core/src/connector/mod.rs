@@ -26,7 +26,7 @@ pub use custom::Custom;
 pub use direct::{Chroot, Local};
 pub use lock::{Holder, LockError, Locked};
 pub use process::{Done, Input, Output, Process, ProcessError, shown};
-pub use ssh::{Problem, Ssh, SshError, SshOptions};
+pub use ssh::{HostKeys, Problem, Ssh, SshError, SshOptions};
 
 use crate::host::Cancel;
 

@@ -4,6 +4,9 @@ pub mod connections;
 pub mod dispatcher;
 mod facts;
 pub mod follow;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod job;
 pub mod ledger;
@@ -16,7 +19,11 @@ pub mod protocol;
 pub mod runner;
 pub mod secret;
 pub mod server;
+#[cfg(test)]
+mod server_tests;
 pub mod store;
+#[cfg(any(test, feature = "fuzzing"))]
+mod testing;
 
 pub use facts::{Facts, FactsError};
 

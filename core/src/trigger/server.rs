@@ -78,12 +78,25 @@ pub struct Server {
     access: Access,
     neighbours: Neighbours,
     stop: watch::Receiver<bool>,
+    /// Answers also who has said already that nothing more comes. Usually that is somebody who has gone, and who waits
+    /// for a job has gone with his connection; but a test sends all it has and reads to the end.
+    half_closed: bool,
 }
 
 impl Server {
     /// A server that ends when `stop` becomes true.
     pub fn new(dispatcher: Dispatcher, access: Access, stop: watch::Receiver<bool>) -> Arc<Self> {
-        Arc::new(Self { dispatcher, access, neighbours: Neighbours::default(), stop })
+        Arc::new(Self { dispatcher, access, neighbours: Neighbours::default(), stop, half_closed: false })
+    }
+
+    /// The same for [`testing`](super::testing).
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn for_tests(
+        dispatcher: Dispatcher,
+        access: Access,
+        stop: watch::Receiver<bool>,
+    ) -> Arc<Self> {
+        Arc::new(Self { dispatcher, access, neighbours: Neighbours::default(), stop, half_closed: true })
     }
 
     /// Serves until it is to stop, and then until the last answers are out.
@@ -135,6 +148,7 @@ impl Server {
         peer: SocketAddr,
     ) {
         let mut stop = self.stop.clone();
+        let half_closed = self.half_closed;
         let service = service_fn(move |request| {
             let server = Arc::clone(&self);
             async move { Ok::<_, std::convert::Infallible>(server.answer(request, peer).await) }
@@ -145,6 +159,7 @@ impl Server {
                 .header_read_timeout(HEAD_TIME)
                 .max_buf_size(HEAD_MAX)
                 .max_headers(HEADERS_MAX)
+                .half_close(half_closed)
                 .serve_connection(TokioIo::new(stream), service)
         );
         let result = tokio::select! {
@@ -222,9 +237,6 @@ impl Server {
         // A page that somebody looks at must not start anything.
         if headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-mode") {
             return Err(Reply::new(403, "this is for machines, not for browsers"));
-        }
-        if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
-            return Err(Reply::new(400, "a request has a Content-Length or a Transfer-Encoding, not both"));
         }
         let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
         if self.access.token.as_ref().is_some_and(|token| !token.is_in(given)) {

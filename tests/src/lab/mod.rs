@@ -8,6 +8,7 @@
 //! | [`sshd`] | targets: ssh servers with a tree of their own |
 //! | [`admin`] | who configures them |
 //! | [`http`] | a server that remembers requests, a server of files |
+//! | [`client`], [`response`] | requests from any address and of any bytes, answers |
 //! | [`mirror`] | where Debian comes from |
 //! | [`archive`] | a small signed apt archive |
 //! | [`process`] | programs that end with the test |
@@ -17,10 +18,12 @@
 
 pub mod admin;
 pub mod archive;
+pub mod client;
 pub mod http;
 pub mod mirror;
 pub mod netns;
 pub mod process;
 pub mod qemu;
+pub mod response;
 pub mod ssh;
 pub mod sshd;

@@ -25,6 +25,7 @@ use super::{
     quote::{posix, posix_always},
     remote::script_word,
     run::Streams,
+    script::another,
     stage::open_append,
 };
 use crate::connector::{ConnectorError, Copy, CopyTo, Exec, Input, Output};
@@ -179,9 +180,10 @@ impl Engine {
 
     /// The end of a file that keeps a stream, unless streams are not kept.
     pub(super) fn sink(&self, path: &Path) -> Result<Sink, ConfigError> {
-        Ok(match self.run.streams {
+        Ok(match &self.run.streams {
             Streams::Save => Sink::File(open_append(path)?),
             Streams::Inherit => Sink::Stderr,
+            Streams::To(file) => Sink::File(another(file)?),
             Streams::Discard => Sink::Nowhere,
         })
     }

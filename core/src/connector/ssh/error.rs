@@ -30,6 +30,10 @@ pub enum Problem {
     HostKeyUnknown,
     /// The host has another key than the known one.
     HostKeyChanged,
+    /// The host has none of the keys of [`HostKeys::Known`](super::HostKeys::Known).
+    HostKeyNotTold,
+    /// The host has another key than the one that was accepted by [`HostKeys::AcceptNew`](super::HostKeys::AcceptNew).
+    HostKeyNotFirst,
     /// No key or password was accepted.
     Authentication,
     /// More keys were offered than the host tries.
@@ -145,6 +149,12 @@ impl SshError {
                  `{login}` and compare the fingerprint",
                 self.host.rsplit('@').next().unwrap_or(&self.host)
             ),
+            Problem::HostKeyNotTold => {
+                "if it is the right machine, let it call again, so that it tells the keys that it has now".to_owned()
+            }
+            Problem::HostKeyNotFirst => {
+                "if it was given another key on purpose, remove the file with the accepted one".to_owned()
+            }
             Problem::Authentication => {
                 format!("try `{login}`, and add your public key to its authorized_keys")
             }
@@ -191,6 +201,12 @@ impl fmt::Display for SshError {
             Problem::Timeout => ": no answer in time",
             Problem::HostKeyUnknown => ": its host key is not known yet",
             Problem::HostKeyChanged => ": its host key is not the known one, so this may be another machine",
+            Problem::HostKeyNotTold => {
+                ": its host key is none of those that the machine told when it called, so this may be another machine"
+            }
+            Problem::HostKeyNotFirst => {
+                ": its host key is not the one that was accepted at first, so this may be another machine"
+            }
             Problem::Authentication => ": no key was accepted",
             Problem::TooManyKeys => ": it stopped listening before the right key came",
             Problem::NoShell => ": it has no usable /bin/sh",

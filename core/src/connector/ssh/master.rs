@@ -70,7 +70,7 @@ impl Master {
         let refused =
             match cancellable(context, timeout(START_MAX, start(options, place, context, false))).await? {
                 Ok(result) => match result {
-                    Err(error) if error.problem == Problem::Authentication && has_terminal() => error,
+                    Err(error) if error.problem == Problem::Authentication && can_ask(options) => error,
                     result => return Ok(result?),
                 },
                 Err(_) => return Err(SshError::new(context, Problem::Timeout, "").into()),
@@ -125,6 +125,10 @@ impl Master {
     }
 }
 
+fn can_ask(options: &SshOptions) -> bool {
+    !options.unattended && has_terminal()
+}
+
 async fn start(
     options: &SshOptions,
     place: &Place,
@@ -165,7 +169,8 @@ async fn start(
                 // A jump host's ssh may keep the pipe a little longer.
                 let _ = timeout(Duration::from_millis(500), listener).await;
             }
-            return Err(SshError::of_start(context, &format!("{printed}\n{}", said.text()), status));
+            let error = SshError::of_start(context, &format!("{printed}\n{}", said.text()), status);
+            return Err(options.host_keys.explain(error, &said.text()));
         }
     };
     let (end, ended) = watch::channel(false);

@@ -5,6 +5,7 @@
 //! session over its control socket. `$__remote_exec` and `$__remote_copy` lead ssh and scp to the same socket.
 
 mod error;
+mod host_keys;
 mod master;
 mod place;
 mod send;
@@ -32,6 +33,7 @@ use tokio::{
 };
 
 pub use error::{Problem, SshError};
+pub use host_keys::HostKeys;
 
 use self::{master::Master, place::Place};
 use super::{
@@ -55,6 +57,10 @@ pub struct SshOptions {
     pub config: Option<PathBuf>,
     /// Restricts the addresses.
     pub family: Family,
+    /// Which keys of the host are right.
+    pub host_keys: HostKeys,
+    /// Nobody is there: never asks on a terminal for a password.
+    pub unattended: bool,
 }
 
 /// A host by ssh. One for each run.
@@ -95,6 +101,8 @@ impl Ssh {
             }
         }
         let place = self.place().map_err(|source| no_place(context, &source))?;
+        let block = self.options.host_keys.block(place.dir(), context)?;
+        place.begin_with(&block).map_err(|source| no_place(context, &source))?;
         let master = Arc::new(Master::start(&self.options, place, context).await?);
         *slot = Some(Arc::clone(&master));
         Ok(master)

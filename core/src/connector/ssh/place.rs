@@ -35,8 +35,11 @@ Host *
 #[derive(Debug)]
 pub(super) struct Place {
     dir: Mutex<Option<TempDir>>,
+    path: PathBuf,
     socket: PathBuf,
     config: PathBuf,
+    /// What the configuration says besides what is right for one host only.
+    text: String,
 }
 
 impl Place {
@@ -54,13 +57,27 @@ impl Place {
             .map_err(|e| {
                 io::Error::new(e.kind(), format!("making a directory in {}: {e}", base.display()))
             })?;
-        let place =
-            Self { socket: dir.path().join("s"), config: dir.path().join("config"), dir: Mutex::default() };
-        fs::write(&place.config, configuration(user_config, dir.path())?)?;
-        if let Ok(mut slot) = place.dir.lock() {
-            *slot = Some(dir);
+        let text = configuration(user_config, dir.path())?;
+        let path = dir.path().to_owned();
+        let (socket, config) = (path.join("s"), path.join("config"));
+        fs::write(&config, &text)?;
+        Ok(Self { dir: Mutex::new(Some(dir)), path, socket, config, text })
+    }
+
+    /// Puts `block`, which is about one host, before everything else in the configuration: ssh takes the first value.
+    pub(super) fn begin_with(&self, block: &str) -> io::Result<()> {
+        if block.is_empty() {
+            return Ok(());
         }
-        Ok(place)
+        // Lines outside of blocks, as files of users have them, would become a part of this one.
+        let text = format!("{block}Host *\n{}", self.text);
+        // When the connection is made again, scripts may be reading it.
+        if fs::read_to_string(&self.config)? == text { Ok(()) } else { fs::write(&self.config, text) }
+    }
+
+    /// The directory itself.
+    pub(super) fn dir(&self) -> &Path {
+        &self.path
     }
 
     /// The control socket.
@@ -89,7 +106,7 @@ fn is_suitable(dir: &Path) -> bool {
 }
 
 /// Nothing in it means anything to a shell, to ssh or to glob(3).
-fn is_plain(path: &Path) -> bool {
+pub(super) fn is_plain(path: &Path) -> bool {
     path.as_os_str().as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"/._-+=,@".contains(b))
 }
 
@@ -163,6 +180,17 @@ mod tests {
         assert!(is_plain(Path::new(named)));
         assert_eq!(fs::read_to_string(named).unwrap(), "Host x\n");
         assert!(!text.contains(".ssh/config"));
+    }
+
+    #[test]
+    fn what_is_right_for_one_host_comes_first() {
+        let place = Place::make(None).unwrap();
+        let before = fs::read_to_string(place.config()).unwrap();
+        for _ in 0..2 {
+            place.begin_with("Host web1\n    Port 1\n").unwrap();
+            let text = fs::read_to_string(place.config()).unwrap();
+            assert_eq!(text, format!("Host web1\n    Port 1\nHost *\n{before}"));
+        }
     }
 
     #[test]

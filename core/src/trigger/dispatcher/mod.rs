@@ -7,6 +7,8 @@
 mod desk;
 mod events;
 mod jobs_dir;
+#[cfg(test)]
+mod tests;
 
 use std::{
     path::PathBuf,

@@ -46,11 +46,20 @@ pub struct Rules {
     pub machines_max: usize,
     /// How often a failed configuration is repeated.
     pub retries: u32,
+    /// Jobs change nothing (`-n`), so a machine is not installed when one has succeeded.
+    pub dry_run: bool,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { policy: InstallPolicy::Once, at_once: 8, queue_max: 10_000, machines_max: 100_000, retries: 3 }
+        Self {
+            policy: InstallPolicy::Once,
+            at_once: 8,
+            queue_max: 10_000,
+            machines_max: 100_000,
+            retries: 3,
+            dry_run: false,
+        }
     }
 }
 
@@ -300,6 +309,7 @@ impl Ledger {
         job.not_before = None;
         job.note = note;
         if job.kind == Kind::Install
+            && !self.rules.dry_run
             && let Some(machine) = self.machines.get_mut(&job.machine)
         {
             machine.install = Some(state);

@@ -273,7 +273,7 @@ proptest! {
         queue_max in 2usize..10,
     ) {
         let mut world =
-            World::new(Rules { policy, at_once, queue_max, machines_max: MACHINES, retries: 2 });
+            World::new(Rules { policy, at_once, queue_max, machines_max: MACHINES, retries: 2, dry_run: false });
         for event in events {
             match event {
                 Event::Call { machine, install, with_mac } => {
@@ -407,4 +407,14 @@ fn what_is_full_takes_nothing() {
     assert_eq!(ledger.forget(2), Err(OrderError::Busy(2, 2)));
     ledger.forget(1).unwrap();
     assert_eq!(ledger.machines(), 1);
+}
+
+#[test]
+fn a_dry_run_is_no_install() {
+    let (mut ledger, now) = ledger(Rules { dry_run: true, ..Rules::default() });
+    for id in [1, 2] {
+        assert_eq!(ledger.call(call(Kind::Install, "10.0.0.1", None), now), Answer::Queued(id));
+        ledger.start(now);
+        ledger.finish(id, ended(End::Succeeded), now, 0.5);
+    }
 }

@@ -39,6 +39,9 @@ pub(super) async fn page(ask: &Ask<'_>) -> Result<Frame, Problem> {
     let content = html! {
         h1 { "Overview" }
         (health(complaint, failed.len()))
+        @if rules.dry_run {
+            p.banner.warn { strong { "Dry runs only." } " The server was started with -n: jobs show what they would change, and change nothing." }
+        }
         ul.gauges aria-label="Load" {
             @for gauge in &gauges {
                 li { strong { (gauge.value) } " " (gauge.name) " " span.quiet { "of at most " (gauge.max) } }

@@ -7,6 +7,8 @@ mod memory;
 mod migrations;
 mod rows;
 mod sqlite;
+#[cfg(test)]
+mod tests;
 
 use std::{io, path::PathBuf};
 

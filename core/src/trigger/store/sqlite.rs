@@ -108,6 +108,12 @@ impl Sqlite {
         connection.execute_batch("DELETE FROM meta WHERE key = 'clean'").map_err(failed())
     }
 
+    /// From now on there is no room for anything more.
+    #[cfg(test)]
+    pub(super) fn fill_up(&self) {
+        self.connection.execute_batch("PRAGMA max_page_count = 1").unwrap();
+    }
+
     fn failed(&self, doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError + use<> {
         failed(doing, &self.path)
     }
@@ -258,6 +264,12 @@ pub fn backup(state_dir: &Path, to: &Path) -> Result<(), StoreError> {
     let place =
         TemporaryDir::beside(to).map_err(io(format!("making a directory beside {}", to.display())))?;
     let copy = place.path().join(FILE);
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&copy)
+        .map_err(io(format!("making {}", copy.display())))?;
     let work = || -> rusqlite::Result<()> {
         let mut target = Connection::open(&copy)?;
         rusqlite::backup::Backup::new(&source, &mut target)?.run_to_completion(1000, Duration::ZERO, None)?;

@@ -1,0 +1,17 @@
+//! Why a command does not begin.
+
+/// A failure before any host was touched: one line for the user.
+#[derive(Debug)]
+pub(crate) struct Refusal(pub(crate) String);
+
+impl<E: std::error::Error> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(source) = cause {
+            text = format!("{text}: {source}");
+            cause = source.source();
+        }
+        Self(text)
+    }
+}

@@ -1,0 +1,269 @@
+//! `cdist trigger`: starts the server, and ends it in peace.
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use cdist_core::{
+    config::{log::Level, settings::Settings},
+    trigger::{
+        connections::Connections,
+        dispatcher::{self, Dispatcher},
+        ledger::Rules,
+        listener::{self, ListenError},
+        secret::Token,
+        server::{Access, Files, Server},
+        store::{Sqlite, StoreError},
+    },
+};
+use listenfd::ListenFd;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use sd_notify::NotifyState;
+use tokio::{
+    runtime::{Handle, Runtime},
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use crate::{
+    failure::Failure,
+    layout::Layout,
+    logging,
+    progress_display::Display,
+    refusal::Refusal,
+    trigger_args::TriggerArgs,
+    trigger_runner::{JobRules, TriggerRunner},
+};
+
+/// Runs the server until a signal ends it.
+///
+/// # Errors
+///
+/// It cannot be started: what, where, what to do.
+pub(crate) fn run(args: TriggerArgs) -> Result<i32, Failure> {
+    let settings = Settings::load(args.run.config_file.as_deref()).map_err(refused)?;
+    let display = Arc::new(Display::new(false, false));
+    logging::start(verbosity(args.run.log.level(&settings)), &display);
+    let state_dir = state_dir(args.state_dir.as_deref())?;
+    let access = access(&args)?;
+    let family = args.run.family();
+    let layout =
+        Layout::find().map_err(|error| Failure::new(format!("finding the running program: {error}")))?;
+    let rules =
+        JobRules { host_keys: args.host_key, target_name: args.target_name, state_dir: state_dir.clone() };
+    let runner = TriggerRunner::new(args.run.clone(), settings, layout, rules)
+        .map_err(|Refusal(text)| Failure::new(text))?;
+    let listeners = listeners(&args, family)?;
+    raise_limit_of_files();
+    let store = Sqlite::open(&state_dir).map_err(not_stored)?;
+    let runtime = runtime_of_tasks()?;
+    // Runs read and write files wherever they are; on threads of their own they hold no answer up.
+    let jobs = runtime_of_tasks()?;
+    let handle = jobs.handle().clone();
+    let service = Service { args, access, listeners, store, runner: Arc::new(runner), state_dir };
+    runtime.block_on(service.run(handle)).map_err(not_stored)?;
+    // Readers of files and names that are still at it are nobody's any more.
+    jobs.shutdown_timeout(Duration::from_secs(1));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(0)
+}
+
+fn runtime_of_tasks() -> Result<Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(format!("starting the runtime: {error}")))
+}
+
+/// Everything that a server needs, ready to go.
+struct Service {
+    args: TriggerArgs,
+    access: Access,
+    listeners: Vec<TcpListener>,
+    store: Sqlite,
+    runner: Arc<TriggerRunner>,
+    state_dir: PathBuf,
+}
+
+impl Service {
+    async fn run(self, jobs: Handle) -> Result<(), StoreError> {
+        let args = &self.args;
+        let settings = dispatcher::Settings {
+            rules: Rules {
+                policy: args.install_policy,
+                at_once: args.jobs,
+                queue_max: args.queue,
+                machines_max: args.machines,
+                retries: args.retries,
+                dry_run: args.run.dry_run,
+            },
+            state_dir: self.state_dir.clone(),
+            keep: args.keep,
+        };
+        let (dispatcher, thread) = Dispatcher::start(&settings, Box::new(self.store), self.runner, jobs)?;
+        let (stop, stopped) = watch::channel(false);
+        let server = Server::new(dispatcher.clone(), self.access, stopped);
+        let connections = Connections::new(args.connections);
+        let mut tasks = tokio::task::JoinSet::new();
+        for listener in self.listeners {
+            let address = listener.local_addr().ok();
+            let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { continue };
+            if let Some(address) = address {
+                tracing::info!("listening on {address}");
+            }
+            tasks.spawn(Arc::clone(&server).serve(listener, connections.clone()));
+        }
+        tell_systemd(&[NotifyState::Ready]);
+        wait_for_signal().await;
+        tell_systemd(&[NotifyState::Stopping]);
+        let running = dispatcher.metrics().running.load(std::sync::atomic::Ordering::Relaxed);
+        if running > 0 {
+            tracing::warn!("waiting for {running} running job(s); once more stops them");
+        }
+        // Nobody may listen any more; it is the same.
+        let _ = stop.send(true);
+        dispatcher.close(args.grace);
+        let impatient = tokio::spawn(async move {
+            wait_for_signal().await;
+            dispatcher.close(Duration::ZERO);
+        });
+        while tasks.join_next().await.is_some() {}
+        let result = thread.join().await;
+        impatient.abort();
+        result
+    }
+}
+
+fn access(args: &TriggerArgs) -> Result<Access, Failure> {
+    let token = args.token_file.as_deref().map(Token::read).transpose();
+    let token = token.map_err(|error| Failure::from_error(&error))?;
+    let files = match (&args.directory, &args.source) {
+        (Some(dir), Some(source)) => Some(files(dir, source)?),
+        _ => None,
+    };
+    Ok(Access { allow: args.allow.clone(), token, files })
+}
+
+/// Looked at now: no machine should be the first to find out.
+fn files(dir: &Path, source: &Path) -> Result<Files, Failure> {
+    if !dir.is_dir() {
+        return Err(Failure::new(format!(
+            "{} is no directory; make it, or name another one with -D",
+            dir.display()
+        )));
+    }
+    std::fs::File::open(source).and_then(|file| file.metadata()).map_err(|error| {
+        Failure::new(format!("reading {}: {error}", source.display())).hint("name another file with --source")
+    })?;
+    Ok(Files { dir: dir.to_owned(), source: source.to_owned() })
+}
+
+/// The listeners that systemd hands over, else those that the options name.
+fn listeners(
+    args: &TriggerArgs,
+    family: cdist_core::config::names::Family,
+) -> Result<Vec<TcpListener>, Failure> {
+    let mut handed = ListenFd::from_env();
+    let mut listeners = Vec::new();
+    for at in 0..handed.len() {
+        let taken = handed.take_tcp_listener(at).map_err(|error| {
+            Failure::new(format!("the socket {at} that systemd hands over is no TCP listener: {error}"))
+        })?;
+        listeners.extend(taken);
+    }
+    for listener in &listeners {
+        listener
+            .set_nonblocking(true)
+            .map_err(|error| Failure::new(format!("preparing a socket of systemd: {error}")))?;
+    }
+    if !listeners.is_empty() {
+        return Ok(listeners);
+    }
+    let port = args.http_port;
+    let made: Result<Vec<_>, ListenError> = if args.listen.is_empty() {
+        listener::everywhere(port, family).map(|listener| vec![listener])
+    } else {
+        args.listen.iter().map(|address| listener::at(*address, port)).collect()
+    };
+    made.map_err(|error| Failure::from_error(&error).hint(error.hint()))
+}
+
+/// The state directory: the one that is named, else `~/.cdist/trigger`.
+pub(crate) fn state_dir(named: Option<&Path>) -> Result<PathBuf, Failure> {
+    let dir = match named {
+        Some(dir) => dir.to_owned(),
+        None => dirs::home_dir()
+            .map(|home| home.join(".cdist/trigger"))
+            .ok_or_else(|| Failure::new("there is no home directory").hint("name one with --state-dir"))?,
+    };
+    std::path::absolute(&dir)
+        .map_err(|error| Failure::new(format!("finding the directory {}: {error}", dir.display())))
+}
+
+/// Each connection and each run needs some. The limit that a shell begins with is for select(2), which nothing here uses.
+fn raise_limit_of_files() {
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    }
+}
+
+fn verbosity(level: Level) -> i32 {
+    match level {
+        Level::Off => -1,
+        Level::Error | Level::Warning => 0,
+        Level::Info => 1,
+        Level::Verbose | Level::Debug => 2,
+        Level::Trace => 4,
+    }
+}
+
+async fn wait_for_signal() {
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
+    std::future::poll_fn(|context| {
+        let came = signals.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
+        if came { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+}
+
+fn tell_systemd(state: &[NotifyState<'_>]) {
+    // Without systemd there is nobody to tell.
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!("telling systemd: {error}");
+    }
+}
+
+fn refused<E: std::error::Error>(error: E) -> Failure {
+    Failure::from_error(&error)
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+fn not_stored(error: StoreError) -> Failure {
+    let failure = Failure::from_error(&error);
+    match error.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_absolute() {
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(state_dir(Some(Path::new("x"))).unwrap(), here.join("x"));
+    }
+
+    #[test]
+    fn a_taken_port_is_said() {
+        let first = listener::at([127, 0, 0, 1].into(), 0).unwrap();
+        let address: std::net::SocketAddr = first.local_addr().unwrap();
+        let error = listener::at(address.ip(), address.port()).unwrap_err();
+        assert_eq!(error.to_string(), format!("listening on {address}"));
+        assert!(error.hint().contains("ss -ltnp"));
+    }
+}

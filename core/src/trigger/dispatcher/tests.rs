@@ -1,0 +1,196 @@
+//! The thread, with a store that can be made to fail and runs that do as they are told.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::trigger::{
+    Facts,
+    job::{Kind, State},
+    ledger::{Change, Stored},
+    policy::Refusal,
+    runner::{self, End},
+    server::Access,
+    store::Memory,
+    testing::{Bench, Told},
+};
+
+fn call(kind: Kind, address: &str) -> Call {
+    let (address, path) = (address.to_owned(), String::new());
+    Call { kind, address, neighbour: None, facts: Facts::default(), path }
+}
+
+/// Waits until a job is in a state.
+async fn until(dispatcher: &Dispatcher, id: JobId, state: State) -> Job {
+    for _ in 0..2000 {
+        if let Some(job) = dispatcher.job(id).await.unwrap()
+            && job.state == state
+        {
+            return job;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("job {id} is not {state}: {:?}", dispatcher.job(id).await);
+}
+
+/// A store that can be full.
+#[derive(Clone, Default)]
+struct Fickle {
+    memory: Memory,
+    full: Arc<AtomicBool>,
+}
+
+impl Store for Fickle {
+    fn load(&mut self) -> Result<Stored, StoreError> {
+        self.memory.load()
+    }
+
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        if self.full.load(Ordering::SeqCst) {
+            let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
+            return Err(StoreError::Io { doing: "writing".into(), source });
+        }
+        self.memory.commit(changes)
+    }
+
+    fn prune(&mut self, before: Millis, limit: usize) -> Result<Vec<JobId>, StoreError> {
+        self.memory.prune(before, limit)
+    }
+
+    fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
+        self.memory.reader()
+    }
+}
+
+#[tokio::test]
+async fn while_nothing_can_be_stored_nothing_is_accepted_started_or_lost() {
+    let store = Fickle::default();
+    let runner = Told::new(&[], Duration::from_millis(300));
+    let bench =
+        Bench::with_store(Rules::default(), Access::default(), runner.clone(), Box::new(store.clone()));
+    let dispatcher = &bench.dispatcher;
+    let queued = dispatcher.call(call(Kind::Install, "10.0.0.1")).await.unwrap();
+    assert_eq!(queued, Answer::Queued(1));
+    until(dispatcher, 1, State::Running).await;
+
+    store.full.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        let error = dispatcher.call(call(Kind::Install, "10.0.0.2")).await.unwrap_err();
+        assert!(matches!(error, Unavailable::Store(_)), "{error}");
+    }
+    assert!(!dispatcher.metrics().is_healthy());
+    // Its end cannot be stored, either.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(dispatcher.job(1).await.unwrap().unwrap().state, State::Running);
+    assert_eq!(runner.orders().len(), 1);
+
+    store.full.store(false, Ordering::SeqCst);
+    until(dispatcher, 1, State::Succeeded).await;
+    assert_eq!(dispatcher.call(call(Kind::Install, "10.0.0.2")).await.unwrap(), Answer::Queued(2));
+    until(dispatcher, 2, State::Succeeded).await;
+    assert!(dispatcher.metrics().is_healthy());
+    assert_eq!(runner.orders().len(), 2);
+}
+
+#[tokio::test]
+async fn never_more_at_once_than_is_allowed() {
+    let runner = Told::new(&[], Duration::from_millis(20));
+    let rules = Rules { at_once: 3, ..Rules::default() };
+    let bench = Bench::new(rules, Access::default(), runner.clone());
+    for i in 0..30 {
+        bench.dispatcher.call(call(Kind::Config, &format!("10.0.0.{i}"))).await.unwrap();
+    }
+    let mut most = 0;
+    for id in 1..=30 {
+        most = most.max(bench.dispatcher.metrics().running.load(Ordering::Relaxed));
+        until(&bench.dispatcher, id, State::Succeeded).await;
+    }
+    assert!((1..=3).contains(&most), "{most}");
+    assert_eq!(runner.orders().len(), 30);
+}
+
+#[tokio::test]
+async fn orders_are_carried_out() {
+    let runner = Told::new(&[End::Succeeded], Duration::from_millis(30));
+    let bench = Bench::new(Rules::default(), Access::default(), runner.clone());
+    let dispatcher = &bench.dispatcher;
+    dispatcher.call(call(Kind::Install, "10.0.0.1")).await.unwrap();
+    until(dispatcher, 1, State::Succeeded).await;
+    let again = dispatcher.call(call(Kind::Install, "10.0.0.1")).await.unwrap();
+    assert_eq!(again, Answer::Refused(Refusal::Installed, 1));
+    let order = |order| dispatcher.order(order);
+    let unknown = order(Order::Arm("10.0.0.9".into(), Duration::from_secs(5))).await.unwrap();
+    assert_eq!(unknown, Err(OrderError::UnknownMachine("10.0.0.9".into())));
+    let armed = order(Order::Arm("10.0.0.1".into(), Duration::from_secs(5))).await.unwrap().unwrap();
+    assert!(matches!(armed, Done::Armed(1, _)), "{armed:?}");
+    assert_eq!(dispatcher.call(call(Kind::Install, "10.0.0.1")).await.unwrap(), Answer::Queued(2));
+    until(dispatcher, 2, State::Running).await;
+    assert_eq!(order(Order::Forget("1".into())).await.unwrap(), Err(OrderError::Busy(1, 2)));
+    assert_eq!(order(Order::Retry(2)).await.unwrap(), Err(OrderError::NotAtItsEnd(2, State::Running)));
+    assert_eq!(order(Order::Cancel(2)).await.unwrap(), Ok(Done::Cancelled(false)));
+    let job = until(dispatcher, 2, State::Cancelled).await;
+    assert_eq!(job.note.as_deref(), Some("stopped while it ran"));
+    assert_eq!(order(Order::Cancel(2)).await.unwrap(), Err(OrderError::AtItsEnd(2, State::Cancelled)));
+    assert_eq!(order(Order::Cancel(77)).await.unwrap(), Err(OrderError::UnknownJob(77)));
+    // Stopped by hand: not by itself again, but when somebody asks.
+    let stopped = dispatcher.call(call(Kind::Install, "10.0.0.1")).await.unwrap();
+    assert_eq!(stopped, Answer::Refused(Refusal::Stopped, 1));
+    assert_eq!(order(Order::Retry(2)).await.unwrap(), Ok(Done::Retried(3)));
+    until(dispatcher, 3, State::Succeeded).await;
+    assert_eq!(order(Order::Forget("10.0.0.1".into())).await.unwrap(), Ok(Done::Forgotten(1)));
+    assert_eq!(order(Order::Retry(3)).await.unwrap(), Err(OrderError::Forgotten(3)));
+}
+
+#[tokio::test]
+async fn at_the_end_running_jobs_are_interrupted_and_waiting_ones_stay() {
+    let store = Fickle::default();
+    let runner = Told::new(&[], Duration::from_secs(60));
+    let rules = Rules { at_once: 2, ..Rules::default() };
+    let mut bench = Bench::with_store(rules.clone(), Access::default(), runner, Box::new(store.clone()));
+    for (kind, address) in
+        [(Kind::Install, "10.0.0.1"), (Kind::Config, "10.0.0.2"), (Kind::Config, "10.0.0.3")]
+    {
+        bench.dispatcher.call(call(kind, address)).await.unwrap();
+    }
+    until(&bench.dispatcher, 2, State::Running).await;
+    bench.dispatcher.close(Duration::from_millis(50));
+    bench.thread.take().unwrap().join().await.unwrap();
+    let state = |id| store.reader().unwrap().job(id).unwrap().unwrap().state;
+    assert_eq!([1, 2, 3].map(state), [State::Interrupted, State::Queued, State::Queued]);
+
+    // The next server goes on with them, and not with the install.
+    let runner = Told::new(&[], Duration::ZERO);
+    let bench = Bench::with_store(rules, Access::default(), runner.clone(), Box::new(store));
+    until(&bench.dispatcher, 2, State::Succeeded).await;
+    until(&bench.dispatcher, 3, State::Succeeded).await;
+    assert!(runner.orders().iter().all(|order| order.job != 1));
+    let answer = bench.dispatcher.call(call(Kind::Install, "10.0.0.1")).await.unwrap();
+    assert_eq!(answer, Answer::Refused(Refusal::Interrupted, 1));
+}
+
+#[derive(Debug)]
+struct Panics;
+
+#[async_trait]
+impl Runner for Panics {
+    async fn run(&self, _: runner::Order) -> Ended {
+        panic!("on purpose")
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_a_failed_job_and_nothing_else() {
+    let rules = Rules { retries: 0, ..Rules::default() };
+    let bench = Bench::new(rules, Access::default(), Arc::new(Panics));
+    bench.dispatcher.call(call(Kind::Config, "10.0.0.1")).await.unwrap();
+    let job = until(&bench.dispatcher, 1, State::Failed).await;
+    assert!(job.report.unwrap().reason.unwrap().starts_with("the program failed inside"));
+    assert_eq!(bench.dispatcher.call(call(Kind::Config, "10.0.0.2")).await.unwrap(), Answer::Queued(2));
+}

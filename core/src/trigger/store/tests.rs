@@ -1,0 +1,237 @@
+//! The store in a real file.
+
+use std::{
+    fs::{self, OpenOptions, Permissions},
+    io::{Seek, SeekFrom, Write},
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+};
+
+use super::{migrations::MIGRATIONS, *};
+use crate::trigger::{Facts, runner::RunReport};
+
+struct Place {
+    _dir: tempfile::TempDir,
+    path: PathBuf,
+}
+
+fn state() -> Place {
+    let dir = tempfile::tempdir().unwrap();
+    Place { path: dir.path().join("state"), _dir: dir }
+}
+
+fn machine(id: MachineId) -> Machine {
+    Machine {
+        id,
+        mac: Some(format!("52:54:00:00:00:{id:02x}")),
+        address: format!("10.0.0.{id}"),
+        facts: Facts { ssh_host_keys: vec!["ssh-ed25519 AAAA".into()], ..Facts::default() },
+        first_seen: 5,
+        last_seen: 6,
+        install: Some(State::Succeeded),
+        installed: Some(7),
+        armed_until: None,
+        last_job: Some(id),
+    }
+}
+
+fn job(id: JobId, machine: MachineId, state: State) -> Job {
+    Job {
+        id,
+        kind: Kind::Install,
+        state,
+        machine,
+        address: format!("10.0.0.{machine}"),
+        path: "a'\"b".into(),
+        facts: Facts::default(),
+        created: 1,
+        started: Some(2),
+        finished: state.is_final().then_some(3),
+        attempts: 1,
+        not_before: None,
+        joined: 4,
+        report: state
+            .is_final()
+            .then(|| RunReport { reason: Some("x\n\u{1b}".into()), ..RunReport::default() }),
+        note: Some("n".into()),
+    }
+}
+
+fn put_job(job: Job) -> Change {
+    Change::Job(Box::new(job))
+}
+
+fn put_machine(machine: Machine) -> Change {
+    Change::Machine(Box::new(machine))
+}
+
+#[test]
+fn what_is_committed_is_there_after_a_crash() {
+    let state = state();
+    let mut store = Sqlite::open(&state.path).unwrap();
+    let (running, done) = (job(1, 1, State::Running), job(2, 1, State::Failed));
+    let changes = [put_machine(machine(1)), put_job(running.clone()), put_job(done.clone())];
+    store.commit(&changes).unwrap();
+    // No close: as after kill -9.
+    drop(store);
+    let mut store = Sqlite::open(&state.path).unwrap();
+    let stored = store.load().unwrap();
+    assert_eq!((stored.machines, stored.jobs), (vec![machine(1)], vec![running]));
+    assert_eq!((stored.last_job, stored.last_machine), (2, 1));
+    let mut reader = store.reader().unwrap();
+    assert_eq!(reader.job(2).unwrap(), Some(done.clone()));
+    let filter = JobFilter { state: Some(State::Failed), machine: Some(1), limit: 5, ..JobFilter::default() };
+    assert_eq!(reader.jobs(&filter).unwrap(), vec![done]);
+    assert_eq!(reader.machines(0, 5).unwrap(), vec![machine(1)]);
+    let failed = reader.counts().unwrap().into_iter().find(|(state, _)| *state == State::Failed);
+    assert_eq!(failed, Some((State::Failed, 1)));
+}
+
+#[test]
+fn numbers_are_not_given_twice() {
+    let state = state();
+    let mut store = Sqlite::open(&state.path).unwrap();
+    store.commit(&[put_machine(machine(9)), put_job(job(7, 3, State::Failed))]).unwrap();
+    store.commit(&[Change::Forgotten(9)]).unwrap();
+    assert_eq!(store.prune(100, 10).unwrap(), [7]);
+    drop(store);
+    let stored = Sqlite::open(&state.path).unwrap().load().unwrap();
+    assert_eq!((stored.last_job, stored.last_machine, stored.machines.len()), (7, 9, 0));
+}
+
+#[test]
+fn old_jobs_go_but_not_the_newest_of_a_machine() {
+    let state = state();
+    let mut stores: [Box<dyn Store>; 2] =
+        [Box::new(Sqlite::open(&state.path).unwrap()), Box::new(Memory::default())];
+    for store in &mut stores {
+        let mut changes = vec![put_machine(machine(3))];
+        changes.extend([1, 2, 3].map(|id| put_job(job(id, 3, State::Succeeded))));
+        changes.push(put_job(job(4, 3, State::Queued)));
+        store.commit(&changes).unwrap();
+        assert!(store.prune(3, 10).unwrap().is_empty(), "not old enough");
+        assert_eq!(store.prune(4, 1).unwrap().len(), 1);
+        assert_eq!(store.prune(4, 10).unwrap().len(), 1);
+        let left = store.reader().unwrap().jobs(&JobFilter { limit: 9, ..JobFilter::default() }).unwrap();
+        assert_eq!(left.iter().map(|job| job.id).collect::<Vec<_>>(), [4, 3]);
+    }
+}
+
+#[test]
+fn a_commit_that_fails_leaves_nothing() {
+    let state = state();
+    let mut store = Sqlite::open(&state.path).unwrap();
+    store.fill_up();
+    let many: Vec<Change> = (1..2000).map(|id| put_job(job(id, 1, State::Queued))).collect();
+    let error = store.commit(&many).unwrap_err();
+    assert!(matches!(&error, StoreError::Sqlite { .. }), "{error}");
+    assert!(error.hint().unwrap().contains("make room"));
+    assert!(store.load().unwrap().jobs.is_empty());
+}
+
+#[test]
+fn a_directory_of_others_or_of_another_server_is_refused() {
+    let state = state();
+    let store = Sqlite::open(&state.path).unwrap();
+    assert!(matches!(Sqlite::open(&state.path), Err(StoreError::InUse(_))));
+    drop(store);
+    fs::set_permissions(&state.path, Permissions::from_mode(0o750)).unwrap();
+    let error = Sqlite::open(&state.path).unwrap_err();
+    assert!(error.to_string().ends_with("state is open to other users"), "{error}");
+    assert!(error.hint().is_some());
+}
+
+#[test]
+fn a_newer_version_is_left_alone() {
+    let state = state();
+    drop(Sqlite::open(&state.path).unwrap());
+    let path = state.path.join(FILE);
+    rusqlite::Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
+    let before = fs::read(&path).unwrap();
+    let error = Sqlite::open(&state.path).unwrap_err();
+    assert!(error.to_string().contains("has format 99, and this cdist knows formats up to 2"), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn every_older_version_is_brought_up_to_date() {
+    for version in 1..MIGRATIONS.len() {
+        let state = state();
+        fs::create_dir(&state.path).unwrap();
+        fs::set_permissions(&state.path, Permissions::from_mode(0o700)).unwrap();
+        let old = rusqlite::Connection::open(state.path.join(FILE)).unwrap();
+        for migration in &MIGRATIONS[..version] {
+            old.execute_batch(migration).unwrap();
+        }
+        old.execute_batch(&format!(
+            "PRAGMA user_version = {version}; PRAGMA application_id = {APPLICATION_ID};
+             INSERT INTO job VALUES (5, 'config', 'queued', 1, '10.0.0.1', '', '{{}}', 1, NULL, NULL, 0, NULL, 0, NULL, NULL)"
+        ))
+        .unwrap();
+        drop(old);
+        let mut store = Sqlite::open(&state.path).unwrap();
+        assert_eq!(store.load().unwrap().jobs.len(), 1);
+        drop(store);
+        assert_eq!(Sqlite::open(&state.path).unwrap().load().unwrap().last_job, 5);
+    }
+}
+
+#[test]
+fn a_damaged_file_is_refused_with_the_remedy() {
+    let state = state();
+    let path = state.path.join(FILE);
+    let fill = || {
+        let _ = fs::remove_dir_all(&state.path);
+        let mut store = Sqlite::open(&state.path).unwrap();
+        let many: Vec<Change> = (1..500).map(|id| put_job(job(id, 1, State::Failed))).collect();
+        store.commit(&many).unwrap();
+        store.close().unwrap();
+    };
+    let refused = |what: &str| {
+        let error = Sqlite::open(&state.path).map(drop).unwrap_err();
+        assert!(matches!(error, StoreError::Damaged { .. }), "{what}: {error}");
+        assert!(error.hint().unwrap().contains("cdist trigger backup"));
+    };
+    fill();
+    fs::write(
+        &path,
+        "no database at all, but some text that is longer than a header of SQLite would be, so there\n",
+    )
+    .unwrap();
+    refused("text");
+    fill();
+    let length = fs::metadata(&path).unwrap().len();
+    let mut file = OpenOptions::new().write(true).open(&path).unwrap();
+    file.seek(SeekFrom::Start(length / 2)).unwrap();
+    file.write_all(&[0xff; 9000]).unwrap();
+    refused("bytes in the middle");
+    fill();
+    OpenOptions::new().write(true).open(&path).unwrap().set_len(length / 2).unwrap();
+    refused("cut off");
+    fill();
+    rusqlite::Connection::open(&path).unwrap().execute_batch("PRAGMA application_id = 7").unwrap();
+    refused("of another program");
+}
+
+#[test]
+fn a_backup_is_whole_while_the_server_works_and_can_be_used() {
+    let state = state();
+    let mut store = Sqlite::open(&state.path).unwrap();
+    store.commit(&[put_machine(machine(1)), put_job(job(1, 1, State::Queued))]).unwrap();
+    let to = state.path.join("copy");
+    backup(&state.path, &to).unwrap();
+    assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o600);
+    store.commit(&[put_job(job(2, 1, State::Queued))]).unwrap();
+    // Over an older one, but over nothing else.
+    backup(&state.path, &to).unwrap();
+    fs::write(state.path.join("letter"), "dear all").unwrap();
+    let error = backup(&state.path, &state.path.join("letter")).unwrap_err();
+    assert!(error.to_string().contains("is no backup"), "{error}");
+    assert_eq!(fs::read(state.path.join("letter")).unwrap(), b"dear all");
+
+    let restored = state.path.join("restored");
+    drop(Sqlite::open(&restored).unwrap());
+    fs::copy(&to, restored.join(FILE)).unwrap();
+    assert_eq!(Sqlite::open(&restored).unwrap().load().unwrap().jobs.len(), 2);
+    assert!(backup(&state.path.join("none"), &to).is_err());
+}
