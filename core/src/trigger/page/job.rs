@@ -65,13 +65,13 @@ fn standing(job: &Job, now: Millis) -> Markup {
             State::Succeeded => {
                 "Done"
                 @if let Some(took) = took { " in " (took) }
-                @if let Some((_, all, changed)) = objects { ": " (all) " objects, " (changed) " of them had something to do" }
+                @if let Some((_, all, changed)) = objects { ": " (text::many(all, "object")) ", " (changed) " of them with something to do" }
                 "."
             }
             State::Failed => {
                 "It has failed"
                 @if let Some(took) = took { " after " (took) }
-                @if let Some((done, all, _)) = objects.filter(|(_, all, _)| *all > 0) { "; " (done) " of " (all) " objects were done" }
+                @if let Some((done, all, _)) = objects.filter(|(_, all, _)| *all > 0) { "; done: " (done) " of " (text::many(all, "object")) }
                 "."
             }
             State::Interrupted if job.kind == Kind::Install => {

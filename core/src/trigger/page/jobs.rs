@@ -150,9 +150,11 @@ pub(super) fn took(job: &Job, now: Millis) -> Option<String> {
 pub(super) fn why(job: &Job, now: Millis) -> Option<String> {
     let reason = job.report.as_ref().and_then(|report| report.reason.as_deref());
     match (job.state, &job.report) {
-        (State::Succeeded, Some(report)) => {
-            Some(format!("{} of {} objects had something to do", report.changed, report.objects))
-        }
+        (State::Succeeded, Some(report)) => Some(format!(
+            "{}, {} of them with something to do",
+            text::many(report.objects, "object"),
+            report.changed
+        )),
         (State::Queued, _) if job.not_before.is_some() => {
             let pause = job.not_before.map_or(0, |at| at.saturating_sub(now) / 1000);
             let reason = reason.unwrap_or("the last attempt has failed");

@@ -123,6 +123,11 @@ fn distance(at: Millis, now: Millis) -> String {
     }
 }
 
+/// A number of things.
+pub(super) fn many(count: usize, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
+}
+
 /// Whole seconds in the two largest units that say something.
 pub(super) fn span(seconds: i64) -> String {
     let seconds = seconds.max(0);
