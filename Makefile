@@ -20,7 +20,7 @@ RUST_MINOR := 95
 BUILD_PACKAGES := gcc libc6-dev make
 PREOS_PACKAGES := mmdebstrap debootstrap debian-archive-keyring curl
 TEST_PACKAGES := $(PREOS_PACKAGES) apt-utils bash busybox-static bzip2 codespell cpio dnsmasq-base fish g++ gpg gpgv groff-base \
-	ipxe-qemu iproute2 openssh-client openssh-server patch procps python3 qemu-system-x86 rsync seabios shellcheck time xz-utils zsh zstd
+	ipxe-qemu iproute2 openssh-client openssh-server patch procps python3 qemu-system-x86 rsync seabios shellcheck systemd time xz-utils zsh zstd
 
 # The browser, the program that drives it, and a parser that takes nothing but valid HTML.
 WEB_PACKAGES := chromium chromium-driver python3-html5lib python3-selenium
@@ -68,6 +68,8 @@ build: ## build and stage everything under target/dist
 	for part in explorer type manifest; do \
 		if [ -d core/conf/$$part ]; then cp -R core/conf/$$part $(DIST)/share/cdist/conf/; fi; \
 	done
+	mkdir -p $(DIST)/share/cdist/systemd
+	for file in cli/systemd/*; do sed 's|@bindir@|$(PREFIX)/bin|' $$file >$(DIST)/share/cdist/systemd/$${file##*/} || exit 1; done
 	$(DIST)/bin/cdist --write-reference $(DIST)
 	chmod -R go-w $(DIST)
 

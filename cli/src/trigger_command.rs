@@ -9,12 +9,12 @@ use std::{
 
 use cdist_core::{
     config::{log::Level, settings::Settings},
+    token::Token,
     trigger::{
         connections::Connections,
         dispatcher::{self, Dispatcher},
         ledger::Rules,
         listener::{self, ListenError},
-        secret::Token,
         server::{Access, Files, Server},
         store::{Sqlite, StoreError},
     },

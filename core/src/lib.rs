@@ -6,7 +6,8 @@
 //! - Configuration: [`config`] runs shell types, manifests and explorers against a host through a [`connector`].
 //! - Trigger: [`trigger`] is the server that booted machines call; it has them configured.
 //! - Hosts: [`inventory`] holds hosts and their tags.
-//! - Ground: [`host`] is the only code that touches the operating system, [`progress`] tells what is going on.
+//! - Ground: [`host`] is the only code that touches the operating system, [`progress`] tells what is going on,
+//!   [`token`] is what the trigger's callers have to know.
 
 pub mod config;
 pub mod connector;
@@ -15,4 +16,5 @@ pub mod inventory;
 pub mod plugin;
 pub mod preos;
 pub mod progress;
+pub mod token;
 pub mod trigger;

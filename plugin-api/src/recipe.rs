@@ -82,6 +82,8 @@ impl Recipe {
         trigger_command => "configure.trigger-command";
         /// The URL that the trigger agent calls once the network is up.
         trigger_url => "configure.trigger-url";
+        /// A file with the token that the trigger agent shows; readable for its owner only.
+        trigger_token_file => "configure.trigger-token-file";
         /// The root password, in clear; it is handed on through standard input only.
         root_password => "configure.root-password";
         /// A custom remote-exec command instead of the built-in chroot.

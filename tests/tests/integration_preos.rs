@@ -48,6 +48,10 @@ fn options_that_do_not_fit_together() {
     refused(&dir, &[&"-b", &"--compress", &"gzip"]).assert_failed(2, &["--pxe-boot-dir"]);
     refused(&dir, &[&"-C", &"-e", &"x"]).assert_failed(2, &["--remote-copy"]);
     refused(&dir, &[&"-b", &"--no-such-option"]).assert_failed(2, &["--no-such-option"]);
+    let token: [&dyn AsRef<OsStr>; 3] = [&"-C", &"--trigger-token-file", &"x"];
+    refused(&dir, &token).assert_failed(2, &["--trigger-url <URL>"]);
+    let command: [&dyn AsRef<OsStr>; 5] = [&"-C", &"-t", &"x", &"--trigger-token-file", &"x"];
+    refused(&dir, &command).assert_failed(2, &["--trigger-token-file", "cannot be used with"]);
     let stdin: [&dyn AsRef<OsStr>; 5] = [&"-C", &"-P", &"-", &"-i", &"-"];
     refused(&dir, &stdin).assert_failed(2, &["-P - and -i - cannot both read standard input"]);
 }
@@ -94,6 +98,24 @@ fn key_files() {
     fs::write(&nonsense, "").unwrap();
     with(&nonsense).assert_failed(1, &["nonsense.pub holds no ssh public key"]);
     with(dir.path()).assert_failed(1, &["reading the key file", "no regular file"]);
+}
+
+#[test]
+fn token_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = dir.path().join("token");
+    let with = |text: &str, mode: u32| {
+        fs::write(&token, text).unwrap();
+        fs::set_permissions(&token, fs::Permissions::from_mode(mode)).unwrap();
+        let url = "http://192.0.2.5:3000/install/";
+        refused(&dir, &[&"-b", &"-C", &"--trigger-url", &url, &"--trigger-token-file", &token])
+    };
+    with("do-not-show-that", 0o640).assert_failed(1, &["/token can be read by others", "chmod 600"]);
+    with("", 0o600).assert_failed(1, &["/token holds no token"]);
+    with("do-not-show", 0o600).assert_failed(1, &["/token holds less than 16"]);
+    let result = with("do not show", 0o600);
+    result.assert_failed(1, &["/token holds something else than one token"]);
+    assert!(!result.stderr.contains("not show"), "{}", result.stderr);
 }
 
 #[test]

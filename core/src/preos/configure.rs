@@ -103,12 +103,23 @@ fn manifest(request: &Configure) -> Result<Vec<u8>, ConfigureError> {
         lines.push(quote::posix_line(words.chain(keys)));
         lines.push("\n");
     }
-    let trigger = [("--trigger-command", &request.trigger_command), ("--trigger-url", &request.trigger_url)];
+    // The token stays in its file until the type reads it.
+    let trigger = [
+        ("--trigger-command=", request.trigger_command.as_ref().map(OsString::from)),
+        ("--trigger-url=", request.trigger_url.as_ref().map(OsString::from)),
+        ("--trigger-token-file=", request.trigger_token_file.as_ref().map(OsString::from)),
+    ];
     // `--option=value`, because a value word of its own must not begin with a dash.
-    let trigger: Vec<String> =
-        trigger.iter().filter_map(|(option, value)| Some(format!("{option}={}", value.as_ref()?))).collect();
+    let trigger: Vec<OsString> = trigger
+        .into_iter()
+        .filter_map(|(option, value)| {
+            let mut word = OsString::from(option);
+            word.push(value?);
+            Some(word)
+        })
+        .collect();
     if !trigger.is_empty() {
-        let words = ["__preos_trigger", "preos"].map(str::to_owned).into_iter();
+        let words = ["__preos_trigger", "preos"].map(OsString::from).into_iter();
         lines.push(quote::posix_line(words.chain(trigger)));
         lines.push("\n");
     }

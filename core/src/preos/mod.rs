@@ -23,8 +23,7 @@ pub mod recipe;
 pub mod seal;
 pub mod services;
 pub mod staging;
-
-use std::{path::PathBuf, time::Instant};
+pub use std::{path::PathBuf, time::Instant};
 
 use cdist_plugin_api::Record;
 use nix::unistd::Uid;

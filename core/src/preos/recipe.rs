@@ -14,6 +14,7 @@ use super::{
     pxe::PxeOptions,
     staging::STAGING,
 };
+use crate::token::{Token, TokenError};
 
 /// The versions of the recipe that this program reads.
 const VERSIONS: std::ops::RangeInclusive<u32> = 1..=1;
@@ -71,6 +72,8 @@ pub struct Configure {
     pub trigger_command: Option<String>,
     /// The URL that the trigger agent calls.
     pub trigger_url: Option<String>,
+    /// A file with the token that the agent shows.
+    pub trigger_token_file: Option<PathBuf>,
     /// The root password.
     pub root_password: Option<Secret>,
     /// Custom remote-exec command.
@@ -127,6 +130,9 @@ pub enum RecipeError {
     /// A key file.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The token file.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The target directory cannot be looked at.
     #[error("reading the directory {}", .path.display())]
     Directory {
@@ -138,7 +144,7 @@ pub enum RecipeError {
     },
 }
 
-const KEYS: [&str; 27] = [
+const KEYS: [&str; 28] = [
     "name",
     "target",
     "remove-target",
@@ -158,6 +164,7 @@ const KEYS: [&str; 27] = [
     "configure.key-file",
     "configure.trigger-command",
     "configure.trigger-url",
+    "configure.trigger-token-file",
     "configure.root-password",
     "configure.remote-exec",
     "configure.remote-copy",
@@ -208,6 +215,7 @@ impl Recipe {
             key_files: record.all("configure.key-file").map(PathBuf::from).collect(),
             trigger_command: text("configure.trigger-command"),
             trigger_url: text("configure.trigger-url"),
+            trigger_token_file: text("configure.trigger-token-file").map(PathBuf::from),
             root_password: text("configure.root-password").map(Secret),
             remote_exec: text("configure.remote-exec"),
             remote_copy: text("configure.remote-copy"),
@@ -387,6 +395,15 @@ impl Configure {
                 "the trigger URL {url:?} begins with neither http:// nor https://"
             )));
         }
+        if let Some(file) = &self.trigger_token_file {
+            if self.trigger_url.is_none() {
+                return Err(RecipeError::Unfit(
+                    "a trigger token (--trigger-token-file) needs a trigger URL too (--trigger-url)"
+                        .to_owned(),
+                ));
+            }
+            Token::read(file)?;
+        }
         if self
             .root_password
             .as_ref()
@@ -429,6 +446,27 @@ mod tests {
         assert!(!format!("{:?}", recipe.configure).contains("x y"));
         let error = Recipe::parse(&asked.with("boot.uefi", "1").to_text()).unwrap_err();
         assert!(error.to_string().contains("`boot.uefi`"));
+    }
+
+    #[test]
+    fn a_token_is_for_the_agent_and_checked_before_anything_is_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("root");
+        for name in ["etc", "usr"] {
+            fs::create_dir_all(target.join(name)).unwrap();
+        }
+        let file = dir.path().join("token");
+        fs::write(&file, "two words\n").unwrap();
+        fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let asked = Asked::new("debian", target.to_str().unwrap())
+            .configure()
+            .trigger_token_file(file.to_str().unwrap());
+        let error = |asked: &Asked| Recipe::parse(&asked.to_text()).unwrap().check().unwrap_err().to_string();
+        assert!(error(&asked).contains("needs a trigger URL"));
+        let asked = asked.trigger_url("http://server.example/install/");
+        assert!(error(&asked).contains("something else than one token"));
+        fs::write(&file, "0123456789abcdef").unwrap();
+        Recipe::parse(&asked.to_text()).unwrap().check().unwrap();
     }
 
     #[test]

@@ -139,7 +139,7 @@ pub struct Job {
     /// How many more requests have joined it.
     pub joined: u32,
     /// What the last attempt has done.
-    pub report: Option<RunReport>,
+    pub report: Option<Box<RunReport>>,
     /// Why it is in its state, when no attempt tells: who cancelled, what interrupted.
     pub note: Option<String>,
 }

@@ -79,6 +79,8 @@ fn bind(address: SocketAddr, only_v6: bool) -> Result<TcpListener, ListenError> 
         }
         // After a restart the port is free at once.
         socket.set_reuse_address(true)?;
+        // Connections inherit it: answers are short, and nothing follows them.
+        socket.set_tcp_nodelay(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;

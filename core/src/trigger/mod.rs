@@ -17,7 +17,6 @@ pub mod page;
 pub mod policy;
 pub mod protocol;
 pub mod runner;
-pub mod secret;
 pub mod server;
 #[cfg(test)]
 mod server_tests;

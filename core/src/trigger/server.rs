@@ -27,6 +27,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use crate::token::Token;
+
 use super::{
     connections::Connections,
     dispatcher::Dispatcher,
@@ -35,7 +37,6 @@ use super::{
     ledger::{Answer, Call},
     neighbours::Neighbours,
     protocol::{self, Reply, Wish},
-    secret::Token,
 };
 
 /// Longest body.

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use crate::token::Token;
+
 use super::{
     job::{Kind, State},
     ledger::Rules,
     runner::End,
-    secret::Token,
     server::{Access, Files},
     store::JobFilter,
     testing::{Bench, Told},

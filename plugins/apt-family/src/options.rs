@@ -71,6 +71,9 @@ pub(crate) struct Options {
     /// URL to call at every boot once the network is up, with the machine's facts, again until it accepts
     #[arg(long, value_name = "URL", requires = "configure")]
     pub(crate) trigger_url: Option<String>,
+    /// File with the token that the trigger server wants, readable for its owner only
+    #[arg(long, value_name = "FILE", requires = "trigger_url", conflicts_with = "trigger_command")]
+    pub(crate) trigger_token_file: Option<PathBuf>,
     /// Root password; `-` reads it from standard input [default: none, login by key only]
     #[arg(short = 'P', long, value_name = "PASSWORD", requires = "configure", allow_hyphen_values = true)]
     pub(crate) root_password: Option<String>,
@@ -155,7 +158,13 @@ pub(crate) fn parse(distribution: &Distribution, args: &[String]) -> Result<Pars
 impl Options {
     fn settle(&mut self) -> Result<(), PluginError> {
         self.target_dir = absolute(&self.target_dir)?;
-        let files = [&mut self.pxe_boot_dir, &mut self.keyring, &mut self.remote_exec, &mut self.remote_copy];
+        let files = [
+            &mut self.pxe_boot_dir,
+            &mut self.keyring,
+            &mut self.trigger_token_file,
+            &mut self.remote_exec,
+            &mut self.remote_copy,
+        ];
         for file in files.into_iter().flatten().chain(&mut self.keyfiles) {
             *file = absolute(file)?;
         }

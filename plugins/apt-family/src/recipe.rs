@@ -202,6 +202,9 @@ fn configure(recipe: Recipe, distribution: &Distribution, options: &Options) -> 
     if let Some(url) = &options.trigger_url {
         recipe = recipe.trigger_url(url);
     }
+    if let Some(file) = &options.trigger_token_file {
+        recipe = recipe.trigger_token_file(text(file)?);
+    }
     if let Some(password) = &options.root_password {
         recipe = recipe.root_password(password);
     }
@@ -329,6 +332,20 @@ mod tests {
     }
 
     #[test]
+    fn the_token_stays_in_its_file() {
+        let record = recipe(&[
+            "/t",
+            "-C",
+            "--trigger-url",
+            "http://192.0.2.5/",
+            "--trigger-token-file",
+            "/keys/token",
+        ]);
+        assert_eq!(record.get("configure.trigger-url"), Some("http://192.0.2.5/"));
+        assert_eq!(record.get("configure.trigger-token-file"), Some("/keys/token"));
+    }
+
+    #[test]
     fn wrong_usage_ends_with_status_2() {
         let fake = FakeHost::new();
         let status = |args: &[&str]| match fake.commandline::<Test>(args) {
@@ -340,6 +357,12 @@ mod tests {
         assert_eq!(status(&["/t", "-b", "-S", "script"]), 2, "a script needs a mirror");
         assert_eq!(status(&["/t", "-b", "-k", "x.pub"]), 2, "a key needs -C");
         assert_eq!(status(&["/t", "-C", "-t", "x", "--trigger-url", "http://y"]), 2, "one trigger");
+        assert_eq!(status(&["/t", "-C", "--trigger-token-file", "x"]), 2, "a token needs a URL");
+        assert_eq!(
+            status(&["/t", "-C", "-t", "x", "--trigger-token-file", "x"]),
+            2,
+            "a command has no token"
+        );
         assert_eq!(status(&["-b"]), 2, "no target");
         assert_eq!(status(&["-h"]), 0);
         assert!(fake.calls().is_empty());

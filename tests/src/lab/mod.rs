@@ -11,6 +11,7 @@
 //! | [`client`], [`response`] | requests from any address and of any bytes, answers |
 //! | [`mirror`] | where Debian comes from |
 //! | [`archive`] | a small signed apt archive |
+//! | [`trigger`] | a trigger server, and machines that are directories |
 //! | [`process`] | programs that end with the test |
 //!
 //! These are helpers of tests: whatever goes wrong panics with a message that says what to do. Nothing is ever skipped:
@@ -27,3 +28,4 @@ pub mod qemu;
 pub mod response;
 pub mod ssh;
 pub mod sshd;
+pub mod trigger;

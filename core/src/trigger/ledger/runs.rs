@@ -56,7 +56,7 @@ impl Ledger {
     pub fn finish(&mut self, id: JobId, ended: Ended, now: Moment, random: f64) {
         let Some(active) = self.active.get_mut(&id) else { return };
         let Place::Run { stopping } = active.place else { return };
-        active.job.report = Some(ended.report);
+        active.job.report = Some(Box::new(ended.report));
         let (kind, attempts) = (active.job.kind, active.job.attempts);
         match ended.end {
             End::Succeeded => self.close(id, State::Succeeded, None, now),

@@ -51,8 +51,8 @@ use super::{
     dispatcher::Dispatcher,
     http::{Body, Origin},
     job::Millis,
-    secret::Token,
 };
+use crate::token::Token;
 
 /// How many wrong tokens are thought about at once.
 const LOGINS_AT_ONCE: usize = 4;

@@ -161,7 +161,7 @@ pub(super) fn job(id: JobId, state: State, kind: Kind) -> Job {
         attempts: 1,
         not_before: None,
         joined: 0,
-        report: Some(RunReport { objects: 5, done: 5, changed: 2, ..RunReport::default() }),
+        report: Some(Box::new(RunReport { objects: 5, done: 5, changed: 2, ..RunReport::default() })),
         note: None,
     }
 }
@@ -182,7 +182,14 @@ fn failed(id: JobId, text: &str) -> Job {
     };
     let facts = Facts { serial: some(), ..Facts::default() };
     let (path, address) = (text.to_owned(), text.to_owned());
-    Job { report: Some(report), path, address, facts, note: some(), ..job(id, State::Failed, Kind::Install) }
+    Job {
+        report: Some(Box::new(report)),
+        path,
+        address,
+        facts,
+        note: some(),
+        ..job(id, State::Failed, Kind::Install)
+    }
 }
 
 fn boxed(jobs: impl IntoIterator<Item = Job>) -> Vec<Change> {

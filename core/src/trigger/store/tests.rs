@@ -52,7 +52,7 @@ fn job(id: JobId, machine: MachineId, state: State) -> Job {
         joined: 4,
         report: state
             .is_final()
-            .then(|| RunReport { reason: Some("x\n\u{1b}".into()), ..RunReport::default() }),
+            .then(|| Box::new(RunReport { reason: Some("x\n\u{1b}".into()), ..RunReport::default() })),
         note: Some("n".into()),
     }
 }
