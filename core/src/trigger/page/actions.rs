@@ -72,7 +72,9 @@ pub(super) async fn act(
         (Done::Retried(id), _) => (format!("/jobs/{id}"), Deed::Retried),
         (Done::Armed(id, _), _) => (format!("/machines/{id}"), Deed::Armed),
         (Done::Disarmed(id), _) => (format!("/machines/{id}"), Deed::Disarmed),
-        (Done::Forgotten(_) | Done::Cancelled(_), _) => ("/machines".to_owned(), Deed::Forgotten),
+        (Done::Forgotten(_), _) => ("/machines".to_owned(), Deed::Forgotten),
+        // These orders have no other answers.
+        _ => return Ok(frame::redirect("/")),
     };
     Ok(frame::redirect(&format!("{path}?done={}", deed.word())))
 }
