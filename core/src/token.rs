@@ -145,7 +145,7 @@ fn others(path: &Path) -> u32 {
 /// 256 bits that nobody can foresee.
 fn random() -> io::Result<String> {
     let mut bytes = [0; 32];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    getrandom::fill(&mut bytes)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
