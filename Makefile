@@ -23,7 +23,8 @@ TEST_PACKAGES := $(PREOS_PACKAGES) apt-utils bash busybox-static bzip2 codespell
 	ipxe-qemu iproute2 openssh-client openssh-server patch procps python3 qemu-system-x86 rsync seabios shellcheck systemd time xz-utils zsh zstd
 
 # The browser, the program that drives it, and a parser that takes nothing but valid HTML.
-WEB_PACKAGES := chromium chromium-driver python3-html5lib python3-selenium
+WEB_PACKAGES := chromium chromium-driver python3-html5lib python3-selenium python3-venv
+SCHEMATHESIS := 4.32.5
 
 # The conformance suite of the original's behaviour; it is no part of this repository.
 CONFORMANCE ?= ../shared/conformance
@@ -113,8 +114,9 @@ integration: ## the staged program with stub commands and hostile plugins, and t
 	$(CARGO) nextest run -p cdist-tests --locked -E 'binary(/^integration/) or kind(lib) or kind(bin)'
 
 # Debian's Python has these modules; another one in the path may not.
-web: install-web-tools ## the second listener of the trigger server, in a browser; needs `make build`
+web: install-web-tools ## the second listener of the trigger server: page in a browser, API by its description; needs `make build`
 	CDIST=$(DIST)/bin/cdist /usr/bin/python3 -B tests/web/page.py
+	CDIST=$(DIST)/bin/cdist /usr/bin/python3 -B tests/web/api.py
 
 conformance: ## the staged program against recordings of the original, where the suite is beside the checkout
 	@if [ -x $(CONFORMANCE)/run-conformance ]; then \
@@ -170,6 +172,8 @@ install-bench-packages:
 
 install-web-tools:
 	@$(call install-missing,$(WEB_PACKAGES))
+	@target/venv-web/bin/schemathesis --version 2>/dev/null | grep -q ' $(SCHEMATHESIS)$$' || { \
+		/usr/bin/python3 -m venv --clear target/venv-web && target/venv-web/bin/pip install -q schemathesis==$(SCHEMATHESIS); }
 
 # rustup has rustfmt and clippy; Debian has them apart. The others come from the crate registry.
 install-test-tools:
