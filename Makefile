@@ -22,6 +22,9 @@ PREOS_PACKAGES := mmdebstrap debootstrap debian-archive-keyring curl
 TEST_PACKAGES := $(PREOS_PACKAGES) apt-utils bash busybox-static bzip2 codespell cpio dnsmasq-base fish g++ gpg gpgv groff-base \
 	ipxe-qemu iproute2 openssh-client openssh-server patch procps python3 qemu-system-x86 rsync seabios shellcheck systemd time xz-utils zsh zstd
 
+# The browser, the program that drives it, and a parser that takes nothing but valid HTML.
+WEB_PACKAGES := chromium chromium-driver python3-html5lib python3-selenium
+
 # The conformance suite of the original's behaviour; it is no part of this repository.
 CONFORMANCE ?= ../shared/conformance
 
@@ -48,8 +51,8 @@ done; \
 if [ "$$missing" ]; then DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y --no-install-recommends $$missing; fi
 endef
 
-.PHONY: help build preos install test lint audit unit integration conformance conformance-types fuzz privileged sshd lab bench bench-config bench-trigger clean \
-	install-build-packages install-test-packages install-bench-packages install-test-tools
+.PHONY: help build preos install test lint audit unit integration web conformance conformance-types fuzz privileged sshd lab bench bench-config bench-trigger clean \
+	install-build-packages install-test-packages install-bench-packages install-test-tools install-web-tools
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 26
@@ -86,7 +89,7 @@ preos: install-build-packages build ## set everything up and make a Debian PreOS
 	@ls -l $(PREOS_DIR)/pxe
 
 test: install-build-packages install-test-packages install-test-tools ## install what tests need, and run all tiers
-	$(MAKE) lint unit fuzz build integration conformance conformance-types privileged sshd lab
+	$(MAKE) lint unit fuzz build integration web conformance conformance-types privileged sshd lab
 
 lint: ## formatting, clippy, licences and advisories, unused dependencies, spelling, shell, types
 	$(CARGO) fmt --all --check
@@ -108,6 +111,10 @@ unit: ## tests inside the crates; no root, no network
 
 integration: ## the staged program with stub commands and hostile plugins, and the lab itself; no root needed
 	$(CARGO) nextest run -p cdist-tests --locked -E 'binary(/^integration/) or kind(lib) or kind(bin)'
+
+# Debian's Python has these modules; another one in the path may not.
+web: install-web-tools ## the second listener of the trigger server, in a browser; needs `make build`
+	CDIST=$(DIST)/bin/cdist /usr/bin/python3 -B tests/web/page.py
 
 conformance: ## the staged program against recordings of the original, where the suite is beside the checkout
 	@if [ -x $(CONFORMANCE)/run-conformance ]; then \
@@ -160,6 +167,9 @@ install-test-packages:
 
 install-bench-packages:
 	@$(call install-missing,$(BENCH_PACKAGES))
+
+install-web-tools:
+	@$(call install-missing,$(WEB_PACKAGES))
 
 # rustup has rustfmt and clippy; Debian has them apart. The others come from the crate registry.
 install-test-tools:

@@ -1,6 +1,10 @@
 //! The options of `cdist trigger`.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use cdist_core::trigger::policy::InstallPolicy;
 use ipnet::IpNet;
@@ -8,12 +12,17 @@ use jiff::{Span, SpanRelativeTo};
 
 use crate::{
     run_args::RunArgs,
+    trigger_client::TriggerCommand,
     trigger_runner::{HostKeyPolicy, TargetName},
 };
 
 /// The options of the server. Each stands under a heading of the help text; those of runs are those of `cdist config`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct TriggerArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<TriggerCommand>,
+
     /// Listen on this port
     #[arg(short = 'H', long, value_name = "PORT", default_value_t = 3000, help_heading = "Server")]
     pub(crate) http_port: u16,
@@ -70,6 +79,19 @@ pub(crate) struct TriggerArgs {
     /// What is in these files
     #[arg(short = 'O', long, value_name = "FILE", requires = "directory", help_heading = "Machines")]
     pub(crate) source: Option<PathBuf>,
+
+    /// Where the status page and the API listen
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:3001", help_heading = "Status page")]
+    pub(crate) status_listen: SocketAddr,
+    /// Know the status page by this name, too; may be repeated
+    #[arg(long, value_name = "NAME", help_heading = "Status page")]
+    pub(crate) status_name: Vec<String>,
+    /// Show and change nothing without the token in FILE; needed where others reach the page
+    #[arg(long, value_name = "FILE", help_heading = "Status page")]
+    pub(crate) status_token_file: Option<PathBuf>,
+    /// No status page and no API; the commands of `cdist trigger` work all the same
+    #[arg(long, conflicts_with_all = ["status_listen", "status_name", "status_token_file"], help_heading = "Status page")]
+    pub(crate) no_status: bool,
 
     #[command(flatten)]
     pub(crate) run: RunArgs,

@@ -83,9 +83,6 @@ mod tests {
         assert_eq!(table(Some(20)), "ID  MAC    REASON\n1   52:54  it\\nbroke\n17\n");
         assert_eq!(table(Some(19)), "ID  MAC    REASON\n1   52:54  it\\nbro\u{2026}\n17\n");
         assert_eq!(table(Some(18)), "ID  REASON\n1   it\\nbroke\n17\n");
-        assert_eq!(
-            table(Some(10)),
-            "ID  REASON\n1   it\\nb\u{2026}\n17\n".replace("it\\nb\u{2026}", "it\\nb\u{2026}")
-        );
+        assert_eq!(table(Some(10)), "ID  REASON\n1   it\\nb\u{2026}\n17\n");
     }
 }

@@ -83,6 +83,11 @@ impl Metrics {
         self.commit_problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// True once the server has been told to end.
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Relaxed)
+    }
+
     pub(super) fn set_closing(&self) {
         self.closing.store(true, Relaxed);
     }

@@ -1,0 +1,223 @@
+//! A log while it grows, as server-sent events (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
+//!
+//! Each connection begins with `start`, upon which the page empties what it shows, and the last part of the log. So after
+//! a lost connection nothing is missing and nothing is there twice. Lines come as `message`; `end` has a sentence.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::{Response, StatusCode, body::Frame as BodyFrame};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+use super::{
+    Ask, frame,
+    log::{self, Attempt, SHOWN},
+    problem::Problem,
+    text,
+};
+use crate::trigger::{
+    dispatcher::Dispatcher,
+    follow::Follow,
+    http::{self, Body},
+    job::{JobId, State},
+};
+
+/// After so long without a line something is sent, or proxies take the connection for dead.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How often the end of the server is looked for.
+const TICK: Duration = Duration::from_millis(500);
+/// A line without an end is passed on in parts of this size.
+const LINE_MAX: usize = 16 * 1024;
+
+/// A body whose pieces come through a channel. When the client goes, it is dropped, and the sender sees that.
+pub(super) struct Pieces(mpsc::Receiver<Bytes>);
+
+impl Pieces {
+    pub(super) fn channel() -> (mpsc::Sender<Bytes>, Body) {
+        // Little is made before the client has taken what is there.
+        let (sender, receiver) = mpsc::channel(2);
+        (sender, Self(receiver).boxed_unsync())
+    }
+}
+
+impl hyper::body::Body for Pieces {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<BodyFrame<Bytes>>>> {
+        self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(BodyFrame::data(piece))))
+    }
+}
+
+pub(super) async fn answer(
+    ask: &Ask<'_>,
+    id: JobId,
+    streams: &Arc<Semaphore>,
+    only_head: bool,
+) -> Result<Response<Body>, Problem> {
+    let attempt = log::attempt(ask, id).await?;
+    let kind = "text/event-stream; charset=utf-8";
+    if only_head {
+        return Ok(frame::safe(http::response(StatusCode::OK, kind, http::full(""))));
+    }
+    let permit = Arc::clone(streams).try_acquire_owned();
+    let permit = permit.map_err(|_| Problem::TooMany("Too many logs are followed just now."))?;
+    let (sender, body) = Pieces::channel();
+    tokio::spawn(follow(ask.dispatcher.clone(), attempt, sender, permit));
+    Ok(frame::safe(http::response(StatusCode::OK, kind, body)))
+}
+
+/// Sends the log until the attempt ends, the client goes, or the server ends.
+async fn follow(
+    dispatcher: Dispatcher,
+    attempt: Attempt,
+    sender: mpsc::Sender<Bytes>,
+    permit: OwnedSemaphorePermit,
+) {
+    let sent = tokio::select! {
+        sent = pieces(&dispatcher, &attempt, &sender) => sent,
+        () = sender.closed() => None,
+        () = closing(&dispatcher) => Some("The server is shutting down. Reload the page when it is back.".to_owned()),
+    };
+    if let Some(sentence) = sent {
+        let _ = sender.send(event("end", &sentence)).await;
+    }
+    drop(permit);
+}
+
+async fn closing(dispatcher: &Dispatcher) {
+    while !dispatcher.metrics().is_closing() {
+        tokio::time::sleep(TICK).await;
+    }
+}
+
+/// The sentence at the end; `None` if nobody is there to read it.
+async fn pieces(dispatcher: &Dispatcher, attempt: &Attempt, sender: &mpsc::Sender<Bytes>) -> Option<String> {
+    sender.send(Bytes::from_static(b"retry: 2000\nevent: start\ndata: \n\n")).await.ok()?;
+    let mut follow = Follow::new(dispatcher, &attempt.job, Some(attempt.number), true);
+    let failed = |error: io::Error| format!("The log cannot be read: {error}.");
+    if let Err(error) = follow.skip_to_end(SHOWN).await {
+        return Some(failed(error));
+    }
+    let mut heartbeat = interval(HEARTBEAT);
+    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    heartbeat.reset_at(Instant::now() + HEARTBEAT);
+    let mut lines = Lines::default();
+    loop {
+        let piece = tokio::select! {
+            piece = follow.next() => piece,
+            _ = heartbeat.tick() => {
+                sender.send(Bytes::from_static(b": still there\n\n")).await.ok()?;
+                continue;
+            }
+        };
+        let text = match piece {
+            Ok(Some(piece)) => lines.take(&piece),
+            Ok(None) => {
+                if let Some(rest) = lines.rest() {
+                    sender.send(event("message", &rest)).await.ok()?;
+                }
+                return Some(ending(dispatcher, attempt).await);
+            }
+            Err(error) => return Some(failed(error)),
+        };
+        if let Some(text) = text {
+            sender.send(event("message", &text)).await.ok()?;
+            heartbeat.reset();
+        }
+    }
+}
+
+/// How the attempt has ended.
+async fn ending(dispatcher: &Dispatcher, attempt: &Attempt) -> String {
+    let job = dispatcher.job(attempt.job.id).await.ok().flatten();
+    let number = attempt.number;
+    match job {
+        Some(job) if job.attempts <= number && job.state.is_final() => {
+            if job.state == State::Succeeded {
+                return format!("Attempt {number} has succeeded.");
+            }
+            let reason = job.report.and_then(|report| report.reason).or(job.note);
+            let reason = reason.map(|why| format!(": {}", text::line(&why, 500))).unwrap_or_default();
+            format!("Attempt {number}: {}{reason}.", job.state)
+        }
+        Some(_) => format!("Attempt {number} has failed, and the job is tried again."),
+        None => format!("Attempt {number} has ended."),
+    }
+}
+
+/// Text as one event; each line of it needs its own `data`.
+fn event(name: &str, text: &str) -> Bytes {
+    let mut event = format!("event: {name}\n");
+    for line in text.split('\n') {
+        event.push_str("data: ");
+        event.push_str(line);
+        event.push('\n');
+    }
+    event.push('\n');
+    event.into()
+}
+
+/// Makes whole, harmless lines of pieces.
+#[derive(Default)]
+struct Lines(Vec<u8>);
+
+impl Lines {
+    /// The lines that are whole now, without the end of the last one.
+    fn take(&mut self, piece: &[u8]) -> Option<String> {
+        self.0.extend_from_slice(piece);
+        let whole = match self.0.iter().rposition(|b| *b == b'\n') {
+            Some(end) => self.0.drain(..=end).collect::<Vec<u8>>(),
+            None if self.0.len() >= LINE_MAX => std::mem::take(&mut self.0),
+            None => return None,
+        };
+        let whole = whole.strip_suffix(b"\n").unwrap_or(&whole);
+        Some(text::lines(&String::from_utf8_lossy(whole)))
+    }
+
+    fn rest(&mut self) -> Option<String> {
+        let rest = std::mem::take(&mut self.0);
+        (!rest.is_empty()).then(|| text::lines(&String::from_utf8_lossy(&rest)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_whole_and_harmless() {
+        let mut lines = Lines::default();
+        assert_eq!(lines.take(b"one\ntw"), Some("one".to_owned()));
+        assert_eq!(lines.take(b"\xc3"), None);
+        assert_eq!(lines.take(b"\xb6\n\x1b[31mred\x1b[0m\r\n\n"), Some("twö\nred\n".to_owned()));
+        assert_eq!(lines.rest(), None);
+        assert_eq!(lines.take(b"end\x07"), None);
+        assert_eq!(lines.rest(), Some("end\\u{7}".to_owned()));
+        assert!(lines.take(&[b'x'; LINE_MAX]).is_some());
+    }
+
+    #[test]
+    fn a_line_cannot_become_another_event() {
+        let text = text::lines("a\revent: end\r\ndata: x\n\nid: 1");
+        let event = event("message", &text);
+        let event = std::str::from_utf8(&event).unwrap();
+        assert_eq!(
+            event,
+            "event: message\ndata: a\ndata: event: end\ndata: data: x\ndata: \ndata: id: 1\n\n"
+        );
+    }
+}
