@@ -8,7 +8,10 @@ use std::{
 
 use cdist_core::config::{ObjectName, Report};
 
-use crate::host_result::{HostResult, State};
+use crate::{
+    host_result::{HostResult, State},
+    printable::{line, printable},
+};
 
 /// What is printed, and how.
 #[derive(Clone, Copy, Debug)]
@@ -98,40 +101,11 @@ impl Plan {
     }
 }
 
-/// Text without line ends and other control characters.
-fn line(text: &str) -> String {
-    printable(text.as_bytes(), true)
-}
-
-/// Text in which control characters are visible: what comes from a target must not give orders to a terminal.
-fn printable(text: &[u8], one_line: bool) -> String {
-    let mut shown = String::new();
-    for chunk in text.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                '\n' | '\t' if !one_line => shown.push(c),
-                c if c.is_control() => shown.extend(c.escape_default()),
-                c => shown.push(c),
-            }
-        }
-        for byte in chunk.invalid() {
-            shown.push_str(&format!("\\x{byte:02x}"));
-        }
-    }
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use cdist_core::config::Outcome;
 
     use super::*;
-
-    #[test]
-    fn control_characters_are_visible() {
-        assert_eq!(printable(b"a\x1b[2J\tb\n\xff\xc3\xa9", false), "a\\u{1b}[2J\tb\n\\xff\u{e9}");
-        assert_eq!(printable(b"a\nb", true), "a\\nb");
-    }
 
     #[test]
     fn without_changes_a_dry_run_says_so() {

@@ -240,7 +240,7 @@ fn refused<E: std::error::Error>(error: E) -> Failure {
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
-fn not_stored(error: StoreError) -> Failure {
+pub(crate) fn not_stored(error: StoreError) -> Failure {
     let failure = Failure::from_error(&error);
     match error.hint() {
         Some(hint) => failure.hint(hint),

@@ -11,6 +11,8 @@ use std::{
 
 use subtle::ConstantTimeEq;
 
+use crate::host::atomic::write_atomic;
+
 /// Shortest token: nobody guesses that much.
 const LENGTH_MIN: usize = 16;
 /// Longest token, without the newline at its end.
@@ -50,6 +52,15 @@ pub enum TokenError {
         .0.display()
     )]
     NoToken(PathBuf),
+    /// A new one cannot be kept.
+    #[error("making the token file {}", .path.display())]
+    Make {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
 }
 
 impl Token {
@@ -78,6 +89,23 @@ impl Token {
             text if !is_token(text) => Err(TokenError::NoToken(path.to_owned())),
             text if text.len() < LENGTH_MIN => Err(TokenError::Short(path.to_owned())),
             text => Ok(Self(String::from_utf8_lossy(text).into_owned())),
+        }
+    }
+
+    /// The token of a file, which is made with a random one if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read), or the file cannot be made.
+    pub fn keep(path: &Path) -> Result<Self, TokenError> {
+        match Self::read(path) {
+            Err(TokenError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                let made =
+                    random().and_then(|text| write_atomic(path, 0o600, format!("{text}\n").as_bytes()));
+                made.map_err(|source| TokenError::Make { path: path.to_owned(), source })?;
+                Self::read(path)
+            }
+            token => token,
         }
     }
 
@@ -112,6 +140,13 @@ impl fmt::Debug for Token {
 fn others(path: &Path) -> u32 {
     let handed = env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|dir| path.starts_with(dir));
     if handed { 0o007 } else { 0o077 }
+}
+
+/// 256 bits that nobody can foresee.
+fn random() -> io::Result<String> {
+    let mut bytes = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn is_token(bytes: &[u8]) -> bool {
@@ -153,6 +188,19 @@ mod tests {
         let missing = Token::read(&dir.path().join("none")).unwrap_err();
         assert!(missing.to_string().starts_with("reading the token file"));
         assert!(Token::read(dir.path()).unwrap_err().to_string().starts_with("reading the token file"));
+    }
+
+    #[test]
+    fn a_token_that_is_made_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new");
+        Token::keep(&path).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!((text.len(), fs::metadata(&path).unwrap().mode() & 0o777), (65, 0o600));
+        assert!(Token::keep(&path).unwrap().is(text.trim().as_bytes()));
+        fs::write(&path, "short").unwrap();
+        assert!(matches!(Token::keep(&path), Err(TokenError::Short(_))));
+        assert!(matches!(Token::keep(&dir.path().join("no/dir")), Err(TokenError::Make { .. })));
     }
 
     #[test]

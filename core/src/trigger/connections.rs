@@ -31,6 +31,11 @@ impl Connections {
         Self { all: Arc::new(Semaphore::new(all)), per_peer, peers: Arc::default() }
     }
 
+    /// At most `all` of them, whoever has them.
+    pub fn of_anybody(all: usize) -> Self {
+        Self { per_peer: all, ..Self::new(all) }
+    }
+
     /// Waits until there is room for one more.
     pub async fn room(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.all).acquire_owned().await.ok()

@@ -1,13 +1,35 @@
-//! What the services of the second listener have in common: bodies that may stream, and answers.
+//! What the services of both listeners have in common: limits of a connection, bodies that may stream, answers.
 
-use std::{convert::Infallible, io};
+use std::{convert::Infallible, error::Error, future::Future, io, pin::pin, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited, combinators::UnsyncBoxBody};
 use hyper::{
-    Response, StatusCode,
+    Request, Response, StatusCode,
+    body::Incoming,
     header::{self, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
 };
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+    time::timeout,
+};
+
+use super::accept::stopped;
+
+/// Longest body.
+const BODY_MAX: usize = 64 * 1024;
+/// Longest head; the least that hyper takes is half of it.
+const HEAD_MAX: usize = 16 * 1024;
+/// Most header lines.
+const HEADERS_MAX: usize = 64;
+/// How long a head may take to come, and how long a connection may have nothing to say.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// How long a body may take to come.
+const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// The body of an answer; logs come in pieces.
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -37,4 +59,82 @@ pub fn response(status: StatusCode, content_type: &'static str, body: Body) -> R
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// Serves one connection to its end; when the server is to stop, to the end of the request that is being answered.
+/// With `half_closed` also for a peer that has said that nothing more comes; usually that is one who has gone.
+pub(super) async fn connection<S, B>(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    mut stop: watch::Receiver<bool>,
+    half_closed: bool,
+    answer: impl Fn(Request<Incoming>) -> S,
+) -> hyper::Result<()>
+where
+    S: Future<Output = Response<B>>,
+    B: hyper::body::Body + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let service = service_fn(|request| {
+        let answer = answer(request);
+        async { Ok::<_, Infallible>(answer.await) }
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .max_buf_size(HEAD_MAX)
+            .max_headers(HEADERS_MAX)
+            .half_close(half_closed)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    tokio::select! {
+        result = connection.as_mut() => result,
+        () = stopped(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    }
+}
+
+/// Why a request has no body to work with.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    /// Too long.
+    #[error("the body has more than 64 KiB")]
+    TooLong,
+    /// Too slow.
+    #[error("the body did not come within 10 seconds")]
+    TooSlow,
+    /// It breaks off, or is no HTTP.
+    #[error("the body cannot be read: {0}")]
+    Broken(Box<dyn Error + Send + Sync>),
+}
+
+impl BodyError {
+    /// The status of HTTP for it.
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Broken(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// The body of a request.
+///
+/// # Errors
+///
+/// It is too long, or does not come in time.
+pub(super) async fn read<B>(body: B) -> Result<Bytes, BodyError>
+where
+    B: hyper::body::Body + Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    match timeout(BODY_TIME, Limited::new(body, BODY_MAX).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLong),
+        Ok(Err(error)) => Err(BodyError::Broken(error)),
+        Err(_) => Err(BodyError::TooSlow),
+    }
 }

@@ -3,11 +3,23 @@
 
 use std::{
     fmt::Write,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
-use super::store::Counts;
+use super::{job::Millis, store::Counts};
+
+/// A commit that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitProblem {
+    /// When.
+    pub at: Millis,
+    /// Why, in one line.
+    pub reason: String,
+}
 
 /// The numbers of a server, since its start.
 #[derive(Debug, Default)]
@@ -42,6 +54,7 @@ pub struct Metrics {
     pub commits_failed: AtomicU64,
     commit_micros: AtomicU64,
     store_failing: AtomicBool,
+    commit_problem: Mutex<Option<CommitProblem>>,
     closing: AtomicBool,
     full: AtomicBool,
 }
@@ -70,6 +83,11 @@ impl Metrics {
         self.closing.load(Relaxed)
     }
 
+    /// The last commit that failed.
+    pub fn commit_problem(&self) -> Option<CommitProblem> {
+        self.commit_problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(super) fn set_closing(&self) {
         self.closing.store(true, Relaxed);
     }
@@ -81,7 +99,11 @@ impl Metrics {
         self.full.store(waiting >= queue_max, Relaxed);
     }
 
-    pub(super) fn committed(&self, time: Duration, good: bool) {
+    pub(super) fn committed(&self, time: Duration, problem: Option<CommitProblem>) {
+        let good = problem.is_none();
+        if !good {
+            *self.commit_problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+        }
         self.commits.fetch_add(1, Relaxed);
         self.commit_micros.fetch_add(u64::try_from(time.as_micros()).unwrap_or(0), Relaxed);
         self.commits_failed.fetch_add(u64::from(!good), Relaxed);

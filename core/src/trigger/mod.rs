@@ -1,5 +1,6 @@
 //! The trigger server: machines call it when they have booted, and it installs or configures them.
 
+mod accept;
 pub mod connections;
 pub mod dispatcher;
 mod facts;
@@ -20,6 +21,8 @@ pub mod runner;
 pub mod server;
 #[cfg(test)]
 mod server_tests;
+pub mod socket;
+pub mod status;
 pub mod store;
 #[cfg(any(test, feature = "fuzzing"))]
 mod testing;

@@ -4,53 +4,38 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    pin::pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::Body,
     header::{self, HeaderValue},
-    server::conn::http1,
-    service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
-    sync::{broadcast, mpsc, watch},
-    time::{sleep, timeout},
+    sync::{broadcast, watch},
+    time::sleep,
 };
 
 use crate::token::Token;
 
 use super::{
+    accept::{accept, stopped},
     connections::Connections,
     dispatcher::Dispatcher,
     facts::Facts,
+    http,
     job::{JobId, Kind, State},
     ledger::{Answer, Call},
     neighbours::Neighbours,
     protocol::{self, Reply, Wish},
 };
-
-/// Longest body.
-const BODY_MAX: usize = 64 * 1024;
-/// Longest head; the least that hyper takes is half of it.
-const HEAD_MAX: usize = 16 * 1024;
-/// Most header lines.
-const HEADERS_MAX: usize = 64;
-/// How long a head may take to come, and how long a connection may have nothing to say.
-const HEAD_TIME: Duration = Duration::from_secs(10);
-/// How long a body may take to come.
-const BODY_TIME: Duration = Duration::from_secs(10);
-/// How long answers may take to go out when the server ends.
-const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// What the server is told at its start.
 #[derive(Debug, Default)]
@@ -102,44 +87,16 @@ impl Server {
 
     /// Serves until it is to stop, and then until the last answers are out.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, connections: Connections) {
-        let mut stop = self.stop.clone();
-        // Closed when the last connection has dropped its end.
-        let (open, mut closed) = mpsc::channel::<()>(1);
-        loop {
-            let accepted = async {
-                let permit = connections.room().await?;
-                Some((permit, listener.accept().await))
-            };
-            let (permit, accepted) = tokio::select! {
-                () = stopped(&mut stop) => break,
-                Some(accepted) = accepted => accepted,
-            };
-            let (stream, peer) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // Too many open files, or somebody who has hung up already.
-                    tracing::debug!("accepting a connection: {error}");
-                    sleep(Duration::from_millis(20)).await;
-                    continue;
-                }
-            };
-            let Some(counted) = connections.count(permit, peer.ip().to_canonical()) else {
-                tracing::debug!("{} has too many connections", peer.ip());
-                continue;
-            };
+        accept(listener, connections, self.stop.clone(), |stream, peer| {
             let server = Arc::clone(&self);
-            let open = open.clone();
-            tokio::spawn(async move {
-                let _ = stream.set_nodelay(true);
+            async move {
                 let connections = &server.dispatcher.metrics().connections;
                 connections.fetch_add(1, Relaxed);
                 Arc::clone(&server).connection(stream, peer).await;
                 connections.fetch_sub(1, Relaxed);
-                drop((counted, open));
-            });
-        }
-        drop((listener, open));
-        let _ = timeout(LAST_ANSWERS, closed.recv()).await;
+            }
+        })
+        .await;
     }
 
     /// Serves one connection of `peer` to its end.
@@ -148,28 +105,12 @@ impl Server {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: SocketAddr,
     ) {
-        let mut stop = self.stop.clone();
-        let half_closed = self.half_closed;
-        let service = service_fn(move |request| {
+        let stop = self.stop.clone();
+        let result = http::connection(stream, stop, self.half_closed, |request| {
             let server = Arc::clone(&self);
-            async move { Ok::<_, std::convert::Infallible>(server.answer(request, peer).await) }
-        });
-        let mut connection = pin!(
-            http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIME)
-                .max_buf_size(HEAD_MAX)
-                .max_headers(HEADERS_MAX)
-                .half_close(half_closed)
-                .serve_connection(TokioIo::new(stream), service)
-        );
-        let result = tokio::select! {
-            result = connection.as_mut() => result,
-            () = stopped(&mut stop) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
+            async move { server.answer(request, peer).await }
+        })
+        .await;
         if let Err(error) = result {
             tracing::debug!("connection of {peer}: {error}");
         }
@@ -217,7 +158,9 @@ impl Server {
         let target = target(peer);
         match wish {
             Wish::Job { kind, path, wait } => {
-                let body = if head.method == Method::POST { read(body).await? } else { Bytes::new() };
+                let body =
+                    if head.method == Method::POST { http::read(body).await } else { Ok(Bytes::new()) };
+                let body = body.map_err(|error| Reply::new(error.status().as_u16(), error.to_string()))?;
                 let facts = Facts::parse(&body).map_err(|error| {
                     Reply::new(400, format!("{kind} of {target} not queued: {}", super::chain(&error)))
                 })?;
@@ -361,29 +304,6 @@ impl Server {
             _ => return,
         };
         counter.fetch_add(1, Relaxed);
-    }
-}
-
-/// Waits until the server is to stop.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // Whoever could say so is gone; so is the server.
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
-/// The body of a request, if it is short enough and comes in time.
-async fn read<B>(body: B) -> Result<Bytes, Reply>
-where
-    B: Body + Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let limited = Limited::new(body, BODY_MAX);
-    match timeout(BODY_TIME, limited.collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(Reply::new(413, "the body has more than 64 KiB"))
-        }
-        Ok(Err(error)) => Err(Reply::new(400, format!("the body cannot be read: {error}"))),
-        Err(_) => Err(Reply::new(408, "the body did not come within 10 seconds")),
     }
 }
 

@@ -217,7 +217,8 @@ impl Trigger {
     /// A machine, by its address.
     #[must_use]
     pub fn machine(&self, address: IpAddr) -> Client {
-        Client::new(self.address()).from(address)
+        // Long enough for answers that wait for a job.
+        Client::new(self.address()).from(address).limit(Duration::from_secs(90))
     }
 
     /// The process.

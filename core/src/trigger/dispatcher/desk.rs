@@ -18,6 +18,7 @@ use crate::{
         chain,
         job::{Job, JobId, Millis, State},
         ledger::{Answer, Change, Ledger, Moment, OrderError},
+        metrics::CommitProblem,
         runner::{self, End, Ended, RunReport, Runner},
         store::{Store, StoreError},
     },
@@ -237,6 +238,7 @@ impl Desk {
                     None => Err(OrderError::UnknownJob(*id)),
                 }
             }
+            Order::Find(word) => ledger.resolve(word).map(Done::Found),
             Order::Arm(word, time) => ledger
                 .resolve(word)
                 .and_then(|machine| ledger.arm(machine, *time, now).map(|until| Done::Armed(machine, until))),
@@ -271,7 +273,8 @@ impl Desk {
         }
         let begin = Instant::now();
         let result = store.commit(&changes);
-        self.shared.metrics.committed(begin.elapsed(), result.is_ok());
+        let problem = result.as_ref().err().map(|error| CommitProblem { at: wall(), reason: chain(error) });
+        self.shared.metrics.committed(begin.elapsed(), problem);
         match result {
             Ok(()) => {
                 self.tell(&changes);

@@ -71,6 +71,8 @@ pub enum Order {
     Cancel(JobId),
     /// Do a job again that has ended.
     Retry(JobId),
+    /// Tell which machine a word stands for.
+    Find(String),
     /// Let the machine that a word stands for be installed once more, if it asks in time.
     Arm(String, Duration),
     /// Take that back.
@@ -86,6 +88,8 @@ pub enum Done {
     Cancelled(bool),
     /// The new job, or the one that waits or runs already.
     Retried(JobId),
+    /// The machine.
+    Found(MachineId),
     /// The machine, and until when.
     Armed(MachineId, Millis),
     /// The machine.
@@ -228,6 +232,15 @@ impl Dispatcher {
     #[allow(clippy::missing_errors_doc, reason = "said once")]
     pub async fn machine(&self, id: MachineId) -> Result<Option<Machine>, Unavailable> {
         self.read(move |reader| reader.machine(id)).await
+    }
+
+    /// The machines with these numbers, as far as they are known.
+    #[allow(clippy::missing_errors_doc, reason = "said once")]
+    pub async fn machines_of(&self, ids: Vec<MachineId>) -> Result<Vec<Machine>, Unavailable> {
+        let find = move |reader: &mut dyn Reader| {
+            ids.iter().filter_map(|id| reader.machine(*id).transpose()).collect()
+        };
+        self.read(find).await
     }
 
     /// Machines whose number is higher than `after`, by number.
