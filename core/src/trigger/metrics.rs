@@ -78,7 +78,6 @@ impl Metrics {
         }
     }
 
-<<<<<<< HEAD
     /// The last commit that failed.
     pub fn commit_problem(&self) -> Option<CommitProblem> {
         self.commit_problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -87,16 +86,6 @@ impl Metrics {
     /// True once the server has been told to end.
     pub fn is_closing(&self) -> bool {
         self.closing.load(Relaxed)
-=======
-    /// True once the server has been told to end.
-    pub fn is_closing(&self) -> bool {
-        self.closing.load(Relaxed)
-    }
-
-    /// The last commit that failed.
-    pub fn commit_problem(&self) -> Option<CommitProblem> {
-        self.commit_problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
->>>>>>> page
     }
 
     pub(super) fn set_closing(&self) {
