@@ -41,7 +41,6 @@ mod trigger_report;
 mod trigger_runner;
 #[cfg(test)]
 mod trigger_runner_tests;
-mod trigger_status;
 mod worker;
 
 use std::{ffi::OsString, process::ExitCode};

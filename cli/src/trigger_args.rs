@@ -1,6 +1,10 @@
 //! The options of `cdist trigger`.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use cdist_core::trigger::policy::InstallPolicy;
 use ipnet::IpNet;
@@ -10,7 +14,6 @@ use crate::{
     run_args::RunArgs,
     trigger_client::TriggerCommand,
     trigger_runner::{HostKeyPolicy, TargetName},
-    trigger_status::Place,
 };
 
 /// The options of the server. Each stands under a heading of the help text; those of runs are those of `cdist config`.
@@ -18,9 +21,9 @@ use crate::{
 #[command(
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
-    subcommand_value_name = "COMMAND"
+    subcommand_value_name = "COMMAND",
+    subcommand_help_heading = "Commands that ask a running server"
 )]
-#[command(subcommand_help_heading = "Commands that ask a running server")]
 pub(crate) struct TriggerArgs {
     #[command(subcommand)]
     pub(crate) command: Option<TriggerCommand>,
@@ -82,17 +85,18 @@ pub(crate) struct TriggerArgs {
     #[arg(short = 'O', long, value_name = "FILE", requires = "directory", help_heading = "Machines")]
     pub(crate) source: Option<PathBuf>,
 
-    /// Serve the status page, the API and metrics at this address; off: only `cdist trigger jobs` and the like get through
-    /// [default: 127.0.0.1:3001]
-    #[arg(long, value_name = "ADDRESS:PORT", help_heading = "Status page")]
-    pub(crate) status_listen: Option<Place>,
-    /// A name that the page is asked for by, besides addresses and localhost; may be repeated
+    /// Where the status page and the API listen
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:3001", help_heading = "Status page")]
+    pub(crate) status_listen: SocketAddr,
+    /// Know the status page by this name, too; may be repeated
     #[arg(long, value_name = "NAME", help_heading = "Status page")]
     pub(crate) status_name: Vec<String>,
-    /// Nobody sees the page without the token in FILE; an address that others can reach needs it [default: a token that
-    /// only changes need, in status-token in the state directory]
+    /// Show and change nothing without the token in FILE; needed where others reach the page
     #[arg(long, value_name = "FILE", help_heading = "Status page")]
     pub(crate) status_token_file: Option<PathBuf>,
+    /// No status page and no API; the commands of `cdist trigger` work all the same
+    #[arg(long, conflicts_with_all = ["status_listen", "status_name", "status_token_file"], help_heading = "Status page")]
+    pub(crate) no_status: bool,
 
     #[command(flatten)]
     pub(crate) run: RunArgs,

@@ -2,8 +2,9 @@
 
 use std::{
     net::TcpListener,
+    os::unix::net::UnixListener,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -16,6 +17,8 @@ use cdist_core::{
         ledger::Rules,
         listener::{self, ListenError},
         server::{Access, Files, Server},
+        socket,
+        status::{Status, guard::Guard, view::ListenerView},
         store::{Sqlite, StoreError},
     },
 };
@@ -26,6 +29,7 @@ use tokio::{
     runtime::{Handle, Runtime},
     signal::unix::{SignalKind, signal},
     sync::watch,
+    task::JoinSet,
 };
 
 use crate::{
@@ -37,10 +41,12 @@ use crate::{
     trigger_args::TriggerArgs,
     trigger_client,
     trigger_runner::{JobRules, TriggerRunner},
-    trigger_status::StatusListeners,
 };
 
-/// Runs the server until a signal ends it, or asks one that runs.
+/// Most connections of administrators and their monitoring.
+const STATUS_CONNECTIONS: usize = 256;
+
+/// Runs the server until a signal ends it, or asks a running one.
 ///
 /// # Errors
 ///
@@ -54,22 +60,27 @@ pub(crate) fn run(args: TriggerArgs) -> Result<i32, Failure> {
     logging::start(verbosity(args.run.log.level(&settings)), &display);
     let state_dir = state_dir(args.state_dir.as_deref())?;
     let access = access(&args)?;
-    let family = args.run.family();
     let layout =
         Layout::find().map_err(|error| Failure::new(format!("finding the running program: {error}")))?;
     let rules =
         JobRules { host_keys: args.host_key, target_name: args.target_name, state_dir: state_dir.clone() };
     let runner = TriggerRunner::new(args.run.clone(), settings, layout, rules)
         .map_err(|Refusal(text)| Failure::new(text))?;
-    let listeners = listeners(&args, family)?;
+    let listeners = listeners(&args, args.run.family())?;
     raise_limit_of_files();
     let store = Sqlite::open(&state_dir).map_err(not_stored)?;
-    let status = StatusListeners::bind(&args, &state_dir)?;
+    // Only now: a token is made in the state directory.
+    let (guard, page) = page(&args, &state_dir)?;
+    let socket = socket::listen(&state_dir).map_err(|error| {
+        Failure::new(format!("making the socket in {}: {error}", state_dir.display()))
+            .hint("name another directory with --state-dir")
+    })?;
     let runtime = runtime_of_tasks()?;
     // Runs read and write files wherever they are; on threads of their own they hold no answer up.
     let jobs = runtime_of_tasks()?;
     let handle = jobs.handle().clone();
-    let service = Service { args, access, listeners, status, store, runner: Arc::new(runner), state_dir };
+    let service =
+        Service { args, access, listeners, guard, page, socket, store, runner: Arc::new(runner), state_dir };
     runtime.block_on(service.run(handle)).map_err(not_stored)?;
     // Readers of files and names that are still at it are nobody's any more.
     jobs.shutdown_timeout(Duration::from_secs(1));
@@ -87,7 +98,9 @@ struct Service {
     args: TriggerArgs,
     access: Access,
     listeners: Vec<TcpListener>,
-    status: StatusListeners,
+    guard: Guard,
+    page: Option<TcpListener>,
+    socket: UnixListener,
     store: Sqlite,
     runner: Arc<TriggerRunner>,
     state_dir: PathBuf,
@@ -95,58 +108,99 @@ struct Service {
 
 impl Service {
     async fn run(self, jobs: Handle) -> Result<(), StoreError> {
-        let args = &self.args;
-        let settings = dispatcher::Settings {
-            rules: Rules {
-                policy: args.install_policy,
-                at_once: args.jobs,
-                queue_max: args.queue,
-                machines_max: args.machines,
-                retries: args.retries,
-                dry_run: args.run.dry_run,
-            },
-            state_dir: self.state_dir.clone(),
-            keep: args.keep,
-        };
+        let settings = settings(&self.args, &self.state_dir);
         let (dispatcher, thread) = Dispatcher::start(&settings, Box::new(self.store), self.runner, jobs)?;
         let (stop, stopped) = watch::channel(false);
         let server = Server::new(dispatcher.clone(), self.access, stopped);
-        let connections = Connections::new(args.connections);
-        let mut tasks = tokio::task::JoinSet::new();
-        let mut addresses = Vec::new();
+        let connections = Connections::new(self.args.connections);
+        let mut machines = JoinSet::new();
+        let mut told: Vec<ListenerView> = Vec::new();
         for listener in self.listeners {
             let address = listener.local_addr().ok();
             let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { continue };
             if let Some(address) = address {
                 tracing::info!("listening on {address}");
-                addresses.push(address);
+                told.push(ListenerView { purpose: "machines".into(), address: address.to_string() });
             }
-            tasks.spawn(Arc::clone(&server).serve(listener, connections.clone()));
+            machines.spawn(Arc::clone(&server).serve(listener, connections.clone()));
         }
-        // Jobs can be watched to their ends.
-        let (stop_status, status_stopped) = watch::channel(false);
-        let mut status_tasks = tokio::task::JoinSet::new();
-        self.status.serve(dispatcher.clone(), &addresses, status_stopped, &mut status_tasks);
+        // Goes on until the last job has ended: somebody may want to look, or to stop it.
+        let (stop_status, stopped) = watch::channel(false);
+        if let Some(address) = self.page.as_ref().and_then(|listener| listener.local_addr().ok()) {
+            tracing::info!("status page on http://{address}/");
+            told.push(ListenerView { purpose: "status".into(), address: address.to_string() });
+        }
+        let status = Status::new(dispatcher.clone(), self.guard, self.state_dir, told, stopped);
+        let administrators = serve_status(&status, self.page, self.socket);
         tell_systemd(&[NotifyState::Ready]);
         wait_for_signal().await;
         tell_systemd(&[NotifyState::Stopping]);
-        let running = dispatcher.metrics().running.load(std::sync::atomic::Ordering::Relaxed);
+        let running = dispatcher.metrics().running.load(Ordering::Relaxed);
         if running > 0 {
             tracing::warn!("waiting for {running} running job(s); once more stops them");
         }
         // Nobody may listen any more; it is the same.
         let _ = stop.send(true);
-        dispatcher.close(args.grace);
+        dispatcher.close(self.args.grace);
         let impatient = tokio::spawn(async move {
             wait_for_signal().await;
             dispatcher.close(Duration::ZERO);
         });
-        while tasks.join_next().await.is_some() {}
+        machines.join_all().await;
         let result = thread.join().await;
         impatient.abort();
         let _ = stop_status.send(true);
-        while status_tasks.join_next().await.is_some() {}
+        administrators.join_all().await;
         result
+    }
+}
+
+fn settings(args: &TriggerArgs, state_dir: &Path) -> dispatcher::Settings {
+    dispatcher::Settings {
+        rules: Rules {
+            policy: args.install_policy,
+            at_once: args.jobs,
+            queue_max: args.queue,
+            machines_max: args.machines,
+            retries: args.retries,
+            dry_run: args.run.dry_run,
+        },
+        state_dir: state_dir.to_owned(),
+        keep: args.keep,
+    }
+}
+
+/// Serves those who look at jobs and change them: by the page and the API, and by the socket for the command line.
+fn serve_status(status: &Arc<Status>, page: Option<TcpListener>, socket: UnixListener) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    if let Some(Ok(listener)) = page.map(tokio::net::TcpListener::from_std) {
+        tasks.spawn(Arc::clone(status).serve_tcp(listener, Connections::new(STATUS_CONNECTIONS)));
+    }
+    if let Ok(socket) = tokio::net::UnixListener::from_std(socket) {
+        tasks.spawn(Arc::clone(status).serve_unix(socket));
+    }
+    tasks
+}
+
+/// The rules of the status page, and its listener if there is one.
+fn page(args: &TriggerArgs, state_dir: &Path) -> Result<(Guard, Option<TcpListener>), Failure> {
+    let address = args.status_listen;
+    let token_file = args.status_token_file.as_deref();
+    let guard = Guard::new(address.ip(), args.status_name.clone(), token_file, state_dir);
+    let guard = guard.map_err(|error| with_hint(&error, error.hint()))?;
+    if args.no_status {
+        return Ok((guard, None));
+    }
+    let listener = listener::at(address.ip(), address.port())
+        .map_err(|error| Failure::from_error(&error).hint("--status-listen takes another address or port"))?;
+    Ok((guard, Some(listener)))
+}
+
+fn with_hint(error: &dyn std::error::Error, hint: Option<String>) -> Failure {
+    let failure = Failure::from_error(error);
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
     }
 }
 
@@ -256,11 +310,7 @@ fn refused<E: std::error::Error>(error: E) -> Failure {
 
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 pub(crate) fn not_stored(error: StoreError) -> Failure {
-    let failure = Failure::from_error(&error);
-    match error.hint() {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
+    with_hint(&error, error.hint())
 }
 
 #[cfg(test)]

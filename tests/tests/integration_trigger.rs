@@ -196,7 +196,7 @@ impl Random {
 }
 
 /// How many requests are made up; the fuzz target makes many more.
-const FLOOD: usize = 40_000;
+const FLOOD: usize = 10_000;
 
 #[test]
 fn made_up_requests_start_nothing() {
@@ -223,9 +223,9 @@ fn made_up_requests_start_nothing() {
         };
         stream.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
         let mut bytes = Vec::new();
-        for _ in 0..20 {
+        for _ in 0..3 {
             let mut request = seeds[random.below(seeds.len())].to_vec();
-            for _ in 0..random.below(4) {
+            for _ in 0..random.below(5).saturating_sub(2) {
                 if request.is_empty() {
                     break;
                 }

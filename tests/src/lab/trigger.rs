@@ -136,6 +136,9 @@ impl TriggerLab {
         if !more.contains(&"--listen") {
             argv.extend(["--listen", "127.0.0.1"].map(Into::into));
         }
+        if !more.contains(&"--status-listen") {
+            argv.extend(["--status-listen", "127.0.0.1:0"].map(Into::into));
+        }
         if !more.contains(&"--local") && !more.contains(&"--ssh-config") {
             argv.extend(["--remote-exec".into(), exec.into(), "--remote-copy".into(), copy.into()]);
             argv.extend(["-r", "/remote-out"].map(Into::into));

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Ask, frame::Frame, jobs, problem::Problem};
+use super::{Ask, frame::Frame, jobs, problem::Problem, text};
 use crate::trigger::{
     dispatcher::{Dispatcher, Unavailable},
     job::{Job, State},
@@ -39,6 +39,9 @@ pub(super) async fn page(ask: &Ask<'_>) -> Result<Frame, Problem> {
     let content = html! {
         h1 { "Overview" }
         (health(complaint, failed.len()))
+        @if let Some(problem) = metrics.commit_problem() {
+            p { "The last time that something could not be stored: " (text::ago(problem.at, now)) ", " (text::line(&problem.reason, 500)) "." }
+        }
         @if rules.dry_run {
             p.banner.warn { strong { "Dry runs only." } " The server was started with -n: jobs show what they would change, and change nothing." }
         }

@@ -275,6 +275,8 @@ async fn the_listener_wants_the_right_host_and_token() {
         ("GET", "/metrics", &[("host", "evil.example")], 421),
         ("GET", "/healthz", &[], 200),
         ("GET", "/", &[], 200),
+        ("GET", "/", &[("host", "evil.example")], 421),
+        ("GET", "/nothing", &[], 404),
         ("POST", "/api/v1/jobs/1/cancel", &[], 401),
         ("POST", "/api/v1/jobs/1/cancel", &[authorization], 404),
         ("POST", "/api/v1/jobs/1/cancel", &[authorization, ("origin", "http://evil.example")], 403),
