@@ -4,6 +4,7 @@ use std::{
     net::TcpListener,
     os::unix::net::UnixListener,
     path::{Path, PathBuf},
+    pin::pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -133,26 +134,44 @@ impl Service {
         let status = Status::new(dispatcher.clone(), self.guard, self.state_dir, told, stopped);
         let administrators = serve_status(&status, self.page, self.socket);
         tell_systemd(&[NotifyState::Ready]);
-        wait_for_signal().await;
+        let mut ended = pin!(thread.join());
+        let early = tokio::select! {
+            () = wait_for_signal() => None,
+            // Nobody decides any more: better no server than one that refuses everything.
+            result = ended.as_mut() => Some(result),
+        };
         tell_systemd(&[NotifyState::Stopping]);
-        let running = dispatcher.metrics().running.load(Ordering::Relaxed);
-        if running > 0 {
-            tracing::warn!("waiting for {running} running job(s); once more stops them");
-        }
         // Nobody may listen any more; it is the same.
         let _ = stop.send(true);
-        dispatcher.close(self.args.grace);
-        let impatient = tokio::spawn(async move {
-            wait_for_signal().await;
-            dispatcher.close(Duration::ZERO);
-        });
+        let result = match early {
+            Some(result) => result,
+            None => end_jobs(dispatcher, self.args.grace, ended).await,
+        };
         machines.join_all().await;
-        let result = thread.join().await;
-        impatient.abort();
         let _ = stop_status.send(true);
         administrators.join_all().await;
         result
     }
+}
+
+/// Lets running jobs end, until the time is over or a second signal comes.
+async fn end_jobs(
+    dispatcher: Dispatcher,
+    grace: Duration,
+    ended: impl Future<Output = Result<(), StoreError>>,
+) -> Result<(), StoreError> {
+    let running = dispatcher.metrics().running.load(Ordering::Relaxed);
+    if running > 0 {
+        tracing::warn!("waiting for {running} running job(s); once more stops them");
+    }
+    dispatcher.close(grace);
+    let impatient = tokio::spawn(async move {
+        wait_for_signal().await;
+        dispatcher.close(Duration::ZERO);
+    });
+    let result = ended.await;
+    impatient.abort();
+    result
 }
 
 fn settings(args: &TriggerArgs, state_dir: &Path) -> dispatcher::Settings {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::{
     fs::File,
     io::{AsyncReadExt, AsyncSeekExt},
+    sync::mpsc,
     time::sleep,
 };
 
@@ -16,6 +17,8 @@ use super::{
 
 /// How often a log is looked at that has not grown.
 const POLL: Duration = Duration::from_millis(200);
+/// How many pieces whoever reads may be behind.
+const BEHIND: usize = 4;
 /// The most that is read at once.
 const PIECE: u64 = 64 * 1024;
 
@@ -69,12 +72,37 @@ impl Follow {
         Ok(())
     }
 
+    /// All pieces, read in a task of its own: a read that is given up halfway would lose what it has read. Ends with the
+    /// log, after an error, when whoever reads is gone, or with `stop`.
+    pub fn pieces(
+        mut self,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> mpsc::Receiver<io::Result<Bytes>> {
+        let (out, pieces) = mpsc::channel(BEHIND);
+        tokio::spawn(async move {
+            let copy = async {
+                while let Some(piece) = self.next().await.transpose() {
+                    let is_last = piece.is_err();
+                    if out.send(piece).await.is_err() || is_last {
+                        break;
+                    }
+                }
+            };
+            tokio::select! {
+                () = copy => {}
+                () = stop => {}
+                () = out.closed() => {}
+            }
+        });
+        pieces
+    }
+
     /// The next piece; `None` at the end. Lines may be cut anywhere.
     ///
     /// # Errors
     ///
     /// The log cannot be read.
-    pub async fn next(&mut self) -> io::Result<Option<Bytes>> {
+    pub(super) async fn next(&mut self) -> io::Result<Option<Bytes>> {
         loop {
             if let Some(older) = self.older.take()
                 && let Ok(file) = File::open(older).await

@@ -1,12 +1,20 @@
 //! What the services of both listeners have in common: limits of a connection, bodies that may stream, answers.
 
-use std::{convert::Infallible, error::Error, future::Future, io, pin::pin, time::Duration};
+use std::{
+    convert::Infallible,
+    error::Error,
+    future::Future,
+    io,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited, combinators::UnsyncBoxBody};
 use hyper::{
     Request, Response, StatusCode,
-    body::Incoming,
+    body::{Frame, Incoming},
     header::{self, HeaderValue},
     server::conn::http1,
     service::service_fn,
@@ -14,7 +22,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::watch,
+    sync::{mpsc, watch},
     time::timeout,
 };
 
@@ -43,6 +51,26 @@ pub enum Origin {
     Own,
     /// Somebody else's. Its requests must not change anything.
     Foreign,
+}
+
+/// A body whose pieces are still to come. When the client goes it is dropped, and the sender sees that.
+struct Pieces(mpsc::Receiver<io::Result<Bytes>>);
+
+impl hyper::body::Body for Pieces {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.0.poll_recv(context).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+    }
+}
+
+/// A body that goes on until the sender of its pieces is dropped.
+pub(super) fn streamed(pieces: mpsc::Receiver<io::Result<Bytes>>) -> Body {
+    Pieces(pieces).boxed_unsync()
 }
 
 /// A whole body.

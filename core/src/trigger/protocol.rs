@@ -174,7 +174,11 @@ pub fn standing(job: JobId, kind: Kind, state: State, address: &str, waited: boo
         State::Failed | State::Interrupted | State::Cancelled if waited => 599,
         _ => 200,
     };
-    let more = if state == State::Failed { "; `cdist trigger show` tells why" } else { "" };
+    let more = if state == State::Failed {
+        format!("; `cdist trigger show {job}` tells why")
+    } else {
+        String::new()
+    };
     Reply::about(status, job, state, format!("{kind} {state}: job {job} for {address}{more}"))
 }
 

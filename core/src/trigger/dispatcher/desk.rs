@@ -200,7 +200,10 @@ impl Desk {
             Command::Close(grace) => {
                 let stop_at = Instant::now() + grace;
                 let give_up_at = stop_at + CLEAN_UP;
-                self.closing.get_or_insert(Closing { stop_at, give_up_at, stopped: false });
+                let closing = self.closing.get_or_insert(Closing { stop_at, give_up_at, stopped: false });
+                // Asked once more: whoever asks has less patience now.
+                closing.stop_at = closing.stop_at.min(stop_at);
+                closing.give_up_at = closing.give_up_at.min(give_up_at);
             }
             Command::Call(_, to) if self.closing.is_some() => drop(to.send(Err(Unavailable::Closing))),
             Command::Call(call, to) => replies.push(Reply::Call(to, self.ledger.call(call, now))),

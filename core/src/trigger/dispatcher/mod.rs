@@ -121,7 +121,7 @@ impl std::fmt::Debug for Dispatcher {
     }
 }
 
-/// The thread; it ends after [`Dispatcher::close`].
+/// The thread; it ends after [`Dispatcher::close`], and otherwise only if something is wrong inside.
 #[derive(Debug)]
 pub struct Thread(JoinHandle<Result<(), StoreError>>);
 
@@ -130,14 +130,13 @@ impl Thread {
     ///
     /// # Errors
     ///
-    /// The store could not be closed.
+    /// The store could not be closed, or the thread has panicked; what it has promised is stored all the same.
     pub async fn join(self) -> Result<(), StoreError> {
         let joined = tokio::task::spawn_blocking(move || self.0.join()).await;
-        match joined {
-            Ok(Ok(result)) => result,
-            // It has panicked; what it has promised is stored.
-            _ => Ok(()),
-        }
+        joined.ok().and_then(Result::ok).unwrap_or_else(|| {
+            let source = std::io::Error::other("the program failed inside; start it again");
+            Err(StoreError::Io { doing: "deciding about jobs".to_owned(), source })
+        })
     }
 }
 

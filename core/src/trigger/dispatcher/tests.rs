@@ -160,6 +160,8 @@ async fn at_the_end_running_jobs_are_interrupted_and_waiting_ones_stay() {
         bench.dispatcher.call(call(kind, address)).await.unwrap();
     }
     until(&bench.dispatcher, 2, State::Running).await;
+    bench.dispatcher.close(Duration::from_secs(3600));
+    // Somebody has no patience.
     bench.dispatcher.close(Duration::from_millis(50));
     bench.thread.take().unwrap().join().await.unwrap();
     let state = |id| store.reader().unwrap().job(id).unwrap().unwrap().state;

@@ -3,17 +3,10 @@
 //! Each connection begins with `start`, upon which the page empties what it shows, and the last part of the log. So after
 //! a lost connection nothing is missing and nothing is there twice. Lines come as `message`; `end` has a sentence.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::BodyExt;
-use hyper::{Response, StatusCode, body::Frame as BodyFrame};
+use hyper::{Response, StatusCode};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::{Instant, MissedTickBehavior, interval},
@@ -39,29 +32,6 @@ const TICK: Duration = Duration::from_millis(500);
 /// A line without an end is passed on in parts of this size.
 const LINE_MAX: usize = 16 * 1024;
 
-/// A body whose pieces come through a channel. When the client goes, it is dropped, and the sender sees that.
-pub(super) struct Pieces(mpsc::Receiver<Bytes>);
-
-impl Pieces {
-    pub(super) fn channel() -> (mpsc::Sender<Bytes>, Body) {
-        // Little is made before the client has taken what is there.
-        let (sender, receiver) = mpsc::channel(2);
-        (sender, Self(receiver).boxed_unsync())
-    }
-}
-
-impl hyper::body::Body for Pieces {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<BodyFrame<Bytes>>>> {
-        self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(BodyFrame::data(piece))))
-    }
-}
-
 pub(super) async fn answer(
     ask: &Ask<'_>,
     id: JobId,
@@ -75,21 +45,27 @@ pub(super) async fn answer(
     }
     let permit = Arc::clone(streams).try_acquire_owned();
     let permit = permit.map_err(|_| Problem::TooMany("Too many logs are followed just now."))?;
-    let (sender, body) = Pieces::channel();
-    tokio::spawn(follow(ask.dispatcher.clone(), attempt, sender, permit));
-    Ok(frame::safe(http::response(StatusCode::OK, kind, body)))
+    // Little is made before the client has taken what is there.
+    let (sender, pieces) = mpsc::channel(2);
+    tokio::spawn(follow(ask.dispatcher.clone(), attempt, Sender(sender), permit));
+    Ok(frame::safe(http::response(StatusCode::OK, kind, http::streamed(pieces))))
+}
+
+/// The way to the client.
+struct Sender(mpsc::Sender<io::Result<Bytes>>);
+
+impl Sender {
+    /// `None` if the client is gone.
+    async fn send(&self, piece: Bytes) -> Option<()> {
+        self.0.send(Ok(piece)).await.ok()
+    }
 }
 
 /// Sends the log until the attempt ends, the client goes, or the server ends.
-async fn follow(
-    dispatcher: Dispatcher,
-    attempt: Attempt,
-    sender: mpsc::Sender<Bytes>,
-    permit: OwnedSemaphorePermit,
-) {
+async fn follow(dispatcher: Dispatcher, attempt: Attempt, sender: Sender, permit: OwnedSemaphorePermit) {
     let sent = tokio::select! {
         sent = pieces(&dispatcher, &attempt, &sender) => sent,
-        () = sender.closed() => None,
+        () = sender.0.closed() => None,
         () = closing(&dispatcher) => Some("The server is shutting down. Reload the page when it is back.".to_owned()),
     };
     if let Some(sentence) = sent {
@@ -105,37 +81,38 @@ async fn closing(dispatcher: &Dispatcher) {
 }
 
 /// The sentence at the end; `None` if nobody is there to read it.
-async fn pieces(dispatcher: &Dispatcher, attempt: &Attempt, sender: &mpsc::Sender<Bytes>) -> Option<String> {
-    sender.send(Bytes::from_static(b"retry: 2000\nevent: start\ndata: \n\n")).await.ok()?;
+async fn pieces(dispatcher: &Dispatcher, attempt: &Attempt, sender: &Sender) -> Option<String> {
+    sender.send(Bytes::from_static(b"retry: 2000\nevent: start\ndata: \n\n")).await?;
     let mut follow = Follow::new(dispatcher, &attempt.job, Some(attempt.number), true);
     let failed = |error: io::Error| format!("The log cannot be read: {error}.");
     if let Err(error) = follow.skip_to_end(SHOWN).await {
         return Some(failed(error));
     }
+    let mut pieces = follow.pieces(std::future::pending());
     let mut heartbeat = interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     heartbeat.reset_at(Instant::now() + HEARTBEAT);
     let mut lines = Lines::default();
     loop {
         let piece = tokio::select! {
-            piece = follow.next() => piece,
+            piece = pieces.recv() => piece,
             _ = heartbeat.tick() => {
-                sender.send(Bytes::from_static(b": still there\n\n")).await.ok()?;
+                sender.send(Bytes::from_static(b": still there\n\n")).await?;
                 continue;
             }
         };
         let text = match piece {
-            Ok(Some(piece)) => lines.take(&piece),
-            Ok(None) => {
+            Some(Ok(piece)) => lines.take(&piece),
+            None => {
                 if let Some(rest) = lines.rest() {
-                    sender.send(event("message", &rest)).await.ok()?;
+                    sender.send(event("message", &rest)).await?;
                 }
                 return Some(ending(dispatcher, attempt).await);
             }
-            Err(error) => return Some(failed(error)),
+            Some(Err(error)) => return Some(failed(error)),
         };
         if let Some(text) = text {
-            sender.send(event("message", &text)).await.ok()?;
+            sender.send(event("message", &text)).await?;
             heartbeat.reset();
         }
     }

@@ -5,7 +5,6 @@ use maud::html;
 
 use super::{
     Ask,
-    events::Pieces,
     frame::{self, Frame},
     problem::Problem,
     text,
@@ -87,17 +86,7 @@ async fn end_of(dispatcher: &Dispatcher, attempt: &Attempt) -> std::io::Result<S
 /// The whole log, as it is.
 pub(super) async fn text(ask: &Ask<'_>, id: JobId, only_head: bool) -> Result<Response<Body>, Problem> {
     let attempt = attempt(ask, id).await?;
-    let mut follow = Follow::new(ask.dispatcher, &attempt.job, Some(attempt.number), false);
-    let body = if only_head {
-        http::full("")
-    } else {
-        let (sender, body) = Pieces::channel();
-        tokio::spawn(async move {
-            while let Ok(Some(piece)) = follow.next().await
-                && sender.send(piece).await.is_ok()
-            {}
-        });
-        body
-    };
+    let follow = Follow::new(ask.dispatcher, &attempt.job, Some(attempt.number), false);
+    let body = if only_head { http::full("") } else { http::streamed(follow.pieces(std::future::pending())) };
     Ok(frame::safe(http::response(StatusCode::OK, "text/plain; charset=utf-8", body)))
 }

@@ -3,16 +3,9 @@
 //!
 //! Whatever is written here goes on for as long as the job does; it ends when whoever reads is gone, or the server ends.
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{io, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::BodyExt;
-use hyper::body::Frame;
 use tokio::{
     sync::{broadcast, mpsc, watch},
     time::interval,
@@ -23,7 +16,7 @@ use crate::trigger::{
     accept::stopped,
     dispatcher::{Dispatcher, Event},
     follow::Follow,
-    http::Body,
+    http::{self, Body},
     job::{Job, JobId},
 };
 
@@ -43,21 +36,6 @@ pub(in crate::trigger) struct Part {
     pub(in crate::trigger) follow: bool,
 }
 
-/// A body whose pieces are still to come.
-struct Pieces(mpsc::Receiver<io::Result<Bytes>>);
-
-impl hyper::body::Body for Pieces {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        self.0.poll_recv(context).map(|piece| piece.map(|piece| piece.map(Frame::data)))
-    }
-}
-
 /// The log of an attempt at a job.
 ///
 /// # Errors
@@ -73,7 +51,7 @@ pub(in crate::trigger) async fn log(
     if let Some(bytes) = part.tail {
         follow.skip_to_end(bytes).await?;
     }
-    Ok(Pieces(pump(follow, stop)).boxed_unsync())
+    Ok(http::streamed(follow.pieces(until(stop))))
 }
 
 /// What happens to a job: lines of its log, `event: state` for each change of its state, and `event: end`. Goes on to the
@@ -94,28 +72,11 @@ pub(in crate::trigger) fn events(
             () = out.closed() => {}
         }
     });
-    Pieces(pieces).boxed_unsync()
+    http::streamed(pieces)
 }
 
-/// Reads a log in a task of its own: a read that is given up halfway would lose what it has read.
-fn pump(mut follow: Follow, mut stop: watch::Receiver<bool>) -> mpsc::Receiver<io::Result<Bytes>> {
-    let (out, pieces) = mpsc::channel(BEHIND);
-    tokio::spawn(async move {
-        let copy = async {
-            while let Some(piece) = follow.next().await.transpose() {
-                let is_last = piece.is_err();
-                if out.send(piece).await.is_err() || is_last {
-                    break;
-                }
-            }
-        };
-        tokio::select! {
-            () = copy => {}
-            () = stopped(&mut stop) => {}
-            () = out.closed() => {}
-        }
-    });
-    pieces
+async fn until(mut stop: watch::Receiver<bool>) {
+    stopped(&mut stop).await;
 }
 
 /// Nobody listens any more.
@@ -155,7 +116,7 @@ impl Teller {
                 // What cannot be read is said by the first read.
                 let _ = follow.skip_to_end(bytes).await;
             }
-            let mut pieces = pump(follow, self.stop.clone());
+            let mut pieces = follow.pieces(until(self.stop.clone()));
             let mut lines = Lines::default();
             loop {
                 tokio::select! {
