@@ -11,15 +11,15 @@ use std::{
 
 use tokio::{runtime::Handle, sync::oneshot};
 
-use super::{Command, Done, Event, JobsDir, Order, Settings, Shared, Unavailable};
+use super::{Command, Done, Event, JobsDir, Order, Settings, Shared, Unavailable, attempt};
 use crate::{
     host::Cancel,
     trigger::{
         chain,
-        job::{Job, JobId, Millis, State},
+        job::{Job, JobId, Millis},
         ledger::{Answer, Change, Ledger, Moment, OrderError},
         metrics::CommitProblem,
-        runner::{self, End, Ended, RunReport, Runner},
+        runner::{End, Ended, Runner},
         store::{Store, StoreError},
     },
 };
@@ -333,9 +333,15 @@ impl Desk {
         tracing::info!("job {}: {} of {} begins, attempt {}", job.id, job.kind, job.address, job.attempts);
         let (runner, sender, jobs_dir) = (Arc::clone(runner), self.sender.clone(), self.jobs_dir.clone());
         runtime.spawn(async move {
-            let ended = attempt(&job, cancel, runner, jobs_dir).await;
+            let ended = attempt::run(&job, cancel, runner, jobs_dir).await;
             let reason = ended.report.reason.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
-            tracing::info!("job {}: {} of {} {}{reason}", job.id, job.kind, job.address, word(ended.end));
+            tracing::info!(
+                "job {}: {} of {} {}{reason}",
+                job.id,
+                job.kind,
+                job.address,
+                attempt::word(ended.end)
+            );
             // Nobody is left to hear it when the server has given up waiting.
             let _ = sender.send(Command::Finished(job.id, ended));
         });
@@ -384,42 +390,6 @@ impl Desk {
             ledger.running(),
             ledger.machines(),
         );
-    }
-}
-
-/// One attempt in a task of its own, so that a panic ends it and nothing else.
-async fn attempt(job: &Job, cancel: Cancel, runner: Arc<dyn Runner>, jobs_dir: JobsDir) -> Ended {
-    let failed = |reason: String| {
-        let report = RunReport { reason: Some(reason), ..RunReport::default() };
-        Ended { end: End::Failed, report }
-    };
-    let (id, attempt) = (job.id, job.attempts);
-    let places = jobs_dir.clone();
-    let prepared = tokio::task::spawn_blocking(move || places.prepare(id, attempt)).await;
-    if let Ok(Err(error)) = prepared {
-        return failed(format!("making the directory of the job: {error}"));
-    }
-    let order = runner::Order {
-        job: id,
-        kind: job.kind,
-        address: job.address.clone(),
-        attempt,
-        ssh_host_keys: job.facts.ssh_host_keys.clone(),
-        machine: job.machine,
-        log: jobs_dir.log(id, attempt),
-        work_dir: jobs_dir.work_dir(id, attempt),
-        cancel,
-    };
-    let ended = tokio::spawn(async move { runner.run(order).await }).await;
-    jobs_dir.tidy(id, attempt);
-    ended.unwrap_or_else(|_| failed("the program failed inside; its own log has more".to_owned()))
-}
-
-fn word(end: End) -> State {
-    match end {
-        End::Succeeded => State::Succeeded,
-        End::Failed => State::Failed,
-        End::Cancelled => State::Cancelled,
     }
 }
 

@@ -4,6 +4,7 @@
 //! decided together, stored by one commit, and answered after that. So a sync of the disk is shared by all who wait for
 //! it, and nobody hears of a decision that a crash could take back.
 
+mod attempt;
 mod desk;
 mod events;
 mod jobs_dir;
