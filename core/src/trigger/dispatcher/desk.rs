@@ -32,6 +32,8 @@ const PRUNE_EVERY: Duration = Duration::from_secs(600);
 const PRUNE_AT_ONCE: usize = 200;
 /// How long stopped jobs may take to clean up when the server ends.
 const CLEAN_UP: Duration = Duration::from_secs(20);
+/// The longest grace; no clock ends before that.
+const GRACE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How often storing is tried again while it fails.
 const STORE_AGAIN: Duration = Duration::from_secs(2);
 
@@ -198,9 +200,12 @@ impl Desk {
         match command {
             Command::Finished(job, ended) => self.finish(job, ended, now),
             Command::Close(grace) => {
-                let stop_at = Instant::now() + grace;
-                let give_up_at = stop_at + CLEAN_UP;
-                self.closing.get_or_insert(Closing { stop_at, give_up_at, stopped: false });
+                let before = self.closing;
+                let stop_at = Instant::now() + grace.min(GRACE_MAX);
+                // Whoever asks once more does not want to wait any longer.
+                let stop_at = before.map_or(stop_at, |closing| closing.stop_at.min(stop_at));
+                let stopped = before.is_some_and(|closing| closing.stopped);
+                self.closing = Some(Closing { stop_at, give_up_at: stop_at + CLEAN_UP, stopped });
             }
             Command::Call(_, to) if self.closing.is_some() => drop(to.send(Err(Unavailable::Closing))),
             Command::Call(call, to) => replies.push(Reply::Call(to, self.ledger.call(call, now))),

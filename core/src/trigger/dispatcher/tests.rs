@@ -175,6 +175,22 @@ async fn at_the_end_running_jobs_are_interrupted_and_waiting_ones_stay() {
     assert_eq!(answer, Answer::Refused(Refusal::Interrupted, 1));
 }
 
+#[tokio::test]
+async fn who_asks_once_more_to_end_does_not_wait() {
+    let store = Fickle::default();
+    let runner = Told::new(&[], Duration::from_secs(60));
+    let mut bench = Bench::with_store(Rules::default(), Access::default(), runner, Box::new(store.clone()));
+    bench.dispatcher.call(call(Kind::Install, "10.0.0.1")).await.unwrap();
+    until(&bench.dispatcher, 1, State::Running).await;
+    bench.dispatcher.close(Duration::MAX);
+    bench.dispatcher.close(Duration::ZERO);
+    // Not for longer, either.
+    bench.dispatcher.close(Duration::from_secs(3600));
+    let end = bench.thread.take().unwrap().join();
+    tokio::time::timeout(Duration::from_secs(10), end).await.unwrap().unwrap();
+    assert_eq!(store.reader().unwrap().job(1).unwrap().unwrap().state, State::Interrupted);
+}
+
 #[derive(Debug)]
 struct Panics;
 
