@@ -141,6 +141,15 @@ pub trait Store: Send {
     /// Nothing of them is kept.
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
 
+    /// Finds out whether as much as a change needs can be kept now.
+    ///
+    /// # Errors
+    ///
+    /// It cannot.
+    fn try_out(&mut self) -> Result<(), StoreError> {
+        self.commit(&[])
+    }
+
     /// Removes at most `limit` jobs that have ended before a moment, and returns them. The newest job of a machine stays.
     ///
     /// # Errors
