@@ -27,8 +27,8 @@ const STREAM_MIN: usize = 2;
 /// Everything about a job. `next` makes a command of the words after `cdist trigger`.
 pub(super) fn text(job: &JobDetails, screen: &Screen, next: &dyn Fn(&str) -> String) -> String {
     let mut above = Rows::new(screen);
-    above.rows.push(title(job, screen));
-    above.rows.push(machine(job));
+    above.line(title(job, screen));
+    above.line(machine(job));
     let failure = job.report.as_deref().filter(|report| report.reason.is_some());
     above.sentence("note", job.job.note.as_deref());
     match job.job.state {
@@ -48,12 +48,13 @@ pub(super) fn text(job: &JobDetails, screen: &Screen, next: &dyn Fn(&str) -> Str
     for (at, words) in commands(job).iter().enumerate() {
         below.whole(if at == 0 { "next" } else { "" }, Some(&next(words)));
     }
-    let taken = above.rows.len() + below.rows.len();
+    let taken = above.height() + below.height();
     // The prompt wants a line, too.
     let room = screen.size.map(|(_, height)| height.saturating_sub(taken + 1));
-    above.rows.extend(streams(failure, room));
-    above.rows.extend(below.rows);
-    above.rows.iter().map(|row| format!("{}\n", screen.cut(row.trim_end()))).collect()
+    for said in streams(failure, room) {
+        above.line(said);
+    }
+    above.rows.into_iter().chain(below.rows).map(|row| row + "\n").collect()
 }
 
 fn title(job: &JobDetails, screen: &Screen) -> String {
@@ -143,6 +144,12 @@ fn streams(failure: Option<&RunReport>, room: Option<usize>) -> Vec<String> {
     rows
 }
 
+/// A row with a name at the left.
+fn named(name: &str, text: &str) -> String {
+    let name = if name.is_empty() { String::new() } else { format!("{name}:") };
+    format!("{name:<NAMES$}{text}")
+}
+
 /// Rows with a name at the left.
 struct Rows<'a> {
     rows: Vec<String>,
@@ -170,13 +177,23 @@ impl<'a> Rows<'a> {
     /// What is to be copied: it is never cut, but goes on where the terminal lets it.
     fn whole(&mut self, name: &str, text: Option<&str>) {
         if let Some(text) = text {
-            self.row(name, &line(text));
+            self.rows.push(named(name, &line(text)));
         }
     }
 
     fn row(&mut self, name: &str, text: &str) {
-        let name = if name.is_empty() { String::new() } else { format!("{name}:") };
-        self.rows.push(format!("{name:<NAMES$}{text}"));
+        self.line(named(name, text));
+    }
+
+    /// A line that does not go on in the next one.
+    fn line(&mut self, text: impl AsRef<str>) {
+        self.rows.push(self.screen.cut(text.as_ref().trim_end()));
+    }
+
+    /// How many lines of a terminal it takes.
+    fn height(&self) -> usize {
+        let width = self.screen.size.map_or(usize::MAX, |(width, _)| width.max(1));
+        self.rows.iter().map(|row| row.chars().count().div_ceil(width).max(1)).sum()
     }
 
     fn failure(&mut self, report: Option<&RunReport>) {
