@@ -81,6 +81,9 @@ impl StoreError {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "make room on that file system".to_owned()
             }
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                "it has to be there already; see whether the path is right".to_owned()
+            }
             Self::Io { .. } => "name a directory that this user can write to with --state-dir".to_owned(),
             Self::Unsafe { path, .. } => {
                 format!(

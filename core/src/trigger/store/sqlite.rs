@@ -258,7 +258,7 @@ pub fn backup(state_dir: &Path, to: &Path) -> Result<(), StoreError> {
     let path = state_dir.join(FILE);
     let io = |doing: String| move |source| StoreError::Io { doing, source };
     if !path.exists() {
-        let source = io::Error::from(io::ErrorKind::NotFound);
+        let source = io::Error::from(nix::errno::Errno::ENOENT);
         return Err(io(format!("opening the database {}", path.display()))(source));
     }
     if to.symlink_metadata().is_ok() && !is_ours(to) {
