@@ -150,7 +150,7 @@ impl Desk {
         if self.closing.is_some() {
             return Duration::from_millis(100);
         }
-        if self.stale || !self.unstored.is_empty() {
+        if self.stale || !self.unstored.is_empty() || self.shared.metrics.is_store_failing() {
             return STORE_AGAIN;
         }
         let due = self.ledger.next_due().map(|due| due.saturating_sub(self.begin.elapsed()));
@@ -271,11 +271,12 @@ impl Desk {
         if self.stale {
             return Some("what is stored cannot be read".to_owned());
         }
-        if changes.is_empty() {
+        // While storing fails it is tried out: machines may wait for the server to be healthy before they call.
+        if changes.is_empty() && !self.shared.metrics.is_store_failing() {
             return None;
         }
         let begin = Instant::now();
-        let result = store.commit(&changes);
+        let result = if changes.is_empty() { store.try_out() } else { store.commit(&changes) };
         let problem = result.as_ref().err().map(|error| CommitProblem { at: wall(), reason: chain(error) });
         self.shared.metrics.committed(begin.elapsed(), problem);
         match result {
@@ -285,8 +286,10 @@ impl Desk {
             }
             Err(error) => {
                 let text = chain(&error);
-                tracing::error!("{text}; what was asked for meanwhile is refused");
-                self.reload(store);
+                if !changes.is_empty() {
+                    tracing::error!("{text}; what was asked for meanwhile is refused");
+                    self.reload(store);
+                }
                 Some(text)
             }
         }

@@ -177,6 +177,57 @@ async fn at_the_end_running_jobs_are_interrupted_and_waiting_ones_stay() {
     assert_eq!(answer, Answer::Refused(Refusal::Interrupted, 1));
 }
 
+#[tokio::test]
+async fn what_waits_begins_when_there_is_room_again_without_a_call() {
+    let store = Fickle::default();
+    let rules = Rules { at_once: 1, ..Rules::default() };
+    let runner = Told::new(&[], Duration::from_secs(60));
+    let mut bench = Bench::with_store(rules.clone(), Access::default(), runner, Box::new(store.clone()));
+    for address in ["10.0.0.1", "10.0.0.2"] {
+        bench.dispatcher.call(call(Kind::Config, address)).await.unwrap();
+    }
+    bench.dispatcher.close(Duration::ZERO);
+    bench.thread.take().unwrap().join().await.unwrap();
+
+    store.full.store(true, Ordering::SeqCst);
+    let runner = Told::new(&[], Duration::ZERO);
+    let bench = Bench::with_store(rules, Access::default(), runner.clone(), Box::new(store.clone()));
+    assert!(bench.dispatcher.call(call(Kind::Config, "10.0.0.3")).await.is_err());
+    assert!(!bench.dispatcher.metrics().is_healthy() && runner.orders().is_empty());
+    store.full.store(false, Ordering::SeqCst);
+    until(&bench.dispatcher, 1, State::Succeeded).await;
+    until(&bench.dispatcher, 2, State::Succeeded).await;
+    assert!(bench.dispatcher.metrics().is_healthy());
+
+    // And nobody has to call before the server is healthy.
+    store.full.store(true, Ordering::SeqCst);
+    assert!(bench.dispatcher.call(call(Kind::Config, "10.0.0.3")).await.is_err());
+    store.full.store(false, Ordering::SeqCst);
+    for _ in 0..2000 {
+        if bench.dispatcher.metrics().is_healthy() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("still not healthy");
+}
+
+#[tokio::test]
+async fn who_asks_once_more_to_end_does_not_wait() {
+    let store = Fickle::default();
+    let runner = Told::new(&[], Duration::from_secs(60));
+    let mut bench = Bench::with_store(Rules::default(), Access::default(), runner, Box::new(store.clone()));
+    bench.dispatcher.call(call(Kind::Install, "10.0.0.1")).await.unwrap();
+    until(&bench.dispatcher, 1, State::Running).await;
+    bench.dispatcher.close(Duration::MAX);
+    bench.dispatcher.close(Duration::ZERO);
+    // Not for longer, either.
+    bench.dispatcher.close(Duration::from_secs(3600));
+    let end = bench.thread.take().unwrap().join();
+    tokio::time::timeout(Duration::from_secs(10), end).await.unwrap().unwrap();
+    assert_eq!(store.reader().unwrap().job(1).unwrap().unwrap().state, State::Interrupted);
+}
+
 #[derive(Debug)]
 struct Panics;
 

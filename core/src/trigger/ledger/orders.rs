@@ -18,7 +18,7 @@ pub enum OrderError {
     #[error("there is no job {0}")]
     UnknownJob(JobId),
     /// It is at its end.
-    #[error("job {0} has {1} already")]
+    #[error("job {0} is at its end already: {1}")]
     AtItsEnd(JobId, State),
     /// It is not.
     #[error("job {0} is {1}; only a job that has ended can be done again")]

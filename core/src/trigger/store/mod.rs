@@ -81,6 +81,9 @@ impl StoreError {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "make room on that file system".to_owned()
             }
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                "it has to be there already; see whether the path is right".to_owned()
+            }
             Self::Io { .. } => "name a directory that this user can write to with --state-dir".to_owned(),
             Self::Unsafe { path, .. } => {
                 format!(
@@ -140,6 +143,15 @@ pub trait Store: Send {
     ///
     /// Nothing of them is kept.
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
+
+    /// Finds out whether as much as a change needs can be kept now.
+    ///
+    /// # Errors
+    ///
+    /// It cannot.
+    fn try_out(&mut self) -> Result<(), StoreError> {
+        self.commit(&[])
+    }
 
     /// Removes at most `limit` jobs that have ended before a moment, and returns them. The newest job of a machine stays.
     ///

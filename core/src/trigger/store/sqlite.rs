@@ -160,6 +160,13 @@ impl Store for Sqlite {
         work().map_err(failed)
     }
 
+    fn try_out(&mut self) -> Result<(), StoreError> {
+        // A transaction that writes nothing always works.
+        self.connection
+            .execute_batch("INSERT OR REPLACE INTO meta VALUES ('tried out', hex(zeroblob(16384)))")
+            .map_err(self.failed("writing to the database"))
+    }
+
     fn prune(&mut self, before: Millis, limit: usize) -> Result<Vec<JobId>, StoreError> {
         let failed = self.failed("writing to the database");
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -251,7 +258,7 @@ pub fn backup(state_dir: &Path, to: &Path) -> Result<(), StoreError> {
     let path = state_dir.join(FILE);
     let io = |doing: String| move |source| StoreError::Io { doing, source };
     if !path.exists() {
-        let source = io::Error::from(io::ErrorKind::NotFound);
+        let source = io::Error::from(nix::errno::Errno::ENOENT);
         return Err(io(format!("opening the database {}", path.display()))(source));
     }
     if to.symlink_metadata().is_ok() && !is_ours(to) {

@@ -121,6 +121,7 @@ fn old_jobs_go_but_not_the_newest_of_a_machine() {
 fn a_commit_that_fails_leaves_nothing() {
     let state = state();
     let mut store = Sqlite::open(&state.path).unwrap();
+    store.try_out().unwrap();
     store.fill_up();
     let many: Vec<Change> = (1..2000).map(|id| put_job(job(id, 1, State::Queued))).collect();
     let error = store.commit(&many).unwrap_err();
