@@ -126,6 +126,19 @@ pub fn called(answer: Answer, kind: Kind, address: &str) -> Reply {
         Answer::Running(job) => {
             Reply::about(202, job, State::Running, format!("{kind} running: job {job} for {address}"))
         }
+        Answer::Rebooted(job) => {
+            let text = format!(
+                "{kind} running: job {job} is still at work on {address} as it was before it was switched off; ask again \
+                 when that job has ended"
+            );
+            Reply { retry_after: Some(60), ..Reply::about(503, job, State::Running, text) }
+        }
+        Answer::Elsewhere(job) => {
+            let text = format!(
+                "{kind} of {address} refused: job {job} waits for the machine with this hardware address at another address"
+            );
+            Reply::new(409, text)
+        }
         Answer::Refused(refusal, machine) => refused(refusal, machine, address),
         Answer::QueueFull => {
             let text = format!("{kind} of {address} not queued: the queue is full; ask again later");

@@ -203,7 +203,7 @@ impl Server {
     ) -> Result<Reply, Reply> {
         // Before the call, or the end could be missed.
         let events = wait.map(|_| self.dispatcher.events());
-        let neighbour = if facts.mac.is_none() { self.neighbours.mac_of(address) } else { None };
+        let neighbour = self.neighbours.mac_of(address);
         let call = Call { kind, address: target.clone(), neighbour, facts, path };
         let answer = self.dispatcher.call(call).await;
         let answer = answer.map_err(|error| protocol::unavailable(&error, kind, &target))?;

@@ -32,6 +32,8 @@ const PRUNE_EVERY: Duration = Duration::from_secs(600);
 const PRUNE_AT_ONCE: usize = 200;
 /// How long stopped jobs may take to clean up when the server ends.
 const CLEAN_UP: Duration = Duration::from_secs(20);
+/// Nobody waits longer.
+const GRACE_MAX: Duration = Duration::from_secs(3650 * 24 * 3600);
 /// How often storing is tried again while it fails.
 const STORE_AGAIN: Duration = Duration::from_secs(2);
 
@@ -198,7 +200,7 @@ impl Desk {
         match command {
             Command::Finished(job, ended) => self.finish(job, ended, now),
             Command::Close(grace) => {
-                let stop_at = Instant::now() + grace;
+                let stop_at = Instant::now() + grace.min(GRACE_MAX);
                 let give_up_at = stop_at + CLEAN_UP;
                 let closing = self.closing.get_or_insert(Closing { stop_at, give_up_at, stopped: false });
                 // Asked once more: whoever asks has less patience now.
@@ -236,10 +238,13 @@ impl Desk {
                 }
             },
             Order::Retry(id) => {
-                match ledger.job(*id).cloned().map_or_else(|| stored(*id), |job| Ok(Some(job)))? {
-                    Some(job) => ledger.retry(&job, now).map(Done::Retried),
-                    None => Err(OrderError::UnknownJob(*id)),
-                }
+                let any = |ledger: &Ledger, id| {
+                    ledger.job(id).cloned().map_or_else(|| stored(id), |job| Ok(Some(job)))
+                };
+                let Some(old) = any(ledger, *id)? else { return Ok(Err(OrderError::UnknownJob(*id))) };
+                let newest = ledger.machine(old.machine).and_then(|machine| machine.last_job);
+                let newest = newest.map(|id| any(ledger, id)).transpose()?.flatten();
+                ledger.retry(&old, newest.as_ref().unwrap_or(&old), now).map(Done::Retried)
             }
             Order::Find(word) => ledger.resolve(word).map(Done::Found),
             Order::Arm(word, time) => ledger
@@ -256,9 +261,13 @@ impl Desk {
 
     fn finish(&mut self, job: JobId, mut ended: Ended, now: Moment) {
         self.cancels.remove(&job);
-        if self.closing.is_some_and(|closing| closing.stopped) && ended.end == End::Failed {
+        let stopped = self.closing.is_some_and(|closing| closing.stopped);
+        match ended.end {
             // What is being stopped fails in many ways.
-            ended.end = End::Cancelled;
+            End::Failed if stopped => ended.end = End::Cancelled,
+            // Only an order stops a job while the server goes on; it counts also if it could not be stored.
+            End::Cancelled if !stopped => drop(self.ledger.cancel(job, now)),
+            _ => {}
         }
         // Should the commit fail, it is decided again.
         self.unstored.push((job, ended.clone()));

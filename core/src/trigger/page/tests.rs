@@ -160,6 +160,7 @@ pub(super) fn job(id: JobId, state: State, kind: Kind) -> Job {
         finished: Some(NOW - 8_000),
         attempts: 1,
         not_before: None,
+        stopping: false,
         joined: 0,
         report: Some(Box::new(RunReport { objects: 5, done: 5, changed: 2, ..RunReport::default() })),
         note: None,

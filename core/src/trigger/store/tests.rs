@@ -50,6 +50,7 @@ fn job(id: JobId, machine: MachineId, state: State) -> Job {
         attempts: 1,
         not_before: None,
         joined: 4,
+        stopping: true,
         report: state
             .is_final()
             .then(|| Box::new(RunReport { reason: Some("x\n\u{1b}".into()), ..RunReport::default() })),
@@ -166,7 +167,7 @@ fn every_older_version_is_brought_up_to_date() {
         }
         old.execute_batch(&format!(
             "PRAGMA user_version = {version}; PRAGMA application_id = {APPLICATION_ID};
-             INSERT INTO job VALUES (5, 'config', 'queued', 1, '10.0.0.1', '', '{{}}', 1, NULL, NULL, 0, NULL, 0, NULL, NULL)"
+             INSERT INTO job VALUES (5, 'config', 'queued', 1, '10.0.0.1', '', '{{}}', 1, NULL, NULL, 0, NULL, 0, 0, NULL, NULL)"
         ))
         .unwrap();
         drop(old);
