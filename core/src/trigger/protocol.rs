@@ -98,8 +98,8 @@ pub fn parse(path: &str, query: Option<&str>) -> Result<Wish, Reply> {
 
 fn recorded(rest: &str, query: Option<&str>) -> String {
     let whole = query.map_or_else(|| rest.to_owned(), |query| format!("{rest}?{query}"));
-    // A target has visible ASCII characters only, so any byte is the end of one.
-    whole.chars().take(PATH_MAX).collect()
+    // The parser of HTTP lets more through than RFC 3986 does; it is shown on terminals and pages.
+    whole.chars().map(|c| if c.is_ascii_graphic() { c } else { '?' }).take(PATH_MAX).collect()
 }
 
 fn wait(query: Option<&str>) -> Result<Option<u64>, Reply> {

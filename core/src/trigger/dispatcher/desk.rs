@@ -30,6 +30,8 @@ const BATCH: usize = 512;
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 /// How many are removed at a time; removing must not hold up those who call.
 const PRUNE_AT_ONCE: usize = 200;
+/// How many jobs of one machine are kept, however young they are.
+const JOBS_EACH: usize = 50;
 /// How long stopped jobs may take to clean up when the server ends.
 const CLEAN_UP: Duration = Duration::from_secs(20);
 /// Nobody waits longer.
@@ -138,7 +140,7 @@ impl Desk {
             if self.is_over() {
                 break;
             }
-            self.prune(store.as_mut());
+            self.prune(store.as_mut(), runtime);
         }
         store.close()
     }
@@ -183,7 +185,7 @@ impl Desk {
         self.stop_if_closing();
         self.ledger.expire(now);
         let started = if self.closing.is_none() && !self.stale { self.ledger.start(now) } else { Vec::new() };
-        let failure = self.commit(store);
+        let failure = self.commit(store, runtime);
         for reply in replies {
             reply.give(failure.as_deref());
         }
@@ -275,7 +277,7 @@ impl Desk {
     }
 
     /// Stores what was decided. If that fails, nothing was.
-    fn commit(&mut self, store: &mut dyn Store) -> Option<String> {
+    fn commit(&mut self, store: &mut dyn Store, runtime: &Handle) -> Option<String> {
         let changes = self.ledger.take_changes();
         if self.stale {
             return Some("what is stored cannot be read".to_owned());
@@ -291,6 +293,7 @@ impl Desk {
         match result {
             Ok(()) => {
                 self.tell(&changes);
+                self.trim(&changes, store, runtime);
                 None
             }
             Err(error) => {
@@ -344,8 +347,9 @@ impl Desk {
         self.shared.metrics.attempts.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         tracing::info!("job {}: {} of {} begins, attempt {}", job.id, job.kind, job.address, job.attempts);
         let (runner, sender, jobs_dir) = (Arc::clone(runner), self.sender.clone(), self.jobs_dir.clone());
+        let limit = self.settings.job_time;
         runtime.spawn(async move {
-            let ended = attempt::run(&job, cancel, runner, jobs_dir).await;
+            let ended = attempt::run(&job, cancel, limit, runner, jobs_dir).await;
             let reason = ended.report.reason.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
             tracing::info!(
                 "job {}: {} of {} {}{reason}",
@@ -374,7 +378,7 @@ impl Desk {
         !waiting || Instant::now() >= closing.give_up_at
     }
 
-    fn prune(&mut self, store: &mut dyn Store) {
+    fn prune(&mut self, store: &mut dyn Store, runtime: &Handle) {
         if Instant::now() < self.prune_at {
             return;
         }
@@ -383,15 +387,32 @@ impl Desk {
         match store.prune(wall().saturating_sub(keep), PRUNE_AT_ONCE) {
             Ok(ids) => {
                 again = ids.len() == PRUNE_AT_ONCE;
-                for id in ids {
-                    if let Err(error) = self.jobs_dir.forget(id) {
-                        tracing::warn!("removing the files of job {id}: {error}");
-                    }
-                }
+                self.remove_files(ids, runtime);
             }
             Err(error) => tracing::warn!("removing old jobs: {}", chain(&error)),
         }
         self.prune_at = Instant::now() + if again { Duration::from_secs(1) } else { PRUNE_EVERY };
+    }
+
+    /// Jobs of a machine that calls again and again do not fill the disk before they are old.
+    fn trim(&self, changes: &[Change], store: &mut dyn Store, runtime: &Handle) {
+        for change in changes {
+            let Change::Job(job) = change else { continue };
+            if !job.state.is_final() {
+                continue;
+            }
+            match store.trim(job.machine, JOBS_EACH) {
+                Ok(ids) if ids.is_empty() => {}
+                Ok(ids) => self.remove_files(ids, runtime),
+                Err(error) => tracing::warn!("removing old jobs: {}", chain(&error)),
+            }
+        }
+    }
+
+    /// On another thread: it may take as long as it likes.
+    fn remove_files(&self, jobs: Vec<JobId>, runtime: &Handle) {
+        let places = self.jobs_dir.clone();
+        runtime.spawn_blocking(move || jobs.into_iter().for_each(|id| places.forget(id)));
     }
 
     fn tell_sizes(&self) {

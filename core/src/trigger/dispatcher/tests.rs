@@ -64,6 +64,10 @@ impl Store for Fickle {
         self.memory.prune(before, limit)
     }
 
+    fn trim(&mut self, machine: MachineId, keep: usize) -> Result<Vec<JobId>, StoreError> {
+        self.memory.trim(machine, keep)
+    }
+
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
         self.memory.reader()
     }
@@ -246,4 +250,55 @@ async fn a_panic_is_a_failed_job_and_nothing_else() {
     let job = until(&bench.dispatcher, 1, State::Failed).await;
     assert!(job.report.unwrap().reason.unwrap().starts_with("the program failed inside"));
     assert_eq!(bench.dispatcher.call(call(Kind::Config, "10.0.0.2")).await.unwrap(), Answer::Queued(2));
+}
+
+/// Works until it is told to stop.
+#[derive(Debug)]
+struct Endless;
+
+#[async_trait]
+impl Runner for Endless {
+    async fn run(&self, order: runner::Order) -> Ended {
+        while !order.cancel.is_cancelled() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ended { end: End::Cancelled, report: runner::RunReport::default() }
+    }
+}
+
+#[tokio::test]
+async fn what_takes_too_long_has_failed() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = Rules { retries: 0, ..Rules::default() };
+    let state_dir = dir.path().to_owned();
+    let settings =
+        Settings { rules, state_dir, keep: Duration::from_secs(1), job_time: Duration::from_millis(50) };
+    let runtime = Handle::current();
+    let (dispatcher, _thread) =
+        Dispatcher::start(&settings, Box::<Memory>::default(), Arc::new(Endless), runtime).unwrap();
+    dispatcher.call(call(Kind::Config, "10.0.0.1")).await.unwrap();
+    let job = until(&dispatcher, 1, State::Failed).await;
+    assert!(job.report.unwrap().reason.unwrap().contains("--job-time"));
+}
+
+#[tokio::test]
+async fn what_a_crash_has_left_between_database_and_directory_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let places = JobsDir::make(dir.path()).unwrap();
+    places.prepare(77, 1).unwrap();
+    let settings = Settings {
+        rules: Rules::default(),
+        state_dir: dir.path().to_owned(),
+        keep: Duration::from_secs(1),
+        job_time: Duration::from_secs(1),
+    };
+    let runtime = Handle::current();
+    let _all = Dispatcher::start(&settings, Box::<Memory>::default(), Arc::new(Endless), runtime).unwrap();
+    for _ in 0..2000 {
+        if !places.work_dir(77, 1).exists() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("the files of a job that nobody knows are still there");
 }

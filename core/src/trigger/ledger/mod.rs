@@ -312,8 +312,11 @@ impl Ledger {
             && !self.rules.dry_run
             && let Some(machine) = self.machines.get_mut(&job.machine)
         {
-            machine.install = Some(state);
-            machine.installed = Some(now.wall);
+            // A failure takes no protection away: what was installed before may still be what somebody works with.
+            if state != State::Failed || machine.install.is_none() {
+                machine.install = Some(state);
+                machine.installed = Some(now.wall);
+            }
             self.changes.push(Change::Machine(Box::new(machine.clone())));
         }
         self.changes.push(Change::Job(Box::new(job)));

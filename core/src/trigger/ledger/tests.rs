@@ -182,7 +182,7 @@ impl World {
         if kind == Kind::Install {
             let state = self.store.reader().unwrap().job(id).unwrap().unwrap().state;
             assert!(state.is_final(), "{state}");
-            self.known.get_mut(&machine).unwrap().blocked = state != State::Failed;
+            self.known.get_mut(&machine).unwrap().blocked |= state != State::Failed;
         }
     }
 

@@ -89,6 +89,17 @@ fn what_is_committed_is_there_after_a_crash() {
 }
 
 #[test]
+fn after_an_end_in_peace_everything_is_in_one_file() {
+    let state = state();
+    let mut store = Sqlite::open(&state.path).unwrap();
+    let _reader = store.reader().unwrap();
+    store.commit(&[put_machine(machine(1))]).unwrap();
+    store.close().unwrap();
+    drop(store);
+    assert_eq!(fs::metadata(state.path.join("trigger.db-wal")).map_or(0, |file| file.len()), 0);
+}
+
+#[test]
 fn numbers_are_not_given_twice() {
     let state = state();
     let mut store = Sqlite::open(&state.path).unwrap();
@@ -113,8 +124,10 @@ fn old_jobs_go_but_not_the_newest_of_a_machine() {
         assert!(store.prune(3, 10).unwrap().is_empty(), "not old enough");
         assert_eq!(store.prune(4, 1).unwrap().len(), 1);
         assert_eq!(store.prune(4, 10).unwrap().len(), 1);
+        assert!(store.trim(3, 1).unwrap().is_empty() && store.trim(8, 0).unwrap().is_empty());
         let left = store.reader().unwrap().jobs(&JobFilter { limit: 9, ..JobFilter::default() }).unwrap();
         assert_eq!(left.iter().map(|job| job.id).collect::<Vec<_>>(), [4, 3]);
+        assert_eq!(store.trim(3, 0).unwrap(), [3]);
     }
 }
 
