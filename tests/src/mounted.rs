@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use nix::{
@@ -11,7 +12,7 @@ use nix::{
     sched::{CloneFlags, unshare},
 };
 
-use crate::lab::process::{require_root, run, tool};
+use crate::lab::process::{require_root, run, tool, wait_until};
 
 /// Gives this thread, and what it starts from now on, mounts of its own: the kernel takes them back, however the test ends.
 ///
@@ -90,6 +91,16 @@ impl Mounted {
     pub fn make_read_only(&self) {
         let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
         mount(None::<&str>, &self.0, None::<&str>, flags, None::<&str>).expect("making a mount read-only");
+    }
+
+    /// Takes it back when nobody uses it any more, which comes within seconds.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    pub fn unmount(self) {
+        let gone = || umount2(&self.0, MntFlags::UMOUNT_NOFOLLOW).ok();
+        assert!(wait_until(Duration::from_secs(15), gone).is_some(), "{} is in use", self.0.display());
     }
 
     /// What a broken disk does to an ext4 file system: it becomes read-only, whoever writes to it.
