@@ -34,7 +34,10 @@ pub(super) async fn run(
     let places = jobs_dir.clone();
     let prepared = tokio::task::spawn_blocking(move || places.prepare(id, attempt)).await;
     if let Ok(Err(error)) = prepared {
-        return failed(format!("making the directory of the job: {error}"));
+        let mut ended = failed(format!("making the directory of the job: {error}"));
+        ended.report.hint =
+            Some("see whether the file system of the state directory is full or read-only".to_owned());
+        return ended;
     }
     let order = runner::Order {
         job: id,
