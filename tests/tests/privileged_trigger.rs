@@ -175,7 +175,7 @@ fn the_end_of_a_job_is_stored_when_there_is_room_again() {
     // Nor for the smallest change: what failed has left some room in the database's log.
     while call(&server, 2).is_some() {}
     release(&lab);
-    let ended = || server.log().contains("job 1: config of 127.2.0.1 failed").then_some(());
+    let ended = || server.log().contains("job 1: config of 127.2.0.1 has failed").then_some(());
     assert!(wait_until(Duration::from_secs(30), ended).is_some(), "{}", server.log());
     assert!(server.log().contains("No space left on device"), "{}", server.log());
     assert_eq!(state(&lab, 1), "running", "its end cannot be stored");
@@ -219,7 +219,7 @@ fn a_job_without_room_for_its_files_fails_and_the_server_lives() {
     assert_eq!(machine(2).status, 599, "{}", server.log());
     let shown = run(&mut lab.cdist(&["show", "2"]));
     assert!(shown.contains("reason:") && shown.contains("No space left on device"), "{shown}");
-    assert!(server.log().contains("job 2: config of 127.2.0.2 failed: "), "{}", server.log());
+    assert!(server.log().contains("job 2: config of 127.2.0.2 has failed: "), "{}", server.log());
     // Nothing is wrong with the server.
     assert_eq!(server.machine(address(3)).get("/healthz").status, 200);
     fs::remove_file(&ballast).unwrap();
@@ -251,7 +251,7 @@ fn a_broken_disk_costs_no_accepted_job() {
     // All can still be looked at, and nothing be changed.
     assert_eq!([state(&lab, 1), state(&lab, 5)], ["running", "queued"]);
     let refused = outcome(&mut lab.cdist(&["cancel", "5"]));
-    refused.assert_failed(1, &["storing failed", "full or read-only"]);
+    refused.assert_failed(1, &["writing to the database", "full or read-only"]);
     assert_eq!(server.end(Signal::SIGKILL), None);
     let refused = start(&lab);
     refused.assert_failed(1, &["Read-only file system", "\nhint: "]);

@@ -78,7 +78,13 @@ impl Ledger {
             return Answer::QueueFull;
         }
         let machine = match known {
-            Some(machine) => machine,
+            Some(machine) => {
+                // Also if it is refused: it has called. What is claimed from elsewhere moves nothing before it is accepted.
+                if proven || self.machines.get(&machine).is_some_and(|known| known.address == call.address) {
+                    self.see(machine, mac.clone(), &call.address, &call.facts, now);
+                }
+                machine
+            }
             None if !self.has_room() => return Answer::MachinesFull,
             None => self.meet(mac.clone(), &call.address, &call.facts, now),
         };
