@@ -15,7 +15,7 @@ use cdist_tests::{
     preos::{cdist, scratch},
 };
 
-const TOKEN: &str = "not-for-any-log";
+const TOKEN: &str = "a-token-that-is-looked-for==";
 
 /// A root that has a shell, and says that it is Debian.
 fn make_root(root: &Path) {
