@@ -7,10 +7,8 @@ use std::{
 };
 
 use super::{
-    elf,
-    file::Opener,
+    check::Checker,
     search::{self, SearchPath},
-    text,
 };
 
 /// A PreOS that can be run.
@@ -64,7 +62,7 @@ impl Registry {
     /// Searches all directories of `path`.
     pub fn scan(path: &SearchPath) -> Self {
         let mut registry = Self::default();
-        let mut opener = Opener::default();
+        let mut checker = Checker::default();
         let mut seen = HashSet::new();
         for directory in path.directories() {
             let files = search::libraries(&directory).unwrap_or_else(|error| {
@@ -72,7 +70,7 @@ impl Registry {
                 Vec::new()
             });
             for file in files {
-                if let Err(reason) = registry.add(&file, &mut opener, &mut seen) {
+                if let Err(reason) = registry.add(&file, &mut checker, &mut seen) {
                     registry.skip(&file, reason);
                 }
             }
@@ -87,15 +85,14 @@ impl Registry {
     fn add(
         &mut self,
         file: &Path,
-        opener: &mut Opener,
+        checker: &mut Checker,
         seen: &mut HashSet<(u64, u64)>,
     ) -> Result<(), String> {
-        let (opened, metadata) = opener.open(file).map_err(|error| error.to_string())?;
+        let (opened, metadata) = checker.open(file).map_err(|error| error.to_string())?;
         if !seen.insert((metadata.dev(), metadata.ino())) {
             return Ok(());
         }
-        let bytes = elf::read_text(&opened).map_err(|error| error.to_string())?;
-        let text = text::parse(&bytes).map_err(|error| error.to_string())?;
+        let text = checker.text(file, &opened).map_err(|error| error.to_string())?;
         for preos in &text.preoses {
             let registered = Registered {
                 name: preos.name(),

@@ -46,12 +46,17 @@ pub fn libraries(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "so") {
+        if is_library_name(&path) {
             files.push(path);
         }
     }
     files.sort();
     Ok(files)
+}
+
+/// Whether a file of this name is looked at.
+pub fn is_library_name(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "so")
 }
 
 #[cfg(test)]
