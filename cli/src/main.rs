@@ -30,6 +30,7 @@ mod plugin_install;
 mod preos_command;
 mod printable;
 mod progress_display;
+mod python_list;
 mod reference;
 mod refusal;
 mod run_args;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
     let result = match words.first().and_then(|word| word.to_str()) {
         Some(worker::INIT_WORD) => worker::init(&words[1..]).map(exit_code),
         Some(worker::WORKER_WORD) => worker::work(&words[1..]).map(exit_code),
+        Some(python_list::WORD) => python_list::supervise(&words[1..]).map(exit_code),
         Some(reference::WORD) => reference::write(&words[1..]).map(exit_code),
         _ => args::run(own_name, words),
     };

@@ -1,4 +1,5 @@
-//! `cdist plugin`: looks at, installs and removes the libraries that bring PreOSes. Runs none of their code.
+//! `cdist plugin`: looks at, installs and removes the libraries and Python files that bring PreOSes. Runs no code of a
+//! library; Python files are executed where their PreOSes have to be known.
 
 use std::{io::Write, path::PathBuf};
 
@@ -16,17 +17,17 @@ use crate::{
 /// What to do with plugins.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum PluginCommand {
-    /// Tell what a file holds and whether cdist would load it, without running it
+    /// Tell what a file holds and whether cdist would use it, without running it
     #[command(infer_long_args = true, args_override_self = true)]
     Inspect {
-        /// Library
+        /// Library or Python file
         #[arg(value_name = "FILE")]
         file: PathBuf,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// List all PreOSes, the files that were skipped, and what was replaced
+    /// List all PreOSes, skipped files and what was replaced; executes Python files
     #[command(infer_long_args = true, args_override_self = true)]
     List {
         /// Also look for plugins in DIR/preos; repeatable
@@ -39,20 +40,20 @@ pub(crate) enum PluginCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Check a library and copy it to where cdist finds it
+    /// Check a library or Python file and copy it to where cdist finds it
     #[command(infer_long_args = true, args_override_self = true)]
     Install {
-        /// Library
+        /// Library or Python file
         #[arg(value_name = "FILE")]
         file: PathBuf,
         /// Directory to copy to, instead of ~/.cdist/preos
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
-        /// Begin plugins.sha256 in the directory: from then on only what it names is loaded
+        /// Begin plugins.sha256 in the directory: from then on only what it names is used
         #[arg(long)]
         record: bool,
     },
-    /// Remove the library that brings a PreOS, with all PreOSes in it
+    /// Remove the library or Python file that brings a PreOS, with all PreOSes in it
     #[command(infer_long_args = true, args_override_self = true)]
     Remove {
         /// Name of a PreOS
@@ -69,8 +70,9 @@ pub(crate) fn run(command: &PluginCommand) -> Result<i32, Failure> {
     match command {
         PluginCommand::Inspect { file, json } => Ok(plugin_inspect::run(file, *json)),
         PluginCommand::List { conf_dirs, plugin_dirs, json } => {
-            let path = search_path(&Layout::find_or_fail()?, conf_dirs, plugin_dirs);
-            let registry = Registry::scan(&path);
+            let layout = Layout::find_or_fail()?;
+            let path = search_path(&layout, conf_dirs, plugin_dirs);
+            let registry = preos_command::registry(&layout, &path, None);
             print(&if *json { list_json(&registry) } else { list(&registry) });
             Ok(0)
         }
@@ -98,6 +100,9 @@ fn list(registry: &Registry) -> String {
             line(&skipped.reason)
         ));
     }
+    if let Some(reason) = &registry.no_python {
+        text.push_str(&format!("Python files are left out: {}\n", line(reason)));
+    }
     if !registry.replaced.is_empty() {
         text.push_str("Replaced:\n");
     }
@@ -123,5 +128,8 @@ fn list_json(registry: &Registry) -> String {
         })
         .collect();
     let preoses = preos_command::entries(registry);
-    format!("{:#}\n", json!({"preoses": preoses, "skipped": skipped, "replaced": replaced}))
+    let value = json!({
+        "preoses": preoses, "skipped": skipped, "replaced": replaced, "no_python": registry.no_python,
+    });
+    format!("{value:#}\n")
 }

@@ -1,17 +1,18 @@
-//! `cdist plugin inspect`: what a file holds, and whether it would be loaded.
+//! `cdist plugin inspect`: what a file holds, and whether it would be used.
 
 use std::path::Path;
 
 use cdist_core::plugin::{
     check::Checker,
     facts::{ElfFacts, Facts, Kind, Panic},
+    python, search,
     text::PluginText,
 };
 use serde_json::{Value, json};
 
 use crate::{plugin_command::print, printable::line};
 
-/// Prints the facts; exit status 0 if the file would be loaded, else 1.
+/// Prints the facts; exit status 0 if the file would be used, else 1.
 pub(crate) fn run(file: &Path, as_json: bool) -> i32 {
     // What cannot be read at all is refused with the same reason below.
     let facts = Facts::read(file).ok();
@@ -29,6 +30,7 @@ fn to_text(file: &Path, facts: Option<&Facts>, refusal: Option<&str>) -> String 
         rows.push(("SHA-256", facts.sha256.clone()));
         rows.push(("Owner", line(&facts.owner)));
         rows.push(("Mode", format!("{:04o}", facts.mode)));
+        rows.extend(python_kind(file).map(|kind| ("Kind", kind.to_owned())));
         rows.extend(facts.elf.iter().flat_map(elf_rows));
         if let Some(text) = &facts.text {
             rows.push(("Plugin API", version(text)));
@@ -55,6 +57,17 @@ fn elf_rows(elf: &ElfFacts) -> Vec<(&'static str, String)> {
         ("Needs", if needed.is_empty() { "nothing".to_owned() } else { needed.join(", ") }),
         ("glibc", elf.glibc.as_ref().map_or_else(|| "none".to_owned(), |least| format!("{least} or later"))),
     ]
+}
+
+/// What a Python file is, by its name; nothing else is known of one that is not executed.
+fn python_kind(file: &Path) -> Option<&'static str> {
+    search::is_python(file).then(|| {
+        if python::is_helper(file) {
+            "Python file for others to import"
+        } else {
+            "Python plugin, which is executed to be listed"
+        }
+    })
 }
 
 fn kind(elf: &ElfFacts) -> &'static str {
@@ -108,7 +121,7 @@ fn to_json(file: &Path, facts: Option<&Facts>, refusal: Option<&str>) -> String 
         "sha256": facts.map(|facts| &facts.sha256),
         "owner": facts.map(|facts| &facts.owner),
         "mode": facts.map(|facts| format!("{:04o}", facts.mode)),
-        "kind": elf.map(kind),
+        "kind": facts.and(python_kind(file)).or_else(|| elf.map(kind)),
         "api": text.map(version),
         "built_with": text.map(|text| &text.built_with),
         "preoses": preoses,

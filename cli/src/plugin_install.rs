@@ -8,7 +8,7 @@ use std::{
 };
 
 use cdist_core::plugin::{
-    Registry,
+    check::Content,
     install::{self, InstallError},
     search::SearchPath,
     sums,
@@ -18,11 +18,12 @@ use crate::{
     failure::{Failure, chain},
     layout::Layout,
     plugin_command::print,
-    preos_command::search_path,
+    preos_command::{registry, search_path},
     printable::line,
+    python_list,
 };
 
-/// Installs a library, and tells what it brings and what it takes the place of.
+/// Installs a plugin, and tells what it brings and what it takes the place of.
 pub(crate) fn install(file: &Path, dir: Option<&Path>, record: bool) -> Result<i32, Failure> {
     let layout = Layout::find_or_fail()?;
     let directory = directory(&layout, dir)?;
@@ -31,9 +32,16 @@ pub(crate) fn install(file: &Path, dir: Option<&Path>, record: bool) -> Result<i
         made.map_err(|error| Failure::new(format!("making {}: {error}", shown(&directory))))?;
     }
     let installed = install::install(file, &directory, record).map_err(|error| failure(&error))?;
-    let names = install::names(&installed.text.preoses);
+    let names = installed.content.names();
     let (place, plural) = (shown(&installed.file), if names.len() == 1 { "" } else { "es" });
-    let mut text = format!("installed {place}, which brings the PreOS{plural} {}\n", names.join(", "));
+    let mut text = match installed.content {
+        Content::Library(_) => {
+            format!("installed {place}, which brings the PreOS{plural} {}\n", names.join(", "))
+        }
+        Content::Python => {
+            format!("installed {place}; `cdist plugin list` executes it and tells its PreOSes\n")
+        }
+    };
     if installed.replaced {
         text.push_str("it replaces the earlier file of this name\n");
     }
@@ -51,19 +59,21 @@ pub(crate) fn install(file: &Path, dir: Option<&Path>, record: bool) -> Result<i
     Ok(0)
 }
 
-/// What is surprising about the PreOSes of a library that was installed.
+/// What is surprising about the PreOSes of a plugin that was installed, as far as its names are known.
 fn warn_about(layout: &Layout, directory: &Path, file: &Path, names: &[String]) {
-    let distribution = SearchPath { distribution: Some(layout.plugins.clone()), ..SearchPath::default() };
-    let distribution = Registry::scan(&distribution);
     let path = search_path(layout, &[], &[]);
-    let all = Registry::scan(&path);
     let searched = path.directories().iter().any(|searched| is_same(searched, directory));
-    for name in names {
-        if let Some(replaced) = distribution.get(name) {
-            warn(&format!("PreOS {name} takes the place of the distribution's in {}", shown(&replaced.file)));
-        }
-        if let Some(winner) = all.get(name).filter(|winner| searched && !is_same(&winner.file, file)) {
-            warn(&format!("PreOS {name} comes from {}, which is searched later", shown(&winner.file)));
+    if !names.is_empty() {
+        let distribution = SearchPath { distribution: Some(layout.plugins.clone()), ..SearchPath::default() };
+        let (distribution, all) = (registry(layout, &distribution, None), registry(layout, &path, None));
+        for name in names {
+            if let Some(replaced) = distribution.get(name) {
+                let place = shown(&replaced.file);
+                warn(&format!("PreOS {name} takes the place of the distribution's in {place}"));
+            }
+            if let Some(winner) = all.get(name).filter(|winner| searched && !is_same(&winner.file, file)) {
+                warn(&format!("PreOS {name} comes from {}, which is searched later", shown(&winner.file)));
+            }
         }
     }
     if !searched {
@@ -72,11 +82,12 @@ fn warn_about(layout: &Layout, directory: &Path, file: &Path, names: &[String]) 
     }
 }
 
-/// Removes the library that brings a PreOS, and tells which others go with it.
+/// Removes the plugin that brings a PreOS, and tells which others go with it.
 pub(crate) fn remove(name: &str, dir: Option<&Path>) -> Result<i32, Failure> {
     let layout = Layout::find_or_fail()?;
     let directory = directory(&layout, dir)?;
-    let removed = match install::remove(name, &directory) {
+    let listed = |files: &[PathBuf]| python_list::list(&layout.program, files);
+    let removed = match install::remove(name, &directory, listed) {
         Ok(removed) => removed,
         Err(error @ InstallError::Unknown { .. }) => return Err(unknown(&layout, name, &error)),
         Err(error) => return Err(failure(&error)),
@@ -86,7 +97,7 @@ pub(crate) fn remove(name: &str, dir: Option<&Path>) -> Result<i32, Failure> {
     if !others.is_empty() {
         text.push_str(&format!("gone with it: {}\n", others.join(", ")));
     }
-    let left = Registry::scan(&search_path(&layout, &[], &[]));
+    let left = registry(&layout, &search_path(&layout, &[], &[]), None);
     for preos in removed.names.iter().filter_map(|name| left.get(name)) {
         text.push_str(&format!("PreOS {} now comes from {}\n", preos.name, shown(&preos.file)));
     }
@@ -94,14 +105,14 @@ pub(crate) fn remove(name: &str, dir: Option<&Path>) -> Result<i32, Failure> {
     Ok(0)
 }
 
-/// No library brings it: perhaps one elsewhere does, or one that was skipped.
+/// No plugin brings it: perhaps one elsewhere does, or one that was skipped.
 fn unknown(layout: &Layout, name: &str, error: &InstallError) -> Failure {
     let failure = failure(error);
     let InstallError::Unknown { skipped, .. } = error else { return failure };
     for skipped in skipped {
         warn(&format!("skipped {}: {}", shown(&skipped.file), line(&skipped.reason)));
     }
-    let all = Registry::scan(&search_path(layout, &[], &[]));
+    let all = registry(layout, &search_path(layout, &[], &[]), None);
     match all.get(name) {
         Some(preos) if preos.file.starts_with(&layout.plugins) => {
             failure.hint(format!("{name} belongs to the distribution and stays: {}", shown(&preos.file)))

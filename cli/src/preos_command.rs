@@ -7,7 +7,7 @@ use std::{
 };
 
 use cdist_core::plugin::{
-    Registered, Registry,
+    Language, Registered, Registry,
     search::SearchPath,
     supervise::{self, SuperviseError},
 };
@@ -17,6 +17,7 @@ use crate::{
     args::PreosArgs,
     failure::{Failure, chain},
     layout::Layout,
+    python_list,
     worker::{self, Settings},
 };
 
@@ -27,16 +28,18 @@ pub(crate) fn with_names(command: clap::Command, words: &[OsString]) -> clap::Co
         return command;
     };
     let (conf_dirs, plugin_dirs) = directories_in(words);
-    let registry = Registry::scan(&search_path(&layout, &conf_dirs, &plugin_dirs));
-    report_skipped(&registry);
+    let registry = scan(&layout, &search_path(&layout, &conf_dirs, &plugin_dirs), None);
     let names: Vec<&str> = registry.iter().map(|preos| preos.name.as_str()).collect();
     let help = format!("PreOS to create, one of: {{{}}}", names.join(", "));
     let width = names.iter().map(|name| name.len()).max().unwrap_or(0);
     let mut list = String::from("PreOSes:\n");
     for preos in registry.iter() {
-        list.push_str(&format!("  {:width$}  {}\n", preos.name, escaped(&preos.summary)));
+        let line = format!("  {:width$}  {}", preos.name, escaped(&preos.summary));
+        list.push_str(line.trim_end());
+        list.push('\n');
     }
-    list.push_str("\n`cdist preos NAME -h` shows the options of a PreOS.");
+    list.push_str("\n`cdist preos NAME -h` shows the options of a PreOS.\n");
+    list.push_str("Plugins that are Python files (*.py) are executed to be listed; libraries are not.");
     command.mut_subcommand("preos", |preos| preos.mut_arg("name", |name| name.help(help)).after_help(list))
 }
 
@@ -80,17 +83,29 @@ pub(crate) fn search_path(layout: &Layout, conf_dirs: &[PathBuf], plugin_dirs: &
 /// Runs `cdist preos`.
 pub(crate) fn run(args: &PreosArgs, arguments: Vec<OsString>) -> Result<i32, Failure> {
     let layout = Layout::find_or_fail()?;
-    let registry = Registry::scan(&search_path(&layout, &args.conf_dirs, &args.plugin_dirs));
-    report_skipped(&registry);
+    let search = search_path(&layout, &args.conf_dirs, &args.plugin_dirs);
     let Some(name) = args.name.as_ref().filter(|_| !args.list) else {
-        return list(&registry, args.json);
+        return list(&scan(&layout, &search, None), args.json);
     };
     let wanted = name.to_string_lossy();
+    let registry = scan(&layout, &search, Some(&wanted));
     let Some(preos) = registry.get(&wanted) else {
         return Err(unknown(&registry, &wanted));
     };
     let settings = Settings::from_args(args);
     launch(&layout, preos, &settings, arguments)
+}
+
+/// All plugins, or those that tell which one is `wanted`; says on standard error what is wrong with them.
+fn scan(layout: &Layout, search: &SearchPath, wanted: Option<&str>) -> Registry {
+    let registry = registry(layout, search, wanted);
+    report_skipped(&registry);
+    registry
+}
+
+/// As [`scan`], and silent.
+pub(crate) fn registry(layout: &Layout, search: &SearchPath, wanted: Option<&str>) -> Registry {
+    Registry::scan(search, wanted, |files| python_list::list(&layout.program, files))
 }
 
 fn launch(
@@ -107,7 +122,12 @@ fn launch(
     let mut words = settings.to_words(preos)?;
     words.extend(arguments);
     supervise::run(&layout.program, worker::INIT_WORD, words).map_err(|error| {
-        let origin = origin(&preos.file, &preos.built_with);
+        let origin = match preos.language {
+            Language::Native(_) => origin(&preos.file, &preos.built_with),
+            Language::Python => {
+                format!("({}, {})", escaped(&preos.file.to_string_lossy()), escaped(&preos.built_with))
+            }
+        };
         match &error {
             SuperviseError::System { .. } => Failure::from_error(&error),
             SuperviseError::Killed(signal) => {
@@ -158,15 +178,23 @@ pub(crate) fn table(registry: &Registry) -> String {
     let mut text = String::from("Available PreOS-es:\n");
     let width = |field: fn(&Registered) -> usize| registry.iter().map(field).max().unwrap_or(0);
     let (name, summary) = (width(|preos| preos.name.len()), width(|preos| escaped(&preos.summary).len()));
+    let api = width(|preos| version(preos).len());
     for preos in registry.iter() {
         let (shown, file) = (escaped(&preos.summary), escaped(&preos.file.to_string_lossy()));
-        text.push_str(&format!("    - {:name$}  {shown:summary$}  {}  {file}\n", preos.name, version(preos)));
+        text.push_str(&format!(
+            "    - {:name$}  {shown:summary$}  {:api$}  {file}\n",
+            preos.name,
+            version(preos)
+        ));
     }
     text
 }
 
 fn version(preos: &Registered) -> String {
-    format!("{}.{}", preos.api.0, preos.api.1)
+    match preos.language {
+        Language::Native((major, minor)) => format!("{major}.{minor}"),
+        Language::Python => "python".to_owned(),
+    }
 }
 
 fn report_skipped(registry: &Registry) {
@@ -174,6 +202,9 @@ fn report_skipped(registry: &Registry) {
     let shown = |path: &Path| escaped(&path.to_string_lossy());
     for skipped in &registry.skipped {
         let _ = writeln!(stderr, "skipped {}: {}", shown(&skipped.file), escaped(&skipped.reason));
+    }
+    if let Some(reason) = &registry.no_python {
+        let _ = writeln!(stderr, "note: plugins that are Python files are left out: {}", escaped(reason));
     }
     for replaced in &registry.replaced {
         let (by, was) = (shown(&replaced.by), shown(&replaced.was));

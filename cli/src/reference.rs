@@ -48,11 +48,12 @@ const ENVIRONMENT: [(&str, &str); 13] = [
     ("NO_COLOR", "no colours by default, whatever it holds"),
     ("TMPDIR", "where temporary directories are made"),
 ];
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 5] = [
     ("/etc/cdist.cfg", "settings of this machine"),
     ("~/.cdist.cfg, else ~/.config/cdist/cdist.cfg", "settings of the user"),
     ("~/.cdist", "configuration directory of the user; cache/ holds what the last runs have left"),
     ("~/.cdist/inventory", "hosts and their tags"),
+    ("~/.cdist/trigger", "jobs, machines and logs of the trigger server; --state-dir names another"),
 ];
 const EXIT_STATUS: [(&str, &str); 4] = [
     ("0", "all is done"),

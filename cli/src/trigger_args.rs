@@ -56,6 +56,9 @@ pub(crate) struct TriggerArgs {
     /// Repeat a failed configuration so often, with growing pauses; an install is never repeated
     #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Jobs")]
     pub(crate) retries: u32,
+    /// Stop a job that takes longer; it has failed then
+    #[arg(long, value_name = "TIME", default_value = "4h", value_parser = time, help_heading = "Jobs")]
+    pub(crate) job_time: Duration,
     /// Keep jobs and their logs for so long; the last one of each machine stays
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = time, help_heading = "Jobs")]
     pub(crate) keep: Duration,

@@ -68,7 +68,7 @@ pub(crate) fn run(args: TriggerArgs) -> Result<i32, Failure> {
     let runner = TriggerRunner::new(args.run.clone(), settings, layout, rules)
         .map_err(|Refusal(text)| Failure::new(text))?;
     let listeners = listeners(&args, args.run.family())?;
-    raise_limit_of_files();
+    raise_limit_of_files(&args);
     let store = Sqlite::open(&state_dir).map_err(not_stored)?;
     // Only now: a token is made in the state directory.
     let (guard, page) = page(&args, &state_dir)?;
@@ -117,12 +117,16 @@ impl Service {
         let mut machines = JoinSet::new();
         let mut told: Vec<ListenerView> = Vec::new();
         for listener in self.listeners {
-            let address = listener.local_addr().ok();
-            let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { continue };
-            if let Some(address) = address {
-                tracing::info!("listening on {address}");
-                told.push(ListenerView { purpose: "machines".into(), address: address.to_string() });
-            }
+            let address = listener.local_addr().map_or_else(|_| "a socket".to_owned(), |a| a.to_string());
+            let listener = match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => listener,
+                Err(error) => {
+                    tracing::error!("listening on {address}: {error}");
+                    continue;
+                }
+            };
+            tracing::info!("listening on {address}");
+            told.push(ListenerView { purpose: "machines".into(), address });
             machines.spawn(Arc::clone(&server).serve(listener, connections.clone()));
         }
         // Goes on until the last job has ended: somebody may want to look, or to stop it.
@@ -186,17 +190,26 @@ fn settings(args: &TriggerArgs, state_dir: &Path) -> dispatcher::Settings {
         },
         state_dir: state_dir.to_owned(),
         keep: args.keep,
+        job_time: args.job_time,
     }
 }
 
 /// Serves those who look at jobs and change them: by the page and the API, and by the socket for the command line.
 fn serve_status(status: &Arc<Status>, page: Option<TcpListener>, socket: UnixListener) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    if let Some(Ok(listener)) = page.map(tokio::net::TcpListener::from_std) {
-        tasks.spawn(Arc::clone(status).serve_tcp(listener, Connections::new(STATUS_CONNECTIONS)));
+    if let Some(page) = page {
+        // On a loopback address everybody is one peer: all users, a proxy, the monitoring.
+        let is_local = page.local_addr().is_ok_and(|address| address.ip().is_loopback());
+        let connections =
+            if is_local { Connections::of_anybody } else { Connections::new }(STATUS_CONNECTIONS);
+        match tokio::net::TcpListener::from_std(page) {
+            Ok(listener) => drop(tasks.spawn(Arc::clone(status).serve_tcp(listener, connections))),
+            Err(error) => tracing::error!("serving the status page: {error}"),
+        }
     }
-    if let Ok(socket) = tokio::net::UnixListener::from_std(socket) {
-        tasks.spawn(Arc::clone(status).serve_unix(socket));
+    match tokio::net::UnixListener::from_std(socket) {
+        Ok(socket) => drop(tasks.spawn(Arc::clone(status).serve_unix(socket))),
+        Err(error) => tracing::error!("serving the socket: {error}"),
     }
     tasks
 }
@@ -289,10 +302,16 @@ pub(crate) fn state_dir(named: Option<&Path>) -> Result<PathBuf, Failure> {
         .map_err(|error| Failure::new(format!("finding the directory {}: {error}", dir.display())))
 }
 
-/// Each connection and each run needs some. The limit that a shell begins with is for select(2), which nothing here uses.
-fn raise_limit_of_files() {
-    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+/// Each connection and each run needs some. No more than that: what runs start inherits the limit.
+fn raise_limit_of_files(args: &TriggerArgs) {
+    let wanted = (args.connections + 64 * args.jobs + 1024) as u64;
+    if let Ok((now, most)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && setrlimit(Resource::RLIMIT_NOFILE, now.max(wanted.min(most)), most).is_ok()
+        && most < wanted
+    {
+        tracing::warn!(
+            "only {most} files may be open, fewer than {wanted} for --connections and -j; raise LimitNOFILE"
+        );
     }
 }
 

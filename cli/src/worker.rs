@@ -1,13 +1,20 @@
 //! The child processes of `cdist preos`: init of the namespaces, and the worker that runs the plugin.
 
-use std::{ffi::OsString, path::PathBuf, sync::Arc};
+use std::{
+    ffi::OsString,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
 
 use cdist_core::{
     host::Cancel,
     plugin::{
-        Registered,
-        check::Checker,
+        Language, Registered,
+        check::{Checker, Content},
         loader::{LoadError, Plugin},
+        python,
         supervise::{self, Reporter},
     },
     preos::services::{Context, Services},
@@ -24,6 +31,28 @@ use crate::{
 pub(crate) const INIT_WORD: &str = "--plugin-init";
 /// The first word of the command line of the worker.
 pub(crate) const WORKER_WORD: &str = "--plugin-worker";
+
+/// What the worker is there for.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Task {
+    /// Run a PreOS of a library.
+    Library(Settings),
+    /// Run a PreOS of a Python file.
+    Python(Settings),
+    /// List Python files.
+    ListPython,
+}
+
+impl Task {
+    /// The word before all others. Fails if a path is not UTF-8.
+    pub(crate) fn to_word(&self) -> Result<OsString, Failure> {
+        serde_json::to_string(self).map(OsString::from).map_err(|_| {
+            Failure::usage(
+                "the name of the plugin's file or of a --conf-dir is not UTF-8; rename the directory",
+            )
+        })
+    }
+}
 
 /// What the worker has to know besides the plugin's arguments. Holds no secrets: it crosses as a command line word.
 #[derive(Debug, Serialize, Deserialize)]
@@ -56,12 +85,11 @@ impl Settings {
             conf_dirs: self.conf_dirs.clone(),
             ..*self
         };
-        let word = serde_json::to_string(&settings).map_err(|_| {
-            Failure::usage(
-                "the name of the plugin's file or of a --conf-dir is not UTF-8; rename the directory",
-            )
-        })?;
-        Ok(vec![word.into()])
+        let task = match preos.language {
+            Language::Native(_) => Task::Library(settings),
+            Language::Python => Task::Python(settings),
+        };
+        Ok(vec![task.to_word()?])
     }
 }
 
@@ -73,15 +101,26 @@ pub(crate) fn init(words: &[OsString]) -> Result<i32, Failure> {
     supervise::init(&layout.program, WORKER_WORD, words).map_err(|error| Failure::from_error(&error))
 }
 
-/// Runs as the worker: loads the plugin and calls it.
+/// Runs as the worker: loads the plugin and calls it, or becomes the interpreter that does.
 pub(crate) fn work(words: &[OsString]) -> Result<i32, Failure> {
     let (reporter, rest) = Reporter::take(words).map_err(|error| {
         Failure::from_error(&error).hint("this option is for cdist itself; run `cdist preos NAME`")
     })?;
-    let (settings, arguments) =
-        rest.split_first().ok_or_else(|| Failure::usage("the settings are missing"))?;
-    let settings: Settings = serde_json::from_str(&settings.to_string_lossy())
+    let (task, arguments) = rest.split_first().ok_or_else(|| Failure::usage("the settings are missing"))?;
+    let task: Task = serde_json::from_str(&task.to_string_lossy())
         .map_err(|error| Failure::usage(format!("reading the settings of the plugin's process: {error}")))?;
+    let settings = match task {
+        Task::Library(settings) => settings,
+        Task::Python(Settings { verbosity, name, file, .. }) => {
+            let words = python::run_words(verbosity, &name, &file, arguments.iter().cloned())
+                .map_err(|reason| Failure::new(format!("loading {}: {reason}", file.display())));
+            return become_python(reporter, words, None);
+        }
+        Task::ListPython => {
+            let words = python::list_words(arguments.iter().cloned());
+            return become_python(reporter, Ok(words), Some(Path::new("/")));
+        }
+    };
     let arguments: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
 
     let display = Arc::new(Display::new(settings.json_progress, settings.verbosity < 0));
@@ -101,6 +140,30 @@ pub(crate) fn work(words: &[OsString]) -> Result<i32, Failure> {
     }
     reporter.returned(status);
     Ok(status)
+}
+
+/// Becomes the interpreter, so that signals reach it, and its exit status is the plugin's. Returns only if that fails.
+fn become_python(
+    reporter: Reporter,
+    words: Result<Vec<OsString>, Failure>,
+    directory: Option<&Path>,
+) -> Result<i32, Failure> {
+    let missing = || Failure::new("there is no python3; install the package python3");
+    let failure = match words.and_then(|words| Ok((words, python::interpreter().ok_or_else(missing)?))) {
+        Ok((words, interpreter)) => {
+            let mut command = Command::new(&interpreter);
+            command.args(words);
+            if let Some(directory) = directory {
+                command.current_dir(directory);
+            }
+            reporter.replaced();
+            return Err(Failure::new(format!("starting {}: {}", interpreter.display(), command.exec())));
+        }
+        Err(failure) => failure,
+    };
+    failure.print();
+    reporter.returned(failure.status);
+    Ok(failure.status)
 }
 
 fn call(settings: &Settings, arguments: &[String], display: &Arc<Display>) -> Result<i32, Failure> {
@@ -141,7 +204,8 @@ fn call(settings: &Settings, arguments: &[String], display: &Arc<Display>) -> Re
 /// The plugin and its compiler. The file is checked once more: this process is a new one, and the file may have been replaced since.
 fn load(settings: &Settings) -> Result<(Plugin, String), Failure> {
     let fail = |reason: String| Failure::new(format!("loading {}: {reason}", settings.file.display()));
-    let text = Checker::default().check(&settings.file).map_err(|error| fail(error.to_string()))?;
+    let content = Checker::default().check(&settings.file).map_err(|error| fail(error.to_string()))?;
+    let Content::Library(text) = content else { return Err(fail("it is no library".to_owned())) };
     let plugin = Plugin::load(&settings.file, &settings.name, &text).map_err(|error| {
         if let (LoadError::Layout { detail, .. }, 3..) = (&error, settings.verbosity) {
             tracing::debug!("{detail}");

@@ -1,8 +1,30 @@
 //! Mounts that a test makes, taken back on drop.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::{
+    mount::{MntFlags, MsFlags, mount, umount2},
+    sched::{CloneFlags, unshare},
+};
+
+use crate::lab::process::{require_root, run, tool, wait_until};
+
+/// Gives this thread, and what it starts from now on, mounts of its own: the kernel takes them back, however the test ends.
+///
+/// # Panics
+///
+/// Without root.
+pub fn leave_namespace() {
+    require_root("a mount namespace");
+    unshare(CloneFlags::CLONE_NEWNS).expect("making a mount namespace");
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(None::<&str>, "/", None::<&str>, private, None::<&str>).expect("keeping mounts to ourselves");
+}
 
 /// A mount.
 #[derive(Debug)]
@@ -32,6 +54,68 @@ impl Mounted {
         mount(Some(from), point, None::<&str>, MsFlags::MS_BIND, None::<&str>)
             .expect("mounting a directory once more: run this test as root");
         Self(point.to_owned())
+    }
+
+    /// The ext4 file system in the file `image`, which is made with 16 MiB if it is not there. An error makes it read-only.
+    ///
+    /// # Panics
+    ///
+    /// Without root or loop devices.
+    #[must_use]
+    pub fn image(image: &Path, point: &Path) -> Self {
+        if !image.exists() {
+            let file = fs::File::create(image).expect("making an image");
+            file.set_len(16 << 20).expect("making an image");
+            run(Command::new(tool("mkfs.ext4", "e2fsprogs")).args(["-q", "-F"]).arg(image));
+        }
+        let mut command = Command::new(tool("mount", "mount"));
+        run(command.args(["-t", "ext4", "-o", "loop,errors=remount-ro"]).arg(image).arg(point));
+        Self(point.to_owned())
+    }
+
+    /// Other options for a file system in memory, such as `size=4m`.
+    ///
+    /// # Panics
+    ///
+    /// If the kernel does not want them.
+    pub fn change(&self, options: &str) {
+        mount(None::<&str>, &self.0, None::<&str>, MsFlags::MS_REMOUNT, Some(options))
+            .expect("changing a mount");
+    }
+
+    /// From now on nobody can write to it; for a mount that nobody has open for writing.
+    ///
+    /// # Panics
+    ///
+    /// If somebody has.
+    pub fn make_read_only(&self) {
+        let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+        mount(None::<&str>, &self.0, None::<&str>, flags, None::<&str>).expect("making a mount read-only");
+    }
+
+    /// Takes it back when nobody uses it any more, which comes within seconds.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    pub fn unmount(self) {
+        let gone = || umount2(&self.0, MntFlags::UMOUNT_NOFOLLOW).ok();
+        assert!(wait_until(Duration::from_secs(15), gone).is_some(), "{} is in use", self.0.display());
+    }
+
+    /// What a broken disk does to an ext4 file system: it becomes read-only, whoever writes to it.
+    ///
+    /// # Panics
+    ///
+    /// If it is none, or the kernel is too old.
+    pub fn break_disk(&self) {
+        let table = fs::read_to_string("/proc/thread-self/mounts").expect("reading the mount table");
+        let point = self.0.to_string_lossy();
+        let mut mounts = table.lines().filter_map(|line| line.split_once(' '));
+        let (device, _) =
+            mounts.rfind(|(_, rest)| rest.starts_with(&*format!("{point} "))).expect("finding the mount");
+        let name = device.strip_prefix("/dev/").expect("a device");
+        fs::write(format!("/sys/fs/ext4/{name}/trigger_fs_error"), "a test").expect("causing an error");
     }
 }
 

@@ -1,18 +1,27 @@
 //! When machines call the trigger server: the real script of the PreOS, with a `sleep` that only writes down the pause. From
-//! its sequences of pauses comes the timeline of a thousand machines. Needs no root.
+//! its sequences of pauses comes the timeline of a thousand machines, and what the server makes of it. Needs no root.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fs,
     os::unix::fs::PermissionsExt,
     path::Path,
     process::Command,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
+    time::Duration,
 };
 
+use cdist_core::trigger::{
+    Facts,
+    job::{JobId, Kind, State},
+    ledger::{Answer, Call, Ledger, Moment, Rules},
+    policy::Refusal,
+    runner::{End, Ended, RunReport},
+    store::{JobFilter, Memory, Reader, Store},
+};
 use cdist_tests::{
     lab::process::{run, tool},
     outcome::tell,
@@ -28,6 +37,12 @@ const LONGEST: f64 = 300.0;
 const FAILURES: usize = 18;
 /// Runs of the script. Machines draw their pauses from them.
 const SEQUENCES: usize = 60;
+/// How many jobs run at once.
+const AT_ONCE: usize = 8;
+/// How long each of them takes.
+const JOB: Duration = Duration::from_secs(60);
+/// How long a server lives that is killed again and again.
+const LIFE: Duration = Duration::from_secs(300);
 
 /// A number like those of a real machine, but the same in every run of the test (splitmix64).
 struct Random(u64);
@@ -196,4 +211,187 @@ fn every_shell_makes_the_same_pauses() {
             }
         }
     }
+}
+
+/// When machines call that booted within `spread` seconds before the outage: time and address, in order.
+fn calls_after_the_outage(spread: f64) -> Vec<(Duration, String)> {
+    let sequences = sequences(&["dash"], SEQUENCES, FAILURES, "");
+    let mut random = Random(7);
+    let one = |number: usize| {
+        let boot = -spread * random.next();
+        let at = Duration::from_secs_f64(first_call(OUTAGE, boot, &sequences, &mut random));
+        (at, format!("10.0.{}.{}", number / 250, number % 250 + 1))
+    };
+    let mut calls: Vec<_> = (0..MACHINES).map(one).collect();
+    calls.sort();
+    calls
+}
+
+/// A server by the clock of the simulation: the real ledger, a store that outlives it, jobs that only take their time.
+struct Server {
+    memory: Memory,
+    ledger: Ledger,
+    now: Duration,
+    born: Duration,
+    /// When jobs end that run.
+    ends: BTreeSet<(Duration, JobId)>,
+    /// How often a job was begun for an address.
+    begun: HashMap<String, usize>,
+    /// The most that ran at once.
+    most: usize,
+}
+
+impl Server {
+    fn new(now: Duration) -> Self {
+        let rules = Rules { at_once: AT_ONCE, ..Rules::default() };
+        let mut memory = Memory::default();
+        let born = Moment { wall: 0, mono: Duration::ZERO };
+        let ledger = Ledger::load(rules, memory.load().unwrap(), born);
+        let (ends, begun) = (BTreeSet::new(), HashMap::new());
+        Self { memory, ledger, now, born: now, ends, begun, most: 0 }
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { wall: self.now.as_millis().try_into().unwrap(), mono: self.now - self.born }
+    }
+
+    fn store(&mut self) {
+        let changes = self.ledger.take_changes();
+        self.memory.commit(&changes).unwrap();
+    }
+
+    /// `kill -9`, and the next one finds what was stored.
+    fn restart(&mut self) {
+        self.born = self.now;
+        self.ends.clear();
+        let now = self.moment();
+        self.ledger = Ledger::load(self.ledger.rules().clone(), self.memory.load().unwrap(), now);
+        self.ledger.recover(now);
+        self.store();
+    }
+
+    fn call(&mut self, kind: Kind, address: &str) -> Answer {
+        let (address, path, now) = (address.to_owned(), String::new(), self.moment());
+        self.ledger.call(Call { kind, address, neighbour: None, facts: Facts::default(), path }, now)
+    }
+
+    /// Everything that is due, in the order of the dispatcher; then what may begin.
+    fn turn(&mut self) {
+        while let Some((_, job)) = self.ends.first().copied().filter(|(at, _)| *at <= self.now) {
+            self.ends.pop_first();
+            let ended = Ended { end: End::Succeeded, report: RunReport::default() };
+            self.ledger.finish(job, ended, self.moment(), 0.5);
+        }
+        let jobs = self.ledger.start(self.moment());
+        self.store();
+        for job in jobs {
+            *self.begun.entry(job.address).or_default() += 1;
+            self.ends.insert((self.now + JOB, job.id));
+        }
+        assert_eq!(self.ledger.running(), self.ends.len());
+        self.most = self.most.max(self.ends.len());
+    }
+
+    /// Takes these calls, each of which must be queued, and goes on until nothing waits or runs. With `life` the server is
+    /// killed each time that it has lived for so long.
+    fn work(&mut self, kind: Kind, calls: &[(Duration, String)], life: Option<Duration>) {
+        let mut calls = calls.iter().peekable();
+        loop {
+            let killed = life.map(|life| self.born + life);
+            let end = self.ends.first().map(|(at, _)| *at);
+            let called = calls.peek().map(|(at, _)| *at);
+            if end.is_none() && called.is_none() {
+                break;
+            }
+            self.now = [killed, end, called].into_iter().flatten().min().unwrap();
+            // First of all: what would have ended in the same moment is lost, too.
+            if killed == Some(self.now) {
+                self.restart();
+            }
+            while let Some((_, address)) = calls.next_if(|(at, _)| *at <= self.now) {
+                let answer = self.call(kind, address);
+                assert!(matches!(answer, Answer::Queued(_)), "{address}: {answer:?}");
+            }
+            self.turn();
+        }
+        assert_eq!((self.ledger.waiting(), self.ledger.running()), (0, 0));
+    }
+
+    /// How many jobs have come to their end in this way.
+    fn count(&mut self, state: State) -> usize {
+        let filter = JobFilter { state: Some(state), limit: 10 * MACHINES, ..JobFilter::default() };
+        self.memory.jobs(&filter).unwrap().len()
+    }
+
+    fn minutes(&self) -> f64 {
+        (self.now.as_secs_f64() - OUTAGE) / 60.0
+    }
+}
+
+/// The least that the work of all machines takes.
+fn least() -> f64 {
+    let jobs = u32::try_from(MACHINES.div_ceil(AT_ONCE)).unwrap();
+    (JOB * jobs).as_secs_f64() / 60.0
+}
+
+#[test]
+fn a_server_that_comes_back_works_on_a_thousand_machines() {
+    let calls = calls_after_the_outage(0.0);
+    for kind in [Kind::Config, Kind::Install] {
+        let mut server = Server::new(Duration::from_secs_f64(OUTAGE));
+        server.work(kind, &calls, None);
+        assert_eq!(server.count(State::Succeeded), MACHINES);
+        assert_eq!(server.most, AT_ONCE);
+        assert!(server.begun.len() == MACHINES && server.begun.values().all(|times| *times == 1));
+        tell(&format!("{kind} of {MACHINES} machines after the outage: {:.1} min", server.minutes()));
+        // No slot is idle while somebody waits, but for the first machines and the last ones.
+        assert!((least()..least() + 4.0).contains(&server.minutes()), "{} min", server.minutes());
+    }
+}
+
+#[test]
+fn a_server_that_is_killed_every_five_minutes_configures_a_thousand_machines() {
+    let calls = calls_after_the_outage(0.0);
+    let mut server = Server::new(Duration::from_secs_f64(OUTAGE));
+    server.work(Kind::Config, &calls, Some(LIFE));
+    assert_eq!(server.count(State::Succeeded), MACHINES);
+    assert_eq!((server.begun.len(), server.most), (MACHINES, AT_ONCE));
+    let again: usize = server.begun.values().map(|times| times - 1).sum();
+    tell(&format!("killed every 5 min: {:.1} min, {again} configurations begun again", server.minutes()));
+    assert!(again >= AT_ONCE, "{again}");
+    // A kill costs what runs, which is a minute of five at most.
+    assert!(server.minutes() < least() * 5.0 / 4.0 + 5.0, "{} min", server.minutes());
+}
+
+#[test]
+fn a_server_that_is_killed_every_five_minutes_installs_no_machine_twice() {
+    let calls = calls_after_the_outage(0.0);
+    let mut server = Server::new(Duration::from_secs_f64(OUTAGE));
+    server.work(Kind::Install, &calls, Some(LIFE));
+    let (good, interrupted) = (server.count(State::Succeeded), server.count(State::Interrupted));
+    tell(&format!("killed every 5 min: {good} installed, {interrupted} interrupted"));
+    assert_eq!(good + interrupted, MACHINES);
+    assert!(interrupted >= AT_ONCE, "{interrupted}");
+    assert!(server.begun.len() == MACHINES && server.begun.values().all(|times| *times == 1));
+    // All boot again and ask again: nobody is installed without the administrator.
+    let mut wait = Vec::new();
+    for (_, address) in &calls {
+        match server.call(Kind::Install, address) {
+            Answer::Refused(Refusal::Installed, _) => {}
+            Answer::Refused(Refusal::Interrupted, machine) => wait.push((machine, address.clone())),
+            other => panic!("{address}: {other:?}"),
+        }
+    }
+    assert_eq!(wait.len(), interrupted);
+    server.turn();
+    assert_eq!(server.ledger.running(), 0);
+    let now = server.moment();
+    for (machine, _) in &wait {
+        server.ledger.arm(*machine, Duration::from_secs(3600), now).unwrap();
+    }
+    let calls: Vec<_> = wait.iter().map(|(_, address)| (server.now, address.clone())).collect();
+    server.work(Kind::Install, &calls, None);
+    assert_eq!(server.count(State::Succeeded), MACHINES);
+    let twice = server.begun.values().filter(|times| **times == 2).count();
+    assert_eq!((twice, server.begun.values().sum()), (interrupted, MACHINES + interrupted));
 }

@@ -1,4 +1,4 @@
-//! `cdist plugin`: inspecting, listing, installing and removing libraries, and the record of their sums.
+//! `cdist plugin`: inspecting, listing, installing and removing plugins, and the record of their sums.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -470,4 +470,90 @@ fn many_at_once_lose_nothing_of_the_record() {
         run(Command::new("sha256sum").args(["--strict", "-c", "plugins.sha256"]).current_dir(&home));
     assert_eq!(checked.lines().count(), 9, "{checked}");
     assert!(site.preos(["-L"]).skipped().is_empty());
+}
+
+/// A Python file of the site that leaves a trace where it is executed.
+fn python(site: &Site, name: &str, more: &str) -> PathBuf {
+    let file = site.dir("built").join(name);
+    let trace = site.root().join("executed");
+    let text = format!(
+        "open({:?}, 'w')\n{more}\n_cdist_preos = True\ndef commandline(m, args): print('ran', args)\n",
+        trace.display().to_string()
+    );
+    install_bytes(text.as_bytes(), &file);
+    file
+}
+
+#[test]
+fn inspect_does_not_execute_python_files() {
+    let site = Site::new();
+    let file = python(&site, "plan9.py", "");
+    let mut all = shown(&site, &inspect(&site, &file));
+    all.push_str(&shown(&site, &inspect(&site, &python(&site, "_common.py", ""))));
+    let (status, value) = inspect_json(&site, &file);
+    assert_eq!((status, &value["kind"]), (0, &"Python plugin, which is executed to be listed".into()));
+    assert_eq!((&value["elf"], &value["preoses"]), (&Value::Null, &serde_json::json!([])));
+    mode(&file, 0o666);
+    all.push_str(&shown(&site, &inspect(&site, &file)));
+    let library = built(&site, "library.py");
+    let (status, value) = inspect_json(&site, &library);
+    assert_eq!((status, &value["elf"], &value["api"]), (0, &Value::Null, &Value::Null));
+    assert!(inspect(&site, Path::new("missing.py")).stdout.contains("Loadable:   no: it cannot be opened"));
+    assert!(!site.root().join("executed").exists());
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn the_list_has_python_files() {
+    let site = Site::new();
+    let home = site.home_plugins();
+    install(&python(&site, "plan9.py", "'Plan 9'"), &home.join("plan9.py"));
+    install_bytes(b"import nothing_of_this_name\n", &home.join("broken.py"));
+    install(&dummies(), &home.join("a.so"));
+    let text = "_cdist_preos = True\n_preos_name = 'netbsd'\ndef commandline(m, args): pass\n";
+    install_bytes(text.as_bytes(), &home.join("other.py"));
+    insta::assert_snapshot!(shown(&site, &site.plugin(["list"])));
+    let value: Value = serde_json::from_str(&site.plugin(["list", "--json"]).stdout).unwrap();
+    let plan9 = value["preoses"].as_array().unwrap().iter().find(|preos| preos["name"] == "plan9").unwrap();
+    assert_eq!((&plan9["api"], &value["no_python"]), (&"python".into(), &Value::Null));
+    assert_eq!(value["skipped"][0]["file"], home.join("broken.py").to_str().unwrap());
+    assert_eq!(value["replaced"][0]["by"], home.join("other.py").to_str().unwrap());
+}
+
+#[test]
+fn python_files_from_installing_to_removing() {
+    let site = Site::new();
+    let home = site.home_plugins();
+    let trace = site.root().join("executed");
+    let file =
+        python(&site, "plan9.py", "class Inferno:\n  _cdist_preos = True\n  def commandline(c, a): pass");
+    let mut all = shown(&site, &install_words(&site, &file, &["--record"]));
+    assert!(!trace.exists(), "installing executes nothing of it");
+    assert_eq!(site.preos(["plan9", "x"]).stdout, "ran ['x']\n");
+    assert!(trace.exists());
+
+    // What the record does not name, or not with this content, is not executed, neither to be listed nor imported.
+    fs::remove_file(&trace).unwrap();
+    let importer = site.dir("built").join("importer.py");
+    let text = "import _common\n_cdist_preos = True\ndef commandline(m, a): print(_common)\n";
+    install_bytes(text.as_bytes(), &importer);
+    assert_eq!(install_words(&site, &importer, &[]).status, 0);
+    install(&python(&site, "_common.py", ""), &home.join("_common.py"));
+    install_bytes(&[&fs::read(&file).unwrap()[..], b"#"].concat(), &home.join("plan9.py"));
+    let list = site.preos(["-L"]);
+    assert_eq!(list.skipped().len(), 3, "{list:#?}");
+    assert!(!trace.exists(), "{list:#?}");
+    all.push_str(&shown(&site, &site.plugin(["list"])));
+    assert_eq!(inspect(&site, &home.join("plan9.py")).status, 1);
+    assert_eq!(install_words(&site, &python(&site, "_common.py", ""), &[]).status, 0);
+    assert!(site.preos(["importer"]).stdout.contains("module '_common'"));
+
+    assert_eq!(install_words(&site, &file, &[]).status, 0);
+    all.push_str(&shown(&site, &site.plugin(["remove", "plan9"])));
+    all.push_str(&shown(&site, &site.plugin(["remove", "inferno"])));
+    assert_eq!(names_in(&home), ["_common.py", "importer.py", "plugins.sha256"]);
+    let checked =
+        run(Command::new("sha256sum").args(["--strict", "-c", "plugins.sha256"]).current_dir(&home));
+    assert_eq!(checked, "_common.py: OK\nimporter.py: OK\n");
+    insta::assert_snapshot!(all);
 }

@@ -11,7 +11,7 @@ use std::{
 
 use cdist_tests::{
     lab::process::require_root,
-    plugins::{Site, hostile, install, status_number, wait},
+    plugins::{Site, finish, hostile, install, status_number, wait, workspace},
 };
 use nix::{
     sys::signal::{Signal, kill, killpg},
@@ -47,7 +47,17 @@ impl Run {
     /// Starts `lingers` as root, with a mount, and waits until it is there.
     fn start() -> Self {
         require_root("a plugin in its own namespaces");
-        let run = Self::spawn(Site::command, &["mount"]);
+        Self::start_with("hostile.so", &hostile())
+    }
+
+    /// As [`start`](Self::start), with the PreOS of this name that is written in Python.
+    fn start_python() -> Self {
+        require_root("a plugin in its own namespaces");
+        Self::start_with("lingers.py", &workspace().join("tests/fixtures/python/lingers.py"))
+    }
+
+    fn start_with(name: &str, plugin: &Path) -> Self {
+        let run = Self::spawn(Site::command, name, plugin, &["mount"]);
         assert!(mounted(run.worker(), &run.mountpoint), "the plugin has mounted");
         assert!(!mounted(Pid::this(), &run.mountpoint), "nobody else sees that mount");
         run
@@ -56,12 +66,12 @@ impl Run {
     /// Starts `lingers` as an ordinary user, who has no namespaces.
     fn start_as_nobody() -> Self {
         require_root("a plugin of another user");
-        Self::spawn(Site::command_without_root, &[])
+        Self::spawn(Site::command_without_root, "hostile.so", &hostile(), &[])
     }
 
-    fn spawn(command: impl Fn(&Site) -> Command, more: &[&str]) -> Self {
+    fn spawn(command: impl Fn(&Site) -> Command, name: &str, plugin: &Path, more: &[&str]) -> Self {
         let site = Site::new();
-        install(&hostile(), &site.home_plugins().join("hostile.so"));
+        install(plugin, &site.home_plugins().join(name));
         let mut command = command(&site);
         let mountpoint = site.dir("work").join("mnt");
         fs::create_dir(&mountpoint).expect("making the mount point");
@@ -320,4 +330,52 @@ fn the_program_knows_where_it_is_below_a_chroot() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+#[test]
+fn a_python_plugin_leaves_nothing() {
+    for (signal, expected) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGHUP, 129)] {
+        let mut run = Run::start_python();
+        assert_eq!(blocked_signals(run.worker()), 0);
+        kill(run.parent(), signal).unwrap();
+        let (status, _) = run.ended(SOON);
+        assert_eq!(status, expected, "{}", run.log());
+        assert_eq!(run.log(), format!("error: cancelled by {signal}\n"));
+        run.assert_nothing_left();
+    }
+    let mut run = Run::start_python();
+    killpg(run.parent(), Signal::SIGINT).unwrap();
+    assert_eq!(run.ended(SOON).0, 130, "{}", run.log());
+    assert_eq!(run.log(), "error: cancelled by SIGINT\n");
+    run.assert_nothing_left();
+    let mut run = Run::start_python();
+    kill(run.parent(), Signal::SIGKILL).unwrap();
+    assert_eq!(run.ended(SOON).0, 128 + 9);
+    run.assert_nothing_left();
+}
+
+#[test]
+fn a_machine_without_python() {
+    require_root("hiding the interpreter in a mount namespace");
+    let site = Site::new();
+    install(&workspace().join("tests/fixtures/python/netbsd.py"), &site.home_plugins().join("netbsd.py"));
+    install(&hostile(), &site.home_plugins().join("hostile.so"));
+    let run = |word: &str| {
+        let own = site.command();
+        let mut command = Command::new("/usr/bin/unshare");
+        // What cannot be executed is no interpreter.
+        let hide = "mount --bind /dev/null /usr/bin/python3 && PATH=/nonexistent && exec \"$@\"";
+        command.args(["-m", "/bin/sh", "-c", hide, "sh"]).arg(own.get_program()).args(["preos", word]);
+        command.env("HOME", site.root().join("home")).env_remove("CDIST_PREOS_PATH");
+        finish(&mut command)
+    };
+    let note = "note: plugins that are Python files are left out: there is no python3; install the package python3\n";
+    let list = run("-L");
+    assert_eq!((list.status, list.stderr.as_str()), (0, note));
+    assert!(list.stdout.contains("- seven ") && !list.stdout.contains("netbsd"), "{list:#?}");
+    // No Python file comes after the library.
+    assert_eq!(run("seven").status, 7);
+    let missing = run("netbsd");
+    assert_eq!(missing.status, 1);
+    assert!(missing.stderr.starts_with(note) && missing.error().contains("there is no PreOS \"netbsd\""));
 }

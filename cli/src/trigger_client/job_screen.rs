@@ -92,7 +92,9 @@ fn machine(job: &JobDetails) -> String {
 
 fn done(report: &RunReport) -> String {
     let RunReport { objects, changed, round_trips, .. } = report;
-    format!("{objects} objects, {changed} changed, {round_trips} round trips")
+    let s = |count: u64| if count == 1 { "" } else { "s" };
+    let (objects_s, trips_s) = (s(*objects as u64), s(*round_trips));
+    format!("{objects} object{objects_s}, {changed} changed, {round_trips} round trip{trips_s}")
 }
 
 /// What to try next.

@@ -117,7 +117,12 @@ impl Drop for Lab {
 
 async fn serve(dir: &Path, runner: Arc<Script>, stop: watch::Receiver<bool>, ready: &mpsc::Sender<()>) {
     let rules = Rules { retries: 0, ..Rules::default() };
-    let settings = Settings { rules, state_dir: dir.to_owned(), keep: Duration::from_secs(1000) };
+    let settings = Settings {
+        rules,
+        state_dir: dir.to_owned(),
+        keep: Duration::from_secs(1000),
+        job_time: Duration::from_secs(1000),
+    };
     let store = Box::new(Sqlite::open(dir).unwrap());
     let runtime = tokio::runtime::Handle::current();
     let (dispatcher, thread) = Dispatcher::start(&settings, store, runner, runtime).unwrap();
@@ -177,7 +182,7 @@ fn a_server_is_asked_and_told() {
 
     let error = |words: &str| lab.run(words).1.unwrap_err();
     assert!(error("show 9").contains("there is no job 9"));
-    assert!(error("cancel 2").contains("job 2 has failed already"));
+    assert!(error("cancel 2").contains("job 2 is at its end already: failed"));
     assert!(error("retry 2").contains("not known any more"));
     assert!(error("forget 1").contains("job 1 of machine 1 is not at its end"));
     assert!(error("arm 2").contains("`cdist trigger hosts` lists them"));

@@ -14,7 +14,7 @@ use object::{
 };
 
 use super::{
-    elf, file, sums,
+    elf, file, search, sums,
     text::{self, PluginText},
 };
 
@@ -34,9 +34,9 @@ pub struct Facts {
     pub mode: u32,
     /// In hexadecimal digits.
     pub sha256: String,
-    /// What its text says, unchecked; `None` without a readable text.
+    /// What its text says, unchecked; `None` if it is a Python file, or without a readable text.
     pub text: Option<PluginText>,
-    /// `None` if it is no ELF file with readable headers.
+    /// `None` if it is a Python file, or no ELF file with readable headers.
     pub elf: Option<ElfFacts>,
 }
 
@@ -94,19 +94,23 @@ impl Facts {
         if !metadata.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
         }
-        Self::of(&file, &metadata)
+        Self::of(&file, &metadata, search::is_python(path))
     }
 
-    fn of(file: &File, metadata: &Metadata) -> io::Result<Self> {
+    fn of(file: &File, metadata: &Metadata, python: bool) -> io::Result<Self> {
         let sha256 = sums::of_file(file)?;
-        let cache = ReadCache::new(file);
+        // A Python file is none of the others, whatever is in it.
+        let cache = (!python).then(|| ReadCache::new(file));
+        let cache = cache.as_ref();
         Ok(Self {
             size: metadata.len(),
             owner: file::name_of(Uid::from_raw(metadata.uid())),
             mode: metadata.mode() & 0o7777,
             sha256,
-            text: elf::text_of_any(&cache).ok().and_then(|bytes| text::read(&bytes).ok()),
-            elf: ElfFacts::of(&cache),
+            text: cache
+                .and_then(|cache| elf::text_of_any(cache).ok())
+                .and_then(|bytes| text::read(&bytes).ok()),
+            elf: cache.and_then(ElfFacts::of),
         })
     }
 }

@@ -20,7 +20,7 @@ use nix::{
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The last component is a symbolic link.
-    #[error("it is a symbolic link; copy the library itself into the directory")]
+    #[error("it is a symbolic link; copy the file itself into the directory")]
     SymbolicLink,
     /// It cannot be opened.
     #[error("it cannot be opened: {0}")]

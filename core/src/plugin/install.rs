@@ -1,4 +1,4 @@
-//! Installing and removing plugin libraries.
+//! Installing and removing plugins.
 //!
 //! A library is never written in place: a process that has it loaded would run the new bytes at the old addresses. The copy is
 //! renamed over the old file, and whoever has that one open keeps it.
@@ -14,23 +14,24 @@ use std::{
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use super::{
-    check::{CheckError, Checker},
+    check::{CheckError, Checker, Content},
     elf,
     file::{FileError, Opener},
+    python::Listing,
     registry::{Registry, Skipped},
     search::{self, SearchPath},
     sums::{self, SumError, Sums},
-    text::{self, PluginText, PreosText},
+    text,
 };
 use crate::host::atomic::{AtomicFile, sync_parent};
 
-/// The biggest library that is installed: it is held in memory, so that what was checked is what is written.
+/// The biggest plugin that is installed: it is held in memory, so that what was checked is what is written.
 const SIZE_MAX: u64 = 512 * 1024 * 1024;
 
 /// Why nothing was installed or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
-    /// It would not be loaded.
+    /// It would not be used.
     #[error("{} is not installed: {reason}", .file.display())]
     Refused {
         /// The file.
@@ -40,14 +41,14 @@ pub enum InstallError {
     },
     /// Nobody would look for it, or could name it.
     #[error(
-        "{} is not installed: the name of a plugin's file ends in .so, begins with no dot, and is UTF-8 without control characters",
+        "{} is not installed: the name of a plugin's file ends in .so or .py, begins with no dot, and is UTF-8 without control characters",
         .file.display()
     )]
     FileName {
         /// The file.
         file: PathBuf,
     },
-    /// Others can write the directory, so nothing in it would be loaded.
+    /// Others can write the directory, so nothing in it would be used.
     #[error("nothing is changed in {}: {reason}", .directory.display())]
     Directory {
         /// The directory.
@@ -63,7 +64,7 @@ pub enum InstallError {
         /// Why.
         reason: SumError,
     },
-    /// No library in the directory brings the PreOS.
+    /// No plugin in the directory brings the PreOS.
     #[error("no plugin in {} brings a PreOS {name:?}", .directory.display())]
     Unknown {
         /// The name.
@@ -98,15 +99,15 @@ pub struct Installed {
     pub file: PathBuf,
     /// Its SHA-256.
     pub sha256: String,
-    /// What it brings.
-    pub text: PluginText,
+    /// What it is.
+    pub content: Content,
     /// Whether there was a file of this name.
     pub replaced: bool,
     /// PreOSes that the file of this name brought before, and no longer.
     pub gone: Vec<String>,
     /// Whether its sum is recorded.
     pub recorded: bool,
-    /// Other libraries whose sums were recorded, as the record is new.
+    /// Other plugins whose sums were recorded, as the record is new.
     pub also_recorded: Vec<PathBuf>,
 }
 
@@ -119,27 +120,31 @@ pub struct Removed {
     pub names: Vec<String>,
 }
 
-/// Copies the library `source` into `directory`. `record` begins a record of sums if there is none.
+/// Copies the plugin `source` into `directory`. `record` begins a record of sums if there is none.
 ///
 /// # Errors
 ///
-/// It would not be loaded from there, or cannot be written.
+/// It would not be used from there, or cannot be written.
 pub fn install(source: &Path, directory: &Path, record: bool) -> Result<Installed, InstallError> {
     let bytes = read(source)?;
     let refused = |reason| InstallError::Refused { file: source.to_owned(), reason };
-    let text = elf::text_of(&bytes[..]).map_err(|error| refused(error.into()))?;
-    let text = text::parse(&text).map_err(|error| refused(error.into()))?;
+    let content = if search::is_python(source) {
+        Content::Python
+    } else {
+        let text = elf::text_of(&bytes[..]).map_err(|error| refused(error.into()))?;
+        Content::Library(text::parse(&text).map_err(|error| refused(error.into()))?)
+    };
     let Some(name) = source.file_name().filter(|name| is_file_name(name)) else {
         return Err(InstallError::FileName { file: source.to_owned() });
     };
     let mut held = Held::new(directory)?;
     let file = directory.join(name);
-    let before = names(&Checker::default().check(&file).map(|text| text.preoses).unwrap_or_default());
+    let before = Checker::default().check(&file).map(|before| before.names()).unwrap_or_default();
     let replaced = file.symlink_metadata().is_ok();
 
     let mut also_recorded = Vec::new();
     if record && held.sums.is_none() {
-        let (sums, files) = sums_of_loadable(directory, &file)?;
+        let (sums, files) = sums_of_usable(directory, &file)?;
         (held.sums, also_recorded) = (Some(sums), files);
     }
     let written = AtomicFile::create(&file, 0o644).and_then(|mut copy| {
@@ -151,36 +156,32 @@ pub fn install(source: &Path, directory: &Path, record: bool) -> Result<Installe
     let recorded = held.sums.is_some();
     held.change_record(|sums| sums.set(name, sha256.clone()))?;
 
-    let now = names(&text.preoses);
+    let now = content.names();
     let gone = before.into_iter().filter(|name| !now.contains(name)).collect();
-    Ok(Installed { file, sha256, text, replaced, gone, recorded, also_recorded })
+    Ok(Installed { file, sha256, content, replaced, gone, recorded, also_recorded })
 }
 
-/// Removes the library in `directory` that brings the PreOS `name`.
+/// Removes the plugin in `directory` that brings the PreOS `name`. `list_python` is as in [`Registry::scan`].
 ///
 /// # Errors
 ///
 /// There is none, or it cannot be removed.
-pub fn remove(name: &str, directory: &Path) -> Result<Removed, InstallError> {
+pub fn remove(
+    name: &str,
+    directory: &Path,
+    list_python: impl FnOnce(&[PathBuf]) -> Result<Listing, String>,
+) -> Result<Removed, InstallError> {
     let mut held = Held::new(directory)?;
     let path = SearchPath { plugin_dirs: vec![directory.to_owned()], ..SearchPath::default() };
-    let registry = Registry::scan(&path);
+    let registry = Registry::scan(&path, None, list_python);
     let Some(preos) = registry.get(name) else {
         let (name, directory) = (name.to_owned(), directory.to_owned());
         return Err(InstallError::Unknown { name, directory, skipped: registry.skipped });
     };
     let file = preos.file.clone();
-    let text = Checker::default()
-        .check(&file)
-        .map_err(|error| system("reading", &file)(io::Error::other(error.to_string())))?;
     fs::remove_file(&file).and_then(|()| sync_parent(&file)).map_err(system("removing", &file))?;
     held.change_record(|sums| sums.remove(file.file_name().unwrap_or_default()))?;
-    Ok(Removed { file, names: names(&text.preoses) })
-}
-
-/// The names under which PreOSes are registered.
-pub fn names(preoses: &[PreosText]) -> Vec<String> {
-    preoses.iter().map(PreosText::name).collect()
+    Ok(Removed { names: registry.names_of(&file), file })
 }
 
 /// The whole file, read once. Links are followed: a build tool may have made one, and only the copy has to be safe.
@@ -203,18 +204,18 @@ fn read(source: &Path) -> Result<Vec<u8>, InstallError> {
 }
 
 fn is_file_name(name: &OsStr) -> bool {
-    search::is_library_name(Path::new(name))
+    search::is_plugin(Path::new(name))
         && name.to_str().is_some_and(|name| !name.starts_with('.') && !name.contains(char::is_control))
 }
 
-/// The sums of all libraries in a directory that are loaded now, but for `except`: a record of one library alone would end
+/// The sums of all plugins in a directory that are used now, but for `except`: a record of one plugin alone would end
 /// the others.
-fn sums_of_loadable(directory: &Path, except: &Path) -> Result<(Sums, Vec<PathBuf>), InstallError> {
+fn sums_of_usable(directory: &Path, except: &Path) -> Result<(Sums, Vec<PathBuf>), InstallError> {
     let (mut sums, mut files) = (Sums::default(), Vec::new());
     let mut checker = Checker::default();
-    for path in search::libraries(directory).map_err(system("reading", directory))? {
+    for path in search::plugins(directory).map_err(system("reading", directory))? {
         let Ok((file, _)) = checker.open(&path) else { continue };
-        if path == except || checker.text(&path, &file).is_err() {
+        if path == except || checker.content(&path, &file).is_err() {
             continue;
         }
         let sum = sums::of_file(&file).map_err(system("reading", &path))?;
@@ -264,6 +265,10 @@ mod tests {
 
     use super::*;
 
+    fn no_python(_: &[PathBuf]) -> Result<Listing, String> {
+        Err("not asked for".to_owned())
+    }
+
     #[test]
     fn names_of_files() {
         assert!(["a.so", "lib x.so", "é.so"].iter().all(|name| is_file_name(OsStr::new(name))));
@@ -287,12 +292,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for mode in [0o777, 0o1777, 0o775] {
             fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode)).unwrap();
-            let error = remove("x", dir.path()).unwrap_err();
+            let error = remove("x", dir.path(), no_python).unwrap_err();
             assert!(matches!(error, InstallError::Directory { reason: FileError::Writable { .. }, .. }));
         }
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        assert!(matches!(remove("x", dir.path()), Err(InstallError::Unknown { .. })));
+        assert!(matches!(remove("x", dir.path(), no_python), Err(InstallError::Unknown { .. })));
         fs::write(dir.path().join(sums::FILE_NAME), "x").unwrap();
-        assert!(matches!(remove("x", dir.path()), Err(InstallError::Record { .. })));
+        assert!(matches!(remove("x", dir.path(), no_python), Err(InstallError::Record { .. })));
     }
 }

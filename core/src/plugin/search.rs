@@ -32,12 +32,17 @@ impl SearchPath {
     }
 }
 
-/// The shared libraries in a directory, sorted by name. A missing directory has none.
+/// Whether a file of this name is a plugin in Python.
+pub fn is_python(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "py")
+}
+
+/// The shared libraries and Python files in a directory, sorted by name. A missing directory has none.
 ///
 /// # Errors
 ///
 /// The directory exists and cannot be read.
-pub fn libraries(directory: &Path) -> io::Result<Vec<PathBuf>> {
+pub fn plugins(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -46,7 +51,7 @@ pub fn libraries(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        if is_library_name(&path) {
+        if is_plugin(&path) {
             files.push(path);
         }
     }
@@ -55,8 +60,8 @@ pub fn libraries(directory: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// Whether a file of this name is looked at.
-pub fn is_library_name(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "so")
+pub fn is_plugin(file: &Path) -> bool {
+    is_python(file) || file.extension().is_some_and(|extension| extension == "so")
 }
 
 #[cfg(test)]
@@ -77,12 +82,12 @@ mod tests {
     }
 
     #[test]
-    fn libraries_are_sorted_and_a_missing_directory_is_empty() {
+    fn plugins_are_sorted_and_a_missing_directory_is_empty() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["b.so", "a.so", "README", "c.txt"] {
+        for name in ["b.so", "a.so", "README", "c.txt", "ab.py", "d.pyc"] {
             fs::write(dir.path().join(name), "").unwrap();
         }
-        assert_eq!(libraries(dir.path()).unwrap(), ["a.so", "b.so"].map(|name| dir.path().join(name)));
-        assert!(libraries(&dir.path().join("none")).unwrap().is_empty());
+        assert_eq!(plugins(dir.path()).unwrap(), ["a.so", "ab.py", "b.so"].map(|name| dir.path().join(name)));
+        assert!(plugins(&dir.path().join("none")).unwrap().is_empty());
     }
 }

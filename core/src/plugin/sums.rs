@@ -1,7 +1,7 @@
-//! The record of the SHA-256 sums of the libraries in a directory: `plugins.sha256`, in the format of sha256sum(1).
+//! The record of the SHA-256 sums of the plugins in a directory: `plugins.sha256`, in the format of sha256sum(1).
 //!
-//! Where there is one, only what it names is loaded, and only with this content. `sha256sum -c plugins.sha256` checks it by
-//! hand. It guards against a library that was damaged or copied over by mistake; who can write the directory can write the
+//! Where there is one, only what it names is used, and only with this content. `sha256sum -c plugins.sha256` checks it by
+//! hand. It guards against a plugin that was damaged or copied over by mistake; who can write the directory can write the
 //! record too.
 
 use std::{
@@ -23,13 +23,13 @@ pub const FILE_NAME: &str = "plugins.sha256";
 /// The longest record that is read.
 const RECORD_MAX: u64 = 1024 * 1024;
 
-/// Why a library does not agree with the record. The messages complete the line "skipped FILE: …".
+/// Why a plugin does not agree with the record. The messages complete the line "skipped FILE: …".
 #[derive(Debug, thiserror::Error)]
 pub enum SumError {
     /// The record may be somebody else's.
     #[error("{FILE_NAME} beside it is not trusted: {0}")]
     Untrusted(#[source] FileError),
-    /// The record or the library cannot be read.
+    /// The record or the plugin cannot be read.
     #[error("reading {what}: {error}")]
     Read {
         /// Which of them.
@@ -43,7 +43,7 @@ pub enum SumError {
     /// More than is read.
     #[error("{FILE_NAME} beside it is longer than {RECORD_MAX} bytes")]
     Long,
-    /// The record does not name the library.
+    /// The record does not name the plugin.
     #[error("{FILE_NAME} beside it does not name it; if you trust it: cdist plugin install")]
     Missing,
     /// Another content.

@@ -205,7 +205,7 @@ fn watch(mut child: Child, signals: &SignalFd, reports: OwnedFd) -> Result<i32, 
     }
 }
 
-/// What the reports of worker (`returned N`) and init (`exit N`, `signal N`) mean together.
+/// What the reports of worker (`returned N`, `replaced`) and init (`exit N`, `signal N`) mean together.
 fn judge(reports: &str, init: std::process::ExitStatus) -> Result<i32, SuperviseError> {
     let value = |key: &str| {
         reports.lines().find_map(|line| line.strip_prefix(key)).and_then(|number| number.parse::<i32>().ok())
@@ -216,6 +216,7 @@ fn judge(reports: &str, init: std::process::ExitStatus) -> Result<i32, Supervise
                 .map_or_else(|_| format!("signal {signal}"), |signal| signal.as_str().to_owned()),
         )),
         (Some(status), None, _, _) => Ok(status),
+        (None, None, Some(status), _) if reports.lines().any(|line| line == "replaced") => Ok(status),
         (None, None, Some(status), _) => Err(SuperviseError::Exited(status)),
         (None, None, None, None) => Err(SuperviseError::Exited(init.code().unwrap_or(1))),
     }
@@ -240,7 +241,7 @@ pub fn init(program: &Path, worker_word: &str, arguments: &[OsString]) -> Result
     let namespaces = Uid::effective().is_root();
     if namespaces {
         // The parent may be gone in the next moment; the lifeline tells if it went before this.
-        prctl::set_pdeathsig(Signal::SIGKILL).map_err(system("tying the process to its parent"))?;
+        end_with_parent()?;
         enter_mount_namespace()?;
     } else {
         // Has to outlive a killed parent, because no namespace ends with it; the lifeline alone tells.
@@ -337,6 +338,15 @@ fn kill_descendants() {
     }
 }
 
+/// Makes the kernel kill this process when the one that started it ends.
+///
+/// # Errors
+///
+/// The kernel refuses.
+pub fn end_with_parent() -> Result<(), SuperviseError> {
+    prctl::set_pdeathsig(Signal::SIGKILL).map_err(system("tying the process to its parent"))
+}
+
 /// The worker's side: says that the plugin has returned.
 #[derive(Debug)]
 pub struct Reporter(File);
@@ -359,7 +369,7 @@ impl Reporter {
         for number in [inherited.lifeline, inherited.report] {
             unistd::close(number).map_err(system("closing an inherited descriptor"))?;
         }
-        prctl::set_pdeathsig(Signal::SIGKILL).map_err(system("tying the process to its parent"))?;
+        end_with_parent()?;
         // Parent and init block signals to read them as data, and a child inherits that; the plugin and what it
         // starts have to get them.
         SigSet::empty().thread_set_mask().map_err(system("unblocking signals"))?;
@@ -370,6 +380,11 @@ impl Reporter {
     pub fn returned(mut self, status: i32) {
         // The parent may be gone; then nobody wants to know.
         let _ = self.0.write_all(format!("returned {status}\n").as_bytes());
+    }
+
+    /// Says that this process is about to become another program, whose exit status is then the plugin's.
+    pub fn replaced(mut self) {
+        let _ = self.0.write_all(b"replaced\n");
     }
 }
 
@@ -384,6 +399,8 @@ mod tests {
         assert_eq!(judge("signal 11\n", raw(1 << 8)).unwrap_err().to_string(), "it died: SIGSEGV");
         assert_eq!(judge("returned 0\nsignal 6\n", raw(0)).unwrap_err().to_string(), "it died: SIGABRT");
         assert!(matches!(judge("exit 0\n", raw(0)), Err(SuperviseError::Exited(0))));
+        assert_eq!(judge("replaced\nexit 3\n", raw(3 << 8)).unwrap(), 3);
+        assert!(matches!(judge("replaced\nsignal 11\n", raw(1 << 8)), Err(SuperviseError::Killed(_))));
         assert_eq!(judge("", raw(9)).unwrap_err().to_string(), "it died: SIGKILL");
     }
 

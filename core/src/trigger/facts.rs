@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 const TEXT_MAX: usize = 128;
 /// Longest ssh host key; one of RSA with 16384 bits has 2,800 characters.
 const KEY_MAX: usize = 4096;
+/// Longest list of them; those that sshd makes have 1.5 KiB together.
+const KEYS_LENGTH_MAX: usize = 8 * 1024;
 /// Most ssh host keys.
 const KEYS_MAX: usize = 16;
 
@@ -51,7 +53,7 @@ impl Facts {
         }
         // Not straight into the struct: serde takes an array for one, too.
         let body: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_slice(body).map_err(FactsError::Json)?;
+            serde_json::from_str(&String::from_utf8_lossy(body)).map_err(FactsError::Json)?;
         let facts: Self = serde_json::from_value(body.into()).map_err(FactsError::Json)?;
         facts.checked()
     }
@@ -66,10 +68,14 @@ impl Facts {
             if value.len() > TEXT_MAX || value.chars().any(char::is_control) {
                 return Err(FactsError::Value(name, "a line of at most 128 bytes"));
             }
-            *text = Some(value.trim().to_owned());
+            // Some firmware has bytes here that are no text; it should not keep a machine from being installed.
+            *text = Some(value.trim().chars().map(|c| if is_visible(c) { c } else { '?' }).collect());
         }
         if self.ssh_host_keys.len() > KEYS_MAX {
             return Err(FactsError::Value("ssh_host_keys", "a list of at most 16 keys"));
+        }
+        if self.ssh_host_keys.iter().map(String::len).sum::<usize>() > KEYS_LENGTH_MAX {
+            return Err(FactsError::Value("ssh_host_keys", "a list of at most 8 KiB"));
         }
         for key in &mut self.ssh_host_keys {
             *key = public_key(key)
@@ -77,6 +83,10 @@ impl Facts {
         }
         Ok(self)
     }
+}
+
+fn is_visible(c: char) -> bool {
+    c == ' ' || c.is_ascii_graphic()
 }
 
 /// `TYPE BASE64` without comment; `None` if it is anything else, such as a marker of known_hosts(5) in front.
@@ -125,6 +135,12 @@ mod tests {
         assert_eq!(facts.ssh_host_keys, ["ssh-ed25519 AAAAC3Nza", "ecdsa-sha2-nistp256 AAAAE2Vj=="]);
         assert_eq!(Facts::parse(b" \n").unwrap(), Facts::default());
         assert_eq!(Facts::parse(b"{}").unwrap(), Facts::default());
+    }
+
+    #[test]
+    fn firmware_may_have_any_bytes_in_its_serial_number() {
+        let facts = Facts::parse(b"{\"serial\":\"S\xff\xe2\x80\xae1\"}").unwrap();
+        assert_eq!(facts.serial.as_deref(), Some("S??1"));
     }
 
     #[test]

@@ -65,8 +65,11 @@ impl Follow {
         let length = file.metadata().await?.len();
         if let Some(start) = length.checked_sub(bytes).filter(|start| *start > 0) {
             file.seek(io::SeekFrom::Start(start)).await?;
-            let mut byte = [0];
-            while file.read(&mut byte).await? == 1 && byte != *b"\n" {}
+            let mut piece = Vec::new();
+            (&mut file).take(PIECE).read_to_end(&mut piece).await?;
+            // A line that is longer than that is cut.
+            let line = memchr::memchr(b'\n', &piece).map_or(0, |end| end as u64 + 1);
+            file.seek(io::SeekFrom::Start(start + line)).await?;
         }
         self.open = Some(file);
         Ok(())

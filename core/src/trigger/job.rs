@@ -138,6 +138,8 @@ pub struct Job {
     pub not_before: Option<Millis>,
     /// How many more requests have joined it.
     pub joined: u32,
+    /// Somebody has asked to stop it while it runs.
+    pub stopping: bool,
     /// What the last attempt has done.
     pub report: Option<Box<RunReport>>,
     /// Why it is in its state, when no attempt tells: who cancelled, what interrupted.

@@ -3,12 +3,15 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    time::Duration,
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::names::Family;
 
+/// How long answers may lie unread before a connection is given up (`TCP_USER_TIMEOUT`, tcp(7)).
+const UNREAD: Duration = Duration::from_secs(30);
 /// Machines that are switched on together knock together.
 const BACKLOG: i32 = 4096;
 
@@ -81,6 +84,8 @@ fn bind(address: SocketAddr, only_v6: bool) -> Result<TcpListener, ListenError> 
         socket.set_reuse_address(true)?;
         // Connections inherit it: answers are short, and nothing follows them.
         socket.set_tcp_nodelay(true)?;
+        // Who does not read its answers is gone after that.
+        socket.set_tcp_user_timeout(Some(UNREAD))?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;

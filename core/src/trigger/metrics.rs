@@ -88,6 +88,11 @@ impl Metrics {
         self.closing.load(Relaxed)
     }
 
+    /// True if the last commit failed.
+    pub(super) fn is_store_failing(&self) -> bool {
+        self.store_failing.load(Relaxed)
+    }
+
     pub(super) fn set_closing(&self) {
         self.closing.store(true, Relaxed);
     }

@@ -98,8 +98,8 @@ pub fn parse(path: &str, query: Option<&str>) -> Result<Wish, Reply> {
 
 fn recorded(rest: &str, query: Option<&str>) -> String {
     let whole = query.map_or_else(|| rest.to_owned(), |query| format!("{rest}?{query}"));
-    // A target has visible ASCII characters only, so any byte is the end of one.
-    whole.chars().take(PATH_MAX).collect()
+    // The parser of HTTP lets more through than RFC 3986 does; it is shown on terminals and pages.
+    whole.chars().map(|c| if c.is_ascii_graphic() { c } else { '?' }).take(PATH_MAX).collect()
 }
 
 fn wait(query: Option<&str>) -> Result<Option<u64>, Reply> {
@@ -125,6 +125,19 @@ pub fn called(answer: Answer, kind: Kind, address: &str) -> Reply {
         ),
         Answer::Running(job) => {
             Reply::about(202, job, State::Running, format!("{kind} running: job {job} for {address}"))
+        }
+        Answer::Rebooted(job) => {
+            let text = format!(
+                "{kind} running: job {job} is still at work on {address} as it was before it was switched off; ask again \
+                 when that job has ended"
+            );
+            Reply { retry_after: Some(60), ..Reply::about(503, job, State::Running, text) }
+        }
+        Answer::Elsewhere(job) => {
+            let text = format!(
+                "{kind} of {address} refused: job {job} waits for the machine with this hardware address at another address"
+            );
+            Reply::new(409, text)
         }
         Answer::Refused(refusal, machine) => refused(refusal, machine, address),
         Answer::QueueFull => {

@@ -37,6 +37,9 @@ use super::{
     protocol::{self, Reply, Wish},
 };
 
+/// Headers that browsers send, and programs that call do not.
+const BROWSERS: [&str; 4] = ["origin", "sec-fetch-mode", "sec-fetch-site", "accept-language"];
+
 /// What the server is told at its start.
 #[derive(Debug, Default)]
 pub struct Access {
@@ -125,9 +128,12 @@ impl Server {
     {
         let as_json = wants_json(request.headers());
         let reply = match self.decide(request, peer).await {
-            Ok(reply) | Err(reply) => reply,
+            Ok(reply) => reply,
+            Err(reply) => {
+                self.count(&reply);
+                reply
+            }
         };
-        self.count(&reply);
         response(&reply, as_json)
     }
 
@@ -178,8 +184,9 @@ impl Server {
         if !allow.is_empty() && !allow.iter().any(|net| net.contains(&address)) {
             return Err(Reply::new(403, format!("{address} is not in a network that --allow names")));
         }
-        // A page that somebody looks at must not start anything.
-        if headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-mode") {
+        // A page that somebody looks at must not start anything. None of these is said in every request of every browser.
+        let agent = headers.get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+        if agent.starts_with(b"Mozilla/") || BROWSERS.iter().any(|name| headers.contains_key(*name)) {
             return Err(Reply::new(403, "this is for machines, not for browsers"));
         }
         let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
@@ -203,17 +210,22 @@ impl Server {
     ) -> Result<Reply, Reply> {
         // Before the call, or the end could be missed.
         let events = wait.map(|_| self.dispatcher.events());
-        let neighbour = if facts.mac.is_none() { self.neighbours.mac_of(address) } else { None };
+        let neighbour = self.neighbours.mac_of(address);
         let call = Call { kind, address: target.clone(), neighbour, facts, path };
         let answer = self.dispatcher.call(call).await;
         let answer = answer.map_err(|error| protocol::unavailable(&error, kind, &target))?;
-        match (answer, wait, events) {
-            (
-                Answer::Queued(job) | Answer::Joined(job) | Answer::Running(job),
-                Some(seconds),
-                Some(events),
-            ) => {
-                let state = self.wait(job, Duration::from_secs(seconds), events).await;
+        let metrics = self.dispatcher.metrics();
+        let (counter, waited_for) = match answer {
+            Answer::Queued(job) => (&metrics.accepted, Some((job, State::Queued))),
+            Answer::Joined(job) => (&metrics.joined, Some((job, State::Queued))),
+            Answer::Running(job) => (&metrics.joined, Some((job, State::Running))),
+            Answer::Refused(..) | Answer::Elsewhere(_) => (&metrics.refused, None),
+            Answer::Rebooted(_) | Answer::QueueFull | Answer::MachinesFull => (&metrics.unavailable, None),
+        };
+        counter.fetch_add(1, Relaxed);
+        match (waited_for, wait, events) {
+            (Some((job, state)), Some(seconds), Some(events)) => {
+                let state = self.wait(job, state, Duration::from_secs(seconds), events).await;
                 Ok(protocol::standing(job, kind, state, &target, true))
             }
             _ => Ok(protocol::called(answer, kind, &target)),
@@ -224,10 +236,10 @@ impl Server {
     async fn wait(
         &self,
         job: JobId,
+        mut state: State,
         limit: Duration,
         mut events: broadcast::Receiver<super::dispatcher::Event>,
     ) -> State {
-        let mut state = State::Queued;
         let end = async {
             while !state.is_final() {
                 match events.recv().await {
@@ -291,17 +303,14 @@ impl Server {
         }
     }
 
+    /// Counts what was answered before anything was decided.
     fn count(&self, reply: &Reply) {
         let metrics = self.dispatcher.metrics();
         let counter = match reply.status {
-            202 if reply.message.contains(" joined: ") => &metrics.joined,
-            202 => &metrics.accepted,
             401 | 403 => &metrics.forbidden,
-            409 => &metrics.refused,
             503 => &metrics.unavailable,
             500 => &metrics.failed,
-            400..=499 => &metrics.bad,
-            _ => return,
+            _ => &metrics.bad,
         };
         counter.fetch_add(1, Relaxed);
     }

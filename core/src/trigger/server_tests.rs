@@ -191,7 +191,12 @@ async fn only_who_may_and_knows_the_token() {
 #[tokio::test]
 async fn a_page_in_a_browser_starts_nothing() {
     let bench = bench();
-    for header in ["Origin: http://evil.example", "Sec-Fetch-Mode: no-cors"] {
+    for header in [
+        "Origin: http://evil.example",
+        "Sec-Fetch-Mode: no-cors",
+        "User-Agent: Mozilla/5.0 (X11; Linux x86_64)",
+        "Accept-Language: en",
+    ] {
         let request = format!("POST /install/ HTTP/1.1\r\nHost: x\r\n{header}\r\nContent-Length: 0\r\n\r\n");
         assert_eq!(status(&bench.text(PEER, &request).await), "403", "{header}");
     }

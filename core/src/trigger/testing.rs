@@ -84,7 +84,12 @@ impl Bench {
         store: Box<dyn Store>,
     ) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let settings = Settings { rules, state_dir: dir.path().to_owned(), keep: Duration::from_secs(3600) };
+        let settings = Settings {
+            rules,
+            state_dir: dir.path().to_owned(),
+            keep: Duration::from_secs(3600),
+            job_time: Duration::from_secs(3600),
+        };
         let started = Dispatcher::start(&settings, store, runner, Handle::current());
         let (dispatcher, thread) = started.expect("a store in memory");
         let (stop, stopped) = watch::channel(false);

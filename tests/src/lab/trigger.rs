@@ -256,6 +256,15 @@ impl Trigger {
     /// If it does not end within a minute.
     pub fn end(&mut self, signal: nix::sys::signal::Signal) -> Option<i32> {
         let _ = nix::sys::signal::kill(self.pid(), signal);
+        self.wait_for_end()
+    }
+
+    /// Waits for its end, as [`end`](Self::end) does.
+    ///
+    /// # Panics
+    ///
+    /// If it does not end within a minute.
+    pub fn wait_for_end(&mut self) -> Option<i32> {
         let begin = Instant::now();
         loop {
             if let Some(status) = self.process.ended() {

@@ -20,7 +20,7 @@ use std::{
 use async_trait::async_trait;
 use nix::unistd::{Uid, User, gethostname};
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     net::unix::pipe::Receiver,
     sync::Mutex,
     task::JoinHandle,
@@ -41,6 +41,8 @@ use crate::{
 const HOLD: &str = include_str!("hold.sh");
 /// How long a killed run of this machine may take to let go before it is pushed aside.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest answer of the target.
+const ANSWER_MAX: u64 = 64 * 1024;
 /// How long the shell on the target may take to end what was left running, and itself.
 const RELEASE_MAX: Duration = Duration::from_secs(10);
 
@@ -147,7 +149,8 @@ impl Locked {
         let own = Context { cancel: Cancel::default(), ..context.clone() };
         let inner = Arc::clone(&self.inner);
         let task = tokio::spawn(async move { inner.exec(&own, exec).await });
-        let mut lines = BufReader::new(answer).lines();
+        // From a target that may say anything.
+        let mut lines = BufReader::new(answer.take(ANSWER_MAX)).lines();
         let line = super::cancellable(context, lines.next_line()).await?.map_err(prepare)?;
         let Some(line) = line else {
             // It has ended without an answer; if there is no error, its own words tell why.

@@ -41,6 +41,9 @@ const READY: &str = "cdist-ready";
 const KEEPER: &str =
     "exec /bin/sh -c 'command -v tar >/dev/null && t=tar; echo cdist-ready $t; exec cat >/dev/null'";
 
+/// The longest line that is looked at.
+const LINE_MAX: u64 = 16 * 1024;
+
 /// One asks for a password at a time.
 static TERMINAL: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
@@ -208,25 +211,35 @@ fn arguments(options: &SshOptions, place: &Place, host: &str, may_ask: bool) -> 
         "RemoteCommand=none",
         "RequestTTY=no",
     ];
-    all.extend(fixed.iter().flat_map(|option| ["-o".into(), OsString::from(option)]));
+    // Who called is not somebody whom the administrator would lend his keys.
+    let agent = options.unattended.then_some("ForwardAgent=no");
+    all.extend(fixed.iter().chain(&agent).flat_map(|option| ["-o".into(), OsString::from(option)]));
     all.extend(["--".into(), host.into(), KEEPER.into()]);
     all
 }
 
 /// Waits for the first line of the command on the target, after what a login shell may print. Without it there is no
 /// connection, and the last line that was printed may tell why.
+///
+/// The target may print whatever it likes, and as much: no more than a line of it is kept.
 async fn ready_line(stdout: ChildStdout) -> Result<String, String> {
-    let mut lines = BufReader::new(stdout).lines();
+    let mut reader = BufReader::new(stdout);
     let mut printed = String::new();
-    while let Ok(Some(line)) = lines.next_line().await {
+    loop {
+        let mut line = Vec::new();
+        let mut limited = (&mut reader).take(LINE_MAX);
+        match limited.read_until(b'\n', &mut line).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return Err(printed),
+        }
+        let line = String::from_utf8_lossy(&line).trim_end().to_owned();
         if line.starts_with(READY) {
             // Nothing more is expected, but a closed pipe would end the connection if there was.
-            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            tokio::spawn(async move { tokio::io::copy_buf(&mut reader, &mut tokio::io::sink()).await });
             return Ok(line);
         }
         printed = line;
     }
-    Err(printed)
 }
 
 /// The end of what ssh has said.

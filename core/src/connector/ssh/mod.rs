@@ -47,6 +47,8 @@ use crate::config::names::Family;
 const SESSIONS: usize = 8;
 /// How long a refused session is asked for again while none of ours is open that could end.
 const REFUSED_FOR: Duration = Duration::from_secs(3);
+/// The most that is kept in memory of a stream: a target may say as much as it likes.
+const CAPTURED_MAX: u64 = 16 * 1024 * 1024;
 /// How long the end of a connection may take to be known after its sessions have ended.
 const NOTICE: Duration = Duration::from_secs(1);
 
@@ -307,7 +309,9 @@ async fn drain(from: Option<impl AsyncRead + Unpin>, to: Output, own: impl AsFd)
     let file = match to {
         Output::Null => return Ok(captured),
         Output::Capture => {
-            from.read_to_end(&mut captured).await?;
+            (&mut from).take(CAPTURED_MAX).read_to_end(&mut captured).await?;
+            // The rest is nobody's, but the other end wants to be rid of it.
+            tokio::io::copy(&mut from, &mut tokio::io::sink()).await?;
             return Ok(captured);
         }
         Output::File(file) => file,

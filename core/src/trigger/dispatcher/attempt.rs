@@ -1,18 +1,31 @@
 //! One attempt at a job: its directory, its run, its end.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::timeout;
 
 use super::JobsDir;
 use crate::{
     host::Cancel,
     trigger::{
-        job::{Job, State},
+        job::Job,
         runner::{self, End, Ended, RunReport, Runner},
     },
 };
 
+/// How long a run that is stopped may take to clean up.
+const CLEAN_UP: Duration = Duration::from_secs(60);
+
 /// One attempt in a task of its own, so that a panic ends it and nothing else.
-pub(super) async fn run(job: &Job, cancel: Cancel, runner: Arc<dyn Runner>, jobs_dir: JobsDir) -> Ended {
+///
+/// What takes longer than `limit` is stopped and has failed: no machine keeps a place that others wait for.
+pub(super) async fn run(
+    job: &Job,
+    cancel: Cancel,
+    limit: Duration,
+    runner: Arc<dyn Runner>,
+    jobs_dir: JobsDir,
+) -> Ended {
     let failed = |reason: String| {
         let report = RunReport { reason: Some(reason), ..RunReport::default() };
         Ended { end: End::Failed, report }
@@ -21,7 +34,10 @@ pub(super) async fn run(job: &Job, cancel: Cancel, runner: Arc<dyn Runner>, jobs
     let places = jobs_dir.clone();
     let prepared = tokio::task::spawn_blocking(move || places.prepare(id, attempt)).await;
     if let Ok(Err(error)) = prepared {
-        return failed(format!("making the directory of the job: {error}"));
+        let mut ended = failed(format!("making the directory of the job: {error}"));
+        ended.report.hint =
+            Some("see whether the file system of the state directory is full or read-only".to_owned());
+        return ended;
     }
     let order = runner::Order {
         job: id,
@@ -32,17 +48,31 @@ pub(super) async fn run(job: &Job, cancel: Cancel, runner: Arc<dyn Runner>, jobs
         machine: job.machine,
         log: jobs_dir.log(id, attempt),
         work_dir: jobs_dir.work_dir(id, attempt),
-        cancel,
+        cancel: cancel.clone(),
     };
-    let ended = tokio::spawn(async move { runner.run(order).await }).await;
+    let mut run = tokio::spawn(async move { runner.run(order).await });
+    let ended = match timeout(limit, &mut run).await {
+        Ok(ended) => ended,
+        Err(_) => {
+            cancel.cancel();
+            let late = timeout(CLEAN_UP, &mut run).await;
+            run.abort();
+            let seconds = limit.as_secs();
+            let reason = format!("it took longer than {seconds} s, which is what --job-time allows");
+            let mut ended = late.ok().and_then(Result::ok).unwrap_or_else(|| failed(reason.clone()));
+            ended.end = End::Failed;
+            ended.report.reason = Some(reason);
+            Ok(ended)
+        }
+    };
     jobs_dir.tidy(id, attempt);
     ended.unwrap_or_else(|_| failed("the program failed inside; its own log has more".to_owned()))
 }
 
-pub(super) fn word(end: End) -> State {
+pub(super) fn word(end: End) -> &'static str {
     match end {
-        End::Succeeded => State::Succeeded,
-        End::Failed => State::Failed,
-        End::Cancelled => State::Cancelled,
+        End::Succeeded => "has succeeded",
+        End::Failed => "has failed",
+        End::Cancelled => "was stopped",
     }
 }

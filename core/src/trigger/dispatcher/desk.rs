@@ -30,8 +30,12 @@ const BATCH: usize = 512;
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 /// How many are removed at a time; removing must not hold up those who call.
 const PRUNE_AT_ONCE: usize = 200;
+/// How many jobs of one machine are kept, however young they are.
+const JOBS_EACH: usize = 50;
 /// How long stopped jobs may take to clean up when the server ends.
 const CLEAN_UP: Duration = Duration::from_secs(20);
+/// Nobody waits longer.
+const GRACE_MAX: Duration = Duration::from_secs(3650 * 24 * 3600);
 /// How often storing is tried again while it fails.
 const STORE_AGAIN: Duration = Duration::from_secs(2);
 
@@ -136,7 +140,7 @@ impl Desk {
             if self.is_over() {
                 break;
             }
-            self.prune(store.as_mut());
+            self.prune(store.as_mut(), runtime);
         }
         store.close()
     }
@@ -150,7 +154,7 @@ impl Desk {
         if self.closing.is_some() {
             return Duration::from_millis(100);
         }
-        if self.stale || !self.unstored.is_empty() {
+        if self.stale || !self.unstored.is_empty() || self.shared.metrics.is_store_failing() {
             return STORE_AGAIN;
         }
         let due = self.ledger.next_due().map(|due| due.saturating_sub(self.begin.elapsed()));
@@ -181,7 +185,7 @@ impl Desk {
         self.stop_if_closing();
         self.ledger.expire(now);
         let started = if self.closing.is_none() && !self.stale { self.ledger.start(now) } else { Vec::new() };
-        let failure = self.commit(store);
+        let failure = self.commit(store, runtime);
         for reply in replies {
             reply.give(failure.as_deref());
         }
@@ -198,7 +202,7 @@ impl Desk {
         match command {
             Command::Finished(job, ended) => self.finish(job, ended, now),
             Command::Close(grace) => {
-                let stop_at = Instant::now() + grace;
+                let stop_at = Instant::now() + grace.min(GRACE_MAX);
                 let give_up_at = stop_at + CLEAN_UP;
                 let closing = self.closing.get_or_insert(Closing { stop_at, give_up_at, stopped: false });
                 // Asked once more: whoever asks has less patience now.
@@ -236,10 +240,13 @@ impl Desk {
                 }
             },
             Order::Retry(id) => {
-                match ledger.job(*id).cloned().map_or_else(|| stored(*id), |job| Ok(Some(job)))? {
-                    Some(job) => ledger.retry(&job, now).map(Done::Retried),
-                    None => Err(OrderError::UnknownJob(*id)),
-                }
+                let any = |ledger: &Ledger, id| {
+                    ledger.job(id).cloned().map_or_else(|| stored(id), |job| Ok(Some(job)))
+                };
+                let Some(old) = any(ledger, *id)? else { return Ok(Err(OrderError::UnknownJob(*id))) };
+                let newest = ledger.machine(old.machine).and_then(|machine| machine.last_job);
+                let newest = newest.map(|id| any(ledger, id)).transpose()?.flatten();
+                ledger.retry(&old, newest.as_ref().unwrap_or(&old), now).map(Done::Retried)
             }
             Order::Find(word) => ledger.resolve(word).map(Done::Found),
             Order::Arm(word, time) => ledger
@@ -256,9 +263,13 @@ impl Desk {
 
     fn finish(&mut self, job: JobId, mut ended: Ended, now: Moment) {
         self.cancels.remove(&job);
-        if self.closing.is_some_and(|closing| closing.stopped) && ended.end == End::Failed {
+        let stopped = self.closing.is_some_and(|closing| closing.stopped);
+        match ended.end {
             // What is being stopped fails in many ways.
-            ended.end = End::Cancelled;
+            End::Failed if stopped => ended.end = End::Cancelled,
+            // Only an order stops a job while the server goes on; it counts also if it could not be stored.
+            End::Cancelled if !stopped => drop(self.ledger.cancel(job, now)),
+            _ => {}
         }
         // Should the commit fail, it is decided again.
         self.unstored.push((job, ended.clone()));
@@ -266,27 +277,31 @@ impl Desk {
     }
 
     /// Stores what was decided. If that fails, nothing was.
-    fn commit(&mut self, store: &mut dyn Store) -> Option<String> {
+    fn commit(&mut self, store: &mut dyn Store, runtime: &Handle) -> Option<String> {
         let changes = self.ledger.take_changes();
         if self.stale {
             return Some("what is stored cannot be read".to_owned());
         }
-        if changes.is_empty() {
+        // While storing fails it is tried out: machines may wait for the server to be healthy before they call.
+        if changes.is_empty() && !self.shared.metrics.is_store_failing() {
             return None;
         }
         let begin = Instant::now();
-        let result = store.commit(&changes);
+        let result = if changes.is_empty() { store.try_out() } else { store.commit(&changes) };
         let problem = result.as_ref().err().map(|error| CommitProblem { at: wall(), reason: chain(error) });
         self.shared.metrics.committed(begin.elapsed(), problem);
         match result {
             Ok(()) => {
                 self.tell(&changes);
+                self.trim(&changes, store, runtime);
                 None
             }
             Err(error) => {
                 let text = chain(&error);
-                tracing::error!("{text}; what was asked for meanwhile is refused");
-                self.reload(store);
+                if !changes.is_empty() {
+                    tracing::error!("{text}; what was asked for meanwhile is refused");
+                    self.reload(store);
+                }
                 Some(text)
             }
         }
@@ -332,8 +347,9 @@ impl Desk {
         self.shared.metrics.attempts.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         tracing::info!("job {}: {} of {} begins, attempt {}", job.id, job.kind, job.address, job.attempts);
         let (runner, sender, jobs_dir) = (Arc::clone(runner), self.sender.clone(), self.jobs_dir.clone());
+        let limit = self.settings.job_time;
         runtime.spawn(async move {
-            let ended = attempt::run(&job, cancel, runner, jobs_dir).await;
+            let ended = attempt::run(&job, cancel, limit, runner, jobs_dir).await;
             let reason = ended.report.reason.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
             tracing::info!(
                 "job {}: {} of {} {}{reason}",
@@ -362,7 +378,7 @@ impl Desk {
         !waiting || Instant::now() >= closing.give_up_at
     }
 
-    fn prune(&mut self, store: &mut dyn Store) {
+    fn prune(&mut self, store: &mut dyn Store, runtime: &Handle) {
         if Instant::now() < self.prune_at {
             return;
         }
@@ -371,15 +387,32 @@ impl Desk {
         match store.prune(wall().saturating_sub(keep), PRUNE_AT_ONCE) {
             Ok(ids) => {
                 again = ids.len() == PRUNE_AT_ONCE;
-                for id in ids {
-                    if let Err(error) = self.jobs_dir.forget(id) {
-                        tracing::warn!("removing the files of job {id}: {error}");
-                    }
-                }
+                self.remove_files(ids, runtime);
             }
             Err(error) => tracing::warn!("removing old jobs: {}", chain(&error)),
         }
         self.prune_at = Instant::now() + if again { Duration::from_secs(1) } else { PRUNE_EVERY };
+    }
+
+    /// Jobs of a machine that calls again and again do not fill the disk before they are old.
+    fn trim(&self, changes: &[Change], store: &mut dyn Store, runtime: &Handle) {
+        for change in changes {
+            let Change::Job(job) = change else { continue };
+            if !job.state.is_final() {
+                continue;
+            }
+            match store.trim(job.machine, JOBS_EACH) {
+                Ok(ids) if ids.is_empty() => {}
+                Ok(ids) => self.remove_files(ids, runtime),
+                Err(error) => tracing::warn!("removing old jobs: {}", chain(&error)),
+            }
+        }
+    }
+
+    /// On another thread: it may take as long as it likes.
+    fn remove_files(&self, jobs: Vec<JobId>, runtime: &Handle) {
+        let places = self.jobs_dir.clone();
+        runtime.spawn_blocking(move || jobs.into_iter().for_each(|id| places.forget(id)));
     }
 
     fn tell_sizes(&self) {

@@ -42,6 +42,8 @@ impl JobsDir {
     /// Makes an empty place for an attempt. A crash may have left files of an attempt that did not count.
     pub(super) fn prepare(&self, job: JobId, attempt: u32) -> io::Result<()> {
         private_dir(&self.dir(job))?;
+        // The files of the attempt before have told what they had to tell; its log stays.
+        remove(&self.work_dir(job, attempt.saturating_sub(1)))?;
         let work_dir = self.work_dir(job, attempt);
         remove(&work_dir)?;
         for log in [self.log(job, attempt), self.log(job, attempt).with_extension("log.1")] {
@@ -58,9 +60,21 @@ impl JobsDir {
         let _ = fs::remove_dir(self.work_dir(job, attempt));
     }
 
+    /// Removes what is there of jobs that nobody knows.
+    pub(super) fn sweep(&self, mut is_unknown: impl FnMut(JobId) -> bool) {
+        for entry in fs::read_dir(&self.0).into_iter().flatten().flatten() {
+            let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            if is_unknown(id) {
+                self.forget(id);
+            }
+        }
+    }
+
     /// Removes everything of a job.
-    pub(super) fn forget(&self, job: JobId) -> io::Result<()> {
-        remove(&self.dir(job))
+    pub(super) fn forget(&self, job: JobId) {
+        if let Err(error) = remove(&self.dir(job)) {
+            tracing::warn!("removing the files of job {job}: {error}");
+        }
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// How long jobs are kept after their end; the newest one of each machine always is.
     pub keep: Duration,
+    /// How long an attempt may take.
+    pub job_time: Duration,
 }
 
 /// Why an answer is missing.
@@ -52,8 +54,8 @@ pub enum Unavailable {
     /// The server is about to end.
     #[error("the server is shutting down")]
     Closing,
-    /// Nothing can be stored, so nothing is accepted.
-    #[error("storing failed: {0}")]
+    /// The store cannot be written to, so nothing is accepted; or not be read.
+    #[error("{0}")]
     Store(String),
 }
 
@@ -158,6 +160,9 @@ impl Dispatcher {
         let (sender, receiver) = channel();
         let jobs_dir = JobsDir::make(&settings.state_dir)?;
         let desk = Desk::new(settings, &mut store, Arc::clone(&shared), sender.clone(), jobs_dir.clone())?;
+        let (places, mut known) = (jobs_dir.clone(), store.reader()?);
+        // What a crash has left between the database and the directory.
+        runtime.spawn_blocking(move || places.sweep(|id| known.job(id).is_ok_and(|job| job.is_none())));
         let rules = settings.rules.clone();
         let work = move || desk.work(store, &runner, &runtime, &receiver);
         let thread = std::thread::Builder::new().name("dispatcher".into()).spawn(work).map_err(|source| {

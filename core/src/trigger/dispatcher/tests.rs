@@ -64,6 +64,10 @@ impl Store for Fickle {
         self.memory.prune(before, limit)
     }
 
+    fn trim(&mut self, machine: MachineId, keep: usize) -> Result<Vec<JobId>, StoreError> {
+        self.memory.trim(machine, keep)
+    }
+
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
         self.memory.reader()
     }
@@ -177,6 +181,57 @@ async fn at_the_end_running_jobs_are_interrupted_and_waiting_ones_stay() {
     assert_eq!(answer, Answer::Refused(Refusal::Interrupted, 1));
 }
 
+#[tokio::test]
+async fn what_waits_begins_when_there_is_room_again_without_a_call() {
+    let store = Fickle::default();
+    let rules = Rules { at_once: 1, ..Rules::default() };
+    let runner = Told::new(&[], Duration::from_secs(60));
+    let mut bench = Bench::with_store(rules.clone(), Access::default(), runner, Box::new(store.clone()));
+    for address in ["10.0.0.1", "10.0.0.2"] {
+        bench.dispatcher.call(call(Kind::Config, address)).await.unwrap();
+    }
+    bench.dispatcher.close(Duration::ZERO);
+    bench.thread.take().unwrap().join().await.unwrap();
+
+    store.full.store(true, Ordering::SeqCst);
+    let runner = Told::new(&[], Duration::ZERO);
+    let bench = Bench::with_store(rules, Access::default(), runner.clone(), Box::new(store.clone()));
+    assert!(bench.dispatcher.call(call(Kind::Config, "10.0.0.3")).await.is_err());
+    assert!(!bench.dispatcher.metrics().is_healthy() && runner.orders().is_empty());
+    store.full.store(false, Ordering::SeqCst);
+    until(&bench.dispatcher, 1, State::Succeeded).await;
+    until(&bench.dispatcher, 2, State::Succeeded).await;
+    assert!(bench.dispatcher.metrics().is_healthy());
+
+    // And nobody has to call before the server is healthy.
+    store.full.store(true, Ordering::SeqCst);
+    assert!(bench.dispatcher.call(call(Kind::Config, "10.0.0.3")).await.is_err());
+    store.full.store(false, Ordering::SeqCst);
+    for _ in 0..2000 {
+        if bench.dispatcher.metrics().is_healthy() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("still not healthy");
+}
+
+#[tokio::test]
+async fn who_asks_once_more_to_end_does_not_wait() {
+    let store = Fickle::default();
+    let runner = Told::new(&[], Duration::from_secs(60));
+    let mut bench = Bench::with_store(Rules::default(), Access::default(), runner, Box::new(store.clone()));
+    bench.dispatcher.call(call(Kind::Install, "10.0.0.1")).await.unwrap();
+    until(&bench.dispatcher, 1, State::Running).await;
+    bench.dispatcher.close(Duration::MAX);
+    bench.dispatcher.close(Duration::ZERO);
+    // Not for longer, either.
+    bench.dispatcher.close(Duration::from_secs(3600));
+    let end = bench.thread.take().unwrap().join();
+    tokio::time::timeout(Duration::from_secs(10), end).await.unwrap().unwrap();
+    assert_eq!(store.reader().unwrap().job(1).unwrap().unwrap().state, State::Interrupted);
+}
+
 #[derive(Debug)]
 struct Panics;
 
@@ -195,4 +250,55 @@ async fn a_panic_is_a_failed_job_and_nothing_else() {
     let job = until(&bench.dispatcher, 1, State::Failed).await;
     assert!(job.report.unwrap().reason.unwrap().starts_with("the program failed inside"));
     assert_eq!(bench.dispatcher.call(call(Kind::Config, "10.0.0.2")).await.unwrap(), Answer::Queued(2));
+}
+
+/// Works until it is told to stop.
+#[derive(Debug)]
+struct Endless;
+
+#[async_trait]
+impl Runner for Endless {
+    async fn run(&self, order: runner::Order) -> Ended {
+        while !order.cancel.is_cancelled() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ended { end: End::Cancelled, report: runner::RunReport::default() }
+    }
+}
+
+#[tokio::test]
+async fn what_takes_too_long_has_failed() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = Rules { retries: 0, ..Rules::default() };
+    let state_dir = dir.path().to_owned();
+    let settings =
+        Settings { rules, state_dir, keep: Duration::from_secs(1), job_time: Duration::from_millis(50) };
+    let runtime = Handle::current();
+    let (dispatcher, _thread) =
+        Dispatcher::start(&settings, Box::<Memory>::default(), Arc::new(Endless), runtime).unwrap();
+    dispatcher.call(call(Kind::Config, "10.0.0.1")).await.unwrap();
+    let job = until(&dispatcher, 1, State::Failed).await;
+    assert!(job.report.unwrap().reason.unwrap().contains("--job-time"));
+}
+
+#[tokio::test]
+async fn what_a_crash_has_left_between_database_and_directory_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let places = JobsDir::make(dir.path()).unwrap();
+    places.prepare(77, 1).unwrap();
+    let settings = Settings {
+        rules: Rules::default(),
+        state_dir: dir.path().to_owned(),
+        keep: Duration::from_secs(1),
+        job_time: Duration::from_secs(1),
+    };
+    let runtime = Handle::current();
+    let _all = Dispatcher::start(&settings, Box::<Memory>::default(), Arc::new(Endless), runtime).unwrap();
+    for _ in 0..2000 {
+        if !places.work_dir(77, 1).exists() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("the files of a job that nobody knows are still there");
 }

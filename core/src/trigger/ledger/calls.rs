@@ -14,7 +14,8 @@ pub struct Call {
     pub kind: Kind,
     /// Its address, as in [`Job::address`].
     pub address: String,
-    /// Its hardware address as the kernel of this machine knows it; that of the facts counts before this.
+    /// Its hardware address as the kernel of this machine knows it. It counts before that of the facts, which any program
+    /// on any machine can make up.
     pub neighbour: Option<String>,
     /// What it tells of itself.
     pub facts: Facts,
@@ -31,6 +32,11 @@ pub enum Answer {
     Joined(JobId),
     /// It is being installed just now.
     Running(JobId),
+    /// It is being installed just now, but was switched off and on meanwhile: its ssh host keys are others. That job will
+    /// fail, and the machine has to ask again after that.
+    Rebooted(JobId),
+    /// The same is waiting for a machine that says to be the same, at another address.
+    Elsewhere(JobId),
     /// The policy is against it. The machine is known from now on.
     Refused(Refusal, MachineId),
     /// Too many jobs wait.
@@ -42,23 +48,30 @@ pub enum Answer {
 impl Ledger {
     /// A machine calls.
     pub fn call(&mut self, call: Call, now: Moment) -> Answer {
-        let mac = call.facts.mac.clone().or(call.neighbour);
+        let proven = call.neighbour.is_some();
+        let mac = call.neighbour.or_else(|| call.facts.mac.clone());
         let known = self.identify(mac.as_deref(), &call.address);
-        if known.is_none() && self.machines.len() >= self.rules.machines_max {
-            return Answer::MachinesFull;
-        }
-        let waits = |place| !matches!(place, Place::Run { .. });
         if let Some(machine) = known {
-            if let Some(job) = self.find(machine, call.kind, waits) {
+            // Facts can be made up: they do not lead somebody else's job to another address.
+            let is_there =
+                proven || self.machines.get(&machine).is_some_and(|machine| machine.address == call.address);
+            if let Some(job) = self.find(machine, call.kind, |place| place != Place::Run) {
+                if !is_there {
+                    return Answer::Elsewhere(job);
+                }
                 self.see(machine, mac, &call.address, &call.facts, now);
+                self.store_machine(machine);
                 self.join(job, call.address, call.facts);
                 return Answer::Joined(job);
             }
-            let runs = |place| matches!(place, Place::Run { .. });
             if call.kind == Kind::Install
-                && let Some(job) = self.find(machine, Kind::Install, runs)
+                && let Some(job) = self.find(machine, Kind::Install, |place| place == Place::Run)
             {
-                return Answer::Running(job);
+                let keys = &call.facts.ssh_host_keys;
+                let others =
+                    |job: &Job| !job.facts.ssh_host_keys.is_empty() && job.facts.ssh_host_keys != *keys;
+                let rebooted = is_there && !keys.is_empty() && self.job(job).is_some_and(others);
+                return if rebooted { Answer::Rebooted(job) } else { Answer::Running(job) };
             }
         }
         if self.waiting() >= self.rules.queue_max {
@@ -66,27 +79,57 @@ impl Ledger {
         }
         let machine = match known {
             Some(machine) => {
-                self.see(machine, mac, &call.address, &call.facts, now);
+                // Also if it is refused: it has called. What is claimed from elsewhere moves nothing before it is accepted.
+                if proven || self.machines.get(&machine).is_some_and(|known| known.address == call.address) {
+                    self.see(machine, mac.clone(), &call.address, &call.facts, now);
+                }
                 machine
             }
-            None => self.meet(mac, &call.address, &call.facts, now),
+            None if !self.has_room() => return Answer::MachinesFull,
+            None => self.meet(mac.clone(), &call.address, &call.facts, now),
         };
-        if call.kind == Kind::Install
-            && let Err(refusal) = self.admit(machine, now)
-        {
-            self.store_machine(machine);
-            return Answer::Refused(refusal, machine);
+        if call.kind == Kind::Install {
+            // Who has two network cards is not two machines: what it tells counts besides what is known, but only against it.
+            let claimed = call.facts.mac.as_ref().and_then(|mac| self.by_mac.get(mac).copied());
+            for id in [Some(machine), claimed].into_iter().flatten() {
+                if let Err(refusal) = self.admit(id, now) {
+                    self.store_machine(machine);
+                    return Answer::Refused(refusal, id);
+                }
+            }
+            // Also where the policy did not ask for it: it is for one install, not for the one after that.
+            self.disarm(machine);
         }
+        self.see(machine, mac, &call.address, &call.facts, now);
         Answer::Queued(self.new_job(call.kind, machine, call.address, call.facts, call.path, now))
     }
 
-    /// Asks the policy, and uses up what the machine was armed for.
-    fn admit(&mut self, id: MachineId, now: Moment) -> Result<(), Refusal> {
+    fn admit(&self, id: MachineId, now: Moment) -> Result<(), Refusal> {
         let Some(machine) = self.machines.get(&id) else { return Ok(()) };
-        self.rules.policy.decide(machine, self.is_armed(machine, now))?;
-        // Also where the policy did not ask for it: it is for one install, not for the one after that.
-        self.disarm(id);
-        Ok(())
+        self.rules.policy.decide(machine, self.is_armed(machine, now))
+    }
+
+    /// True if one more machine may be known. When there are too many, those go that were only ever heard of: never
+    /// installed, not armed, without a job that waits or runs; the longest unseen first.
+    fn has_room(&mut self) -> bool {
+        let most = self.rules.machines_max;
+        if self.machines.len() < most {
+            return true;
+        }
+        let is_idle = |machine: &&Machine| {
+            machine.install.is_none()
+                && machine.armed_until.is_none()
+                && !self.of_machine.contains_key(&machine.id)
+        };
+        let mut idle: Vec<_> = self.machines.values().filter(is_idle).map(|m| (m.last_seen, m.id)).collect();
+        idle.sort_unstable();
+        // Some at a time, or each new one would cost a look at all.
+        idle.truncate(most / 100 + 1);
+        for (_, id) in idle {
+            // Nothing is at work on it.
+            let _ = self.forget(id);
+        }
+        self.machines.len() < most
     }
 
     pub(super) fn disarm(&mut self, id: MachineId) {
@@ -122,6 +165,7 @@ impl Ledger {
             attempts: 0,
             not_before: None,
             joined: 0,
+            stopping: false,
             report: None,
             note: None,
         };
@@ -173,7 +217,7 @@ impl Ledger {
             id,
             mac,
             address: address.to_owned(),
-            facts: facts.clone(),
+            facts: without_keys(facts),
             first_seen: now.wall,
             last_seen: now.wall,
             install: None,
@@ -202,10 +246,15 @@ impl Ledger {
             address.clone_into(&mut machine.address);
         }
         self.by_address.insert(address.to_owned(), id);
-        let old = std::mem::replace(&mut machine.facts, facts.clone());
-        // A call without facts takes nothing back but the ssh host keys, which may be others after a boot.
+        let old = std::mem::replace(&mut machine.facts, without_keys(facts));
+        // A call without facts takes nothing back.
         machine.facts.mac = machine.facts.mac.take().or(old.mac);
         machine.facts.uuid = machine.facts.uuid.take().or(old.uuid);
         machine.facts.serial = machine.facts.serial.take().or(old.serial);
     }
+}
+
+/// The ssh host keys are those of one boot: they belong to the job, and are the large part.
+fn without_keys(facts: &Facts) -> Facts {
+    Facts { ssh_host_keys: Vec::new(), ..facts.clone() }
 }

@@ -103,8 +103,8 @@ enum Place {
     Queue(u64),
     /// Between two attempts, until then.
     Pause(Duration),
-    /// At work. True if it was asked to stop.
-    Run { stopping: bool },
+    /// At work.
+    Run,
 }
 
 #[derive(Clone, Debug)]
@@ -127,7 +127,7 @@ pub struct Ledger {
     of_machine: HashMap<MachineId, Vec<JobId>>,
     queue: BTreeMap<u64, JobId>,
     pauses: BTreeSet<(Duration, JobId)>,
-    running: usize,
+    runs: BTreeSet<JobId>,
     last_place: u64,
     last_job: JobId,
     last_machine: MachineId,
@@ -147,7 +147,7 @@ impl Ledger {
             of_machine: HashMap::new(),
             queue: BTreeMap::new(),
             pauses: BTreeSet::new(),
-            running: 0,
+            runs: BTreeSet::new(),
             last_place: 0,
             last_job: stored.last_job,
             last_machine: stored.last_machine,
@@ -169,7 +169,7 @@ impl Ledger {
         }
         for job in stored.jobs {
             let place = match (job.state, job.not_before) {
-                (State::Running, _) => Place::Run { stopping: false },
+                (State::Running, _) => Place::Run,
                 // Never longer than a pause is, whatever the clock says.
                 (_, Some(at)) if at > now.wall => Place::Pause(now.mono + left(at, now.wall).min(PAUSE_MAX)),
                 _ => ledger.end_of_queue(),
@@ -197,7 +197,7 @@ impl Ledger {
 
     /// How many jobs run.
     pub fn running(&self) -> usize {
-        self.running
+        self.runs.len()
     }
 
     /// How many machines are known.
@@ -215,10 +215,9 @@ impl Ledger {
         self.machines.get(&id)
     }
 
-    /// The jobs that run.
+    /// The jobs that run, by number.
     pub fn running_jobs(&self) -> Vec<JobId> {
-        let is_running = |active: &&Active| matches!(active.place, Place::Run { .. });
-        self.active.values().filter(is_running).map(|active| active.job.id).collect()
+        self.runs.iter().copied().collect()
     }
 
     /// When a pause ends next, or the time of an armed machine.
@@ -257,10 +256,11 @@ impl Ledger {
         jobs.iter().find(fits).copied()
     }
 
-    fn is_busy(&self, machine: MachineId) -> bool {
-        let runs =
-            |id: &JobId| self.active.get(id).is_some_and(|active| matches!(active.place, Place::Run { .. }));
-        self.of_machine.get(&machine).is_some_and(|jobs| jobs.iter().any(runs))
+    /// True while somebody is at work on the machine or at the address of a job: who makes up hardware addresses is still
+    /// one target.
+    fn is_busy(&self, job: &Job) -> bool {
+        let same = |other: &Job| other.machine == job.machine || other.address == job.address;
+        self.runs.iter().filter_map(|id| self.job(*id)).any(same)
     }
 
     /// Takes a job in, or puts it into another place.
@@ -270,7 +270,7 @@ impl Ledger {
         match place {
             Place::Queue(at) => drop(self.queue.insert(at, id)),
             Place::Pause(until) => drop(self.pauses.insert((until, id))),
-            Place::Run { .. } => self.running += 1,
+            Place::Run => drop(self.runs.insert(id)),
         }
         let jobs = self.of_machine.entry(job.machine).or_default();
         if !jobs.contains(&id) {
@@ -283,7 +283,7 @@ impl Ledger {
         match self.active.get(&id).map(|active| active.place) {
             Some(Place::Queue(at)) => drop(self.queue.remove(&at)),
             Some(Place::Pause(until)) => drop(self.pauses.remove(&(until, id))),
-            Some(Place::Run { .. }) => self.running -= 1,
+            Some(Place::Run) => drop(self.runs.remove(&id)),
             None => {}
         }
     }
@@ -312,8 +312,11 @@ impl Ledger {
             && !self.rules.dry_run
             && let Some(machine) = self.machines.get_mut(&job.machine)
         {
-            machine.install = Some(state);
-            machine.installed = Some(now.wall);
+            // A failure takes no protection away: what was installed before may still be what somebody works with.
+            if state != State::Failed || machine.install.is_none() {
+                machine.install = Some(state);
+                machine.installed = Some(now.wall);
+            }
             self.changes.push(Change::Machine(Box::new(machine.clone())));
         }
         self.changes.push(Change::Job(Box::new(job)));

@@ -18,7 +18,7 @@ pub enum OrderError {
     #[error("there is no job {0}")]
     UnknownJob(JobId),
     /// It is at its end.
-    #[error("job {0} has {1} already")]
+    #[error("job {0} is at its end already: {1}")]
     AtItsEnd(JobId, State),
     /// It is not.
     #[error("job {0} is {1}; only a job that has ended can be done again")]
@@ -103,8 +103,10 @@ impl Ledger {
     /// It is not there, which may mean that it is at its end.
     pub fn cancel(&mut self, id: JobId, now: Moment) -> Result<bool, OrderError> {
         let active = self.active.get_mut(&id).ok_or(OrderError::UnknownJob(id))?;
-        if let Place::Run { stopping } = &mut active.place {
-            *stopping = true;
+        if active.place == Place::Run {
+            // Stored, so that it does not begin again after a crash.
+            active.job.stopping = true;
+            self.store_job(id);
             return Ok(false);
         }
         self.close(id, State::Cancelled, Some("stopped before it ran".to_owned()), now);
@@ -112,24 +114,27 @@ impl Ledger {
     }
 
     /// Does a job that has ended again, as a new one, whatever the install policy says: somebody asks for it by name.
-    /// If the same waits or runs already, it is that.
+    /// If the same waits or runs already, it is that. `newest` is the newest job of the machine: it has its newest address
+    /// and ssh host keys.
     ///
     /// # Errors
     ///
     /// Its machine is forgotten, or the job is not at its end.
-    pub fn retry(&mut self, old: &Job, now: Moment) -> Result<JobId, OrderError> {
+    pub fn retry(&mut self, old: &Job, newest: &Job, now: Moment) -> Result<JobId, OrderError> {
         if !old.state.is_final() {
             return Err(OrderError::NotAtItsEnd(old.id, old.state));
         }
-        let machine = self.machines.get(&old.machine).ok_or(OrderError::Forgotten(old.id))?;
-        let anywhere = |place| old.kind == Kind::Install || !matches!(place, Place::Run { .. });
+        if !self.machines.contains_key(&old.machine) {
+            return Err(OrderError::Forgotten(old.id));
+        }
+        let anywhere = |place| old.kind == Kind::Install || place != Place::Run;
         if let Some(job) = self.find(old.machine, old.kind, anywhere) {
             return Ok(job);
         }
-        let (address, facts) = (machine.address.clone(), machine.facts.clone());
         if old.kind == Kind::Install {
             self.disarm(old.machine);
         }
+        let (address, facts) = (newest.address.clone(), newest.facts.clone());
         Ok(self.new_job(old.kind, old.machine, address, facts, old.path.clone(), now))
     }
 

@@ -11,6 +11,13 @@ use crate::trigger::{
 /// Why a job that was at work when the server ended is where it is now.
 const INTERRUPTED: &str = "the server ended while it was worked on; nobody knows how far it came";
 
+/// The same for a configuration that is not tried any more.
+const OFTEN: &str = "the server ended while it was worked on, again and again";
+/// So often a configuration begins again because the server has ended, besides the attempts that have failed.
+const CRASHES: u32 = 3;
+/// Why a job has come to its end that somebody has stopped.
+const STOPPED: &str = "stopped while it ran";
+
 impl Ledger {
     /// The jobs whose turn it is. They run from now on: call this only when they can be started.
     pub fn start(&mut self, now: Moment) -> Vec<Job> {
@@ -22,23 +29,20 @@ impl Ledger {
                 self.insert(job, place);
             }
         }
-        let free = self.rules.at_once.saturating_sub(self.running);
-        if free == 0 {
-            return Vec::new();
+        let mut started = Vec::new();
+        while self.runs.len() < self.rules.at_once
+            && let Some(id) = self.next()
+            && let Some(job) = self.start_one(id, now)
+        {
+            started.push(job);
         }
-        // In the order of the queue. A machine has one job of a kind in it at most, so none is served twice before others.
-        let mut chosen: Vec<(JobId, i64)> = Vec::new();
-        for id in self.queue.values() {
-            let Some(job) = self.job(*id) else { continue };
-            let taken = |(_, machine): &(JobId, i64)| *machine == job.machine;
-            if !self.is_busy(job.machine) && !chosen.iter().any(taken) {
-                chosen.push((*id, job.machine));
-                if chosen.len() == free {
-                    break;
-                }
-            }
-        }
-        chosen.into_iter().filter_map(|(id, _)| self.start_one(id, now)).collect()
+        started
+    }
+
+    /// In the order of the queue. A machine has one job of a kind in it at most, so none is served twice before others.
+    fn next(&self) -> Option<JobId> {
+        let is_free = |id: &&JobId| self.job(**id).is_some_and(|job| !self.is_busy(job));
+        self.queue.values().find(is_free).copied()
     }
 
     fn start_one(&mut self, id: JobId, now: Moment) -> Option<Job> {
@@ -47,7 +51,7 @@ impl Ledger {
         job.started = Some(now.wall);
         job.not_before = None;
         job.attempts += 1;
-        self.insert(job.clone(), Place::Run { stopping: false });
+        self.insert(job.clone(), Place::Run);
         self.store_job(id);
         Some(job)
     }
@@ -55,14 +59,16 @@ impl Ledger {
     /// An attempt has ended. `random` is any number from 0 to 1: it spreads repetitions.
     pub fn finish(&mut self, id: JobId, ended: Ended, now: Moment, random: f64) {
         let Some(active) = self.active.get_mut(&id) else { return };
-        let Place::Run { stopping } = active.place else { return };
+        if active.place != Place::Run {
+            return;
+        }
         active.job.report = Some(Box::new(ended.report));
-        let (kind, attempts) = (active.job.kind, active.job.attempts);
+        let (kind, attempts, stopping) = (active.job.kind, active.job.attempts, active.job.stopping);
         match ended.end {
             End::Succeeded => self.close(id, State::Succeeded, None, now),
             // Asked to stop: whatever it says of its end, it is not to be tried again.
             End::Cancelled | End::Failed if stopping => {
-                self.close(id, State::Cancelled, Some("stopped while it ran".to_owned()), now);
+                self.close(id, State::Cancelled, Some(STOPPED.to_owned()), now);
             }
             End::Cancelled => self.interrupt(id, now),
             // An install is never repeated by itself, and a configuration not if the machine has asked again meanwhile.
@@ -78,7 +84,7 @@ impl Ledger {
     /// The job that waits to do the same to the same machine.
     fn successor(&self, id: JobId) -> Option<JobId> {
         let job = self.job(id)?;
-        self.find(job.machine, job.kind, |place| !matches!(place, Place::Run { .. }))
+        self.find(job.machine, job.kind, |place| !matches!(place, Place::Run))
     }
 
     fn pause(&mut self, id: JobId, now: Moment, random: f64) {
@@ -93,8 +99,15 @@ impl Ledger {
     /// The server has ended, or is about to, while a job was at work: a configuration can be repeated, an install cannot.
     fn interrupt(&mut self, id: JobId, now: Moment) {
         let Some(mut job) = self.job(id).cloned() else { return };
+        if job.stopping {
+            return self.close(id, State::Cancelled, Some(STOPPED.to_owned()), now);
+        }
         if job.kind == Kind::Install {
             return self.close(id, State::Interrupted, Some(INTERRUPTED.to_owned()), now);
+        }
+        // It may be the job that ends the server.
+        if job.attempts > self.rules.retries.saturating_add(CRASHES) {
+            return self.close(id, State::Interrupted, Some(OFTEN.to_owned()), now);
         }
         if let Some(next) = self.successor(id) {
             let note = format!("the server ended while it was worked on; job {next} does it again");
@@ -114,9 +127,7 @@ impl Ledger {
 
     /// After a start: nothing runs, whatever is stored.
     pub fn recover(&mut self, now: Moment) {
-        let mut jobs = self.running_jobs();
-        jobs.sort_unstable();
-        for id in jobs {
+        for id in self.running_jobs() {
             self.interrupt(id, now);
         }
     }

@@ -1,12 +1,16 @@
 //! Random events against a model that knows nothing but the rules.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::trigger::{
     Facts,
+    policy::Refusal,
     runner::{End, Ended, RunReport},
     store::{Memory, Store},
 };
@@ -82,14 +86,16 @@ struct World {
     known: HashMap<usize, Known>,
     /// Machine and kind of each job that was accepted.
     accepted: HashMap<JobId, (usize, Kind)>,
+    /// Jobs that somebody has asked to stop.
+    stopped: HashSet<JobId>,
 }
 
 impl World {
     fn new(rules: Rules) -> Self {
         let now = Moment { wall: 1_000_000_000_000, mono: Duration::from_secs(5) };
         let ledger = Ledger::load(rules.clone(), Stored::default(), now);
-        let (known, accepted) = Default::default();
-        Self { rules, ledger, store: Memory::default(), now, known, accepted }
+        let (known, accepted, stopped) = Default::default();
+        Self { rules, ledger, store: Memory::default(), now, known, accepted, stopped }
     }
 
     fn store(&mut self) {
@@ -137,6 +143,7 @@ impl World {
                 }
             }
             Answer::Joined(id) | Answer::Running(id) => assert_eq!(self.accepted[&id], (machine, kind)),
+            Answer::Rebooted(_) | Answer::Elsewhere(_) => panic!("no machine has moved or told keys"),
             Answer::Refused(..) => {
                 assert_eq!(kind, Kind::Install);
                 assert_ne!(self.rules.policy, InstallPolicy::Always);
@@ -175,7 +182,7 @@ impl World {
         if kind == Kind::Install {
             let state = self.store.reader().unwrap().job(id).unwrap().unwrap().state;
             assert!(state.is_final(), "{state}");
-            self.known.get_mut(&machine).unwrap().blocked = state != State::Failed;
+            self.known.get_mut(&machine).unwrap().blocked |= state != State::Failed;
         }
     }
 
@@ -183,6 +190,7 @@ impl World {
         let Some(job) = self.active(nth) else { return };
         let ended = self.ledger.cancel(job.id, self.now).unwrap();
         self.store();
+        self.stopped.insert(job.id);
         let (machine, kind) = self.accepted[&job.id];
         if ended && kind == Kind::Install {
             let known = self.known.get_mut(&machine).unwrap();
@@ -196,7 +204,7 @@ impl World {
         ids.sort_unstable();
         let Some(id) = ids.get(nth % ids.len().max(1)).copied() else { return };
         let old = self.store.reader().unwrap().job(id).unwrap().unwrap();
-        let Ok(new) = self.ledger.retry(&old, self.now) else {
+        let Ok(new) = self.ledger.retry(&old, &old, self.now) else {
             assert!(!old.state.is_final());
             return;
         };
@@ -226,12 +234,14 @@ impl World {
         for id in running {
             let (machine, kind) = self.accepted[&id];
             let state = self.store.reader().unwrap().job(id).unwrap().unwrap().state;
+            let stopped = self.stopped.contains(&id);
             match kind {
-                Kind::Install => {
-                    assert_eq!(state, State::Interrupted);
-                    self.known.get_mut(&machine).unwrap().blocked = true;
-                }
+                _ if stopped => assert_eq!(state, State::Cancelled, "somebody has stopped it"),
+                Kind::Install => assert_eq!(state, State::Interrupted),
                 Kind::Config => assert!(matches!(state, State::Queued | State::Interrupted), "{state}"),
+            }
+            if kind == Kind::Install {
+                self.known.get_mut(&machine).unwrap().blocked = true;
             }
         }
     }
@@ -327,24 +337,104 @@ fn ended(end: End) -> Ended {
     Ended { end, report: RunReport::default() }
 }
 
+/// A machine on a network of the server: its kernel knows the hardware address.
+fn seen(kind: Kind, address: &str, neighbour: &str, claimed: Option<&str>) -> Call {
+    Call { neighbour: Some(neighbour.to_owned()), ..call(kind, address, claimed) }
+}
+
+const A: &str = "52:54:00:00:00:01";
+const B: &str = "52:54:00:00:00:02";
+
 #[test]
 fn a_machine_is_its_hardware_address() {
     let (mut ledger, now) = ledger(Rules::default());
-    let mac = Some("52:54:00:00:00:01");
+    let mac = Some(A);
     assert_eq!(ledger.call(call(Kind::Install, "10.0.0.1", None), now), Answer::Queued(1));
     // The same, who tells more now; then with another address; then without telling, from there.
     assert_eq!(ledger.call(call(Kind::Install, "10.0.0.1", mac), now), Answer::Joined(1));
-    assert_eq!(ledger.call(call(Kind::Install, "10.0.0.9", mac), now), Answer::Joined(1));
+    assert_eq!(ledger.call(seen(Kind::Install, "10.0.0.9", A, None), now), Answer::Joined(1));
     assert_eq!(ledger.call(call(Kind::Install, "10.0.0.9", None), now), Answer::Joined(1));
     assert_eq!(ledger.job(1).unwrap().address, "10.0.0.9");
     // Somebody else has the old address now, and somebody else the new one.
     assert_eq!(ledger.call(call(Kind::Install, "10.0.0.1", None), now), Answer::Queued(2));
-    let other = Some("52:54:00:00:00:02");
-    assert_eq!(ledger.call(call(Kind::Install, "10.0.0.9", other), now), Answer::Queued(3));
+    assert_eq!(ledger.call(call(Kind::Install, "10.0.0.9", Some(B)), now), Answer::Queued(3));
     assert_eq!(ledger.resolve("52-54-00-00-00-01"), Ok(1));
     assert_eq!(ledger.resolve("10.0.0.9"), Ok(3));
     assert!(ledger.resolve("10.0.0.77").unwrap_err().to_string().contains("10.0.0.77"));
 }
+
+#[test]
+fn made_up_hardware_addresses_get_nobody_around_the_policy() {
+    let (mut ledger, now) = ledger(Rules::default());
+    ledger.call(seen(Kind::Install, "10.0.0.1", A, Some(A)), now);
+    ledger.start(now);
+    ledger.finish(1, ended(End::Succeeded), now, 0.5);
+    // Some program on the installed machine makes one up.
+    let refused = Answer::Refused(Refusal::Installed, 1);
+    assert_eq!(ledger.call(seen(Kind::Install, "10.0.0.1", A, Some("02:00:00:00:00:09")), now), refused);
+    // It calls by its second network card, and tells the first one.
+    assert_eq!(ledger.call(seen(Kind::Install, "10.0.0.2", B, Some(A)), now), refused);
+    // Another machine has got its address.
+    assert_eq!(
+        ledger.call(seen(Kind::Install, "10.0.0.1", "52:54:00:00:00:03", None), now),
+        Answer::Queued(2)
+    );
+}
+
+#[test]
+fn a_claimed_hardware_address_leads_no_job_elsewhere() {
+    let (mut ledger, now) = ledger(Rules { at_once: 0, ..Rules::default() });
+    ledger.call(call(Kind::Install, "10.0.0.1", Some(A)), now);
+    assert_eq!(ledger.call(call(Kind::Install, "10.0.0.66", Some(A)), now), Answer::Elsewhere(1));
+    assert_eq!(ledger.job(1).unwrap().address, "10.0.0.1");
+    assert_eq!(ledger.resolve("10.0.0.1"), Ok(1));
+    // The machine itself may have moved, where its own network says so.
+    assert_eq!(ledger.call(seen(Kind::Install, "10.0.0.5", A, None), now), Answer::Joined(1));
+}
+
+#[test]
+fn a_machine_that_was_switched_off_during_its_install_has_to_ask_again() {
+    let (mut ledger, now) = ledger(Rules::default());
+    let with = |key: &str| {
+        let mut call = call(Kind::Install, "10.0.0.1", Some(A));
+        call.facts.ssh_host_keys = vec![format!("ssh-ed25519 {key}")];
+        call
+    };
+    ledger.call(with("AAAA"), now);
+    ledger.start(now);
+    assert_eq!(ledger.call(with("AAAA"), now), Answer::Running(1));
+    assert_eq!(ledger.call(with("BBBB"), now), Answer::Rebooted(1));
+    ledger.finish(1, ended(End::Failed), now, 0.5);
+    assert_eq!(ledger.call(with("BBBB"), now), Answer::Queued(2));
+    let job = ledger.job(2).unwrap().clone();
+    assert_eq!(job.facts.ssh_host_keys, ["ssh-ed25519 BBBB"]);
+    assert!(ledger.machine(1).unwrap().facts.ssh_host_keys.is_empty(), "they are those of one boot");
+}
+
+#[test]
+fn one_address_is_one_target() {
+    let (mut ledger, now) = ledger(Rules::default());
+    for mac in [A, B] {
+        ledger.call(call(Kind::Config, "10.0.0.1", Some(mac)), now);
+    }
+    assert_eq!(ledger.start(now).len(), 1);
+    ledger.finish(1, ended(End::Succeeded), now, 0.5);
+    assert_eq!(ledger.start(now).len(), 1);
+}
+
+#[test]
+fn a_configuration_that_ends_the_server_again_and_again_is_given_up() {
+    let (mut ledger, now) = ledger(Rules { retries: 0, ..Rules::default() });
+    ledger.call(call(Kind::Config, "10.0.0.1", None), now);
+    for _ in 0..=CRASHES_IN_ALL {
+        ledger.start(now);
+        ledger.recover(now);
+    }
+    assert_eq!((ledger.waiting(), ledger.running()), (0, 0));
+}
+
+/// With no retries.
+const CRASHES_IN_ALL: usize = 3;
 
 #[test]
 fn a_config_is_tried_again_after_growing_pauses_and_an_install_is_not() {
@@ -403,10 +493,24 @@ fn what_is_full_takes_nothing() {
     assert_eq!(ledger.call(call(Kind::Config, "10.0.0.1", None), now), Answer::Joined(1));
     assert!(ledger.cancel(1, now).unwrap());
     assert_eq!(ledger.call(call(Kind::Config, "10.0.0.2", None), now), Answer::Queued(2));
-    assert_eq!(ledger.call(call(Kind::Config, "10.0.0.3", None), now), Answer::MachinesFull);
     assert_eq!(ledger.forget(2), Err(OrderError::Busy(2, 2)));
-    ledger.forget(1).unwrap();
-    assert_eq!(ledger.machines(), 1);
+    // Who was only heard of makes room for somebody new, the longest unseen first; who waits or is installed does not.
+    assert!(ledger.cancel(2, now).unwrap());
+    assert_eq!(ledger.call(call(Kind::Install, "10.0.0.3", None), now), Answer::Queued(3));
+    assert!(ledger.cancel(3, now).unwrap());
+    assert_eq!((ledger.machines(), ledger.machine(1)), (2, None));
+    ledger.forget(3).unwrap();
+    assert_eq!(ledger.call(call(Kind::Install, "10.0.0.4", None), now), Answer::Queued(4));
+    assert!(ledger.cancel(4, now).unwrap());
+    assert_eq!(ledger.call(call(Kind::Install, "10.0.0.5", None), now), Answer::Queued(5));
+    assert_eq!(ledger.machine(2), None);
+    assert_eq!(ledger.call(call(Kind::Config, "10.0.0.6", None), now), Answer::QueueFull);
+    assert!(ledger.cancel(5, now).unwrap());
+    assert_eq!(
+        ledger.call(call(Kind::Config, "10.0.0.6", None), now),
+        Answer::MachinesFull,
+        "all were installed or stopped"
+    );
 }
 
 #[test]

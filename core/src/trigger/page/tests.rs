@@ -63,7 +63,12 @@ impl World {
         let mut store = Memory::default();
         store.commit(changes).unwrap();
         let rules = Rules { retries: 0, ..Rules::default() };
-        let settings = Settings { rules, state_dir: dir.path().to_owned(), keep: Duration::from_secs(9999) };
+        let settings = Settings {
+            rules,
+            state_dir: dir.path().to_owned(),
+            keep: Duration::from_secs(9999),
+            job_time: Duration::from_secs(9999),
+        };
         let runner = Arc::new(Patient(Semaphore::new(0)));
         let runtime = tokio::runtime::Handle::current();
         let started = Dispatcher::start(&settings, Box::new(store.clone()), runner.clone(), runtime);
@@ -160,6 +165,7 @@ pub(super) fn job(id: JobId, state: State, kind: Kind) -> Job {
         finished: Some(NOW - 8_000),
         attempts: 1,
         not_before: None,
+        stopping: false,
         joined: 0,
         report: Some(Box::new(RunReport { objects: 5, done: 5, changed: 2, ..RunReport::default() })),
         note: None,

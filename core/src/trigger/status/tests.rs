@@ -77,6 +77,7 @@ impl Lab {
             rules: Rules { retries: 0, ..Rules::default() },
             state_dir: dir.path().to_owned(),
             keep: Duration::from_secs(1000),
+            job_time: Duration::from_secs(1000),
         };
         let runtime = tokio::runtime::Handle::current();
         let (dispatcher, _) =

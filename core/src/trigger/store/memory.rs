@@ -70,6 +70,17 @@ impl Store for Memory {
         Ok(ids)
     }
 
+    fn trim(&mut self, machine: MachineId, keep: usize) -> Result<Vec<JobId>, StoreError> {
+        let mut rows = self.rows();
+        let of_machine = |job: &&Job| job.machine == machine && job.state.is_final();
+        let ids: Vec<JobId> =
+            rows.jobs.values().rev().filter(of_machine).skip(keep).map(|job| job.id).collect();
+        for id in &ids {
+            rows.jobs.remove(id);
+        }
+        Ok(ids)
+    }
+
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
         Ok(Box::new(self.clone()))
     }

@@ -29,6 +29,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
         attempts INTEGER NOT NULL,
         not_before INTEGER,
         joined INTEGER NOT NULL,
+        stopping INTEGER NOT NULL,
         report TEXT,
         note TEXT
     ) STRICT;

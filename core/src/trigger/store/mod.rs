@@ -40,6 +40,9 @@ pub enum StoreError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// Somebody's file, where a backup should go.
+    #[error("{} is there, and is no backup of a trigger server", .0.display())]
+    NoBackup(PathBuf),
     /// Another server has it.
     #[error("another trigger server uses the state directory {}", .0.display())]
     InUse(PathBuf),
@@ -81,6 +84,9 @@ impl StoreError {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "make room on that file system".to_owned()
             }
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                "it has to be there already; see whether the path is right".to_owned()
+            }
             Self::Io { .. } => "name a directory that this user can write to with --state-dir".to_owned(),
             Self::Unsafe { path, .. } => {
                 format!(
@@ -88,10 +94,11 @@ impl StoreError {
                     path.display()
                 )
             }
+            Self::NoBackup(_) => "name another file".to_owned(),
             Self::InUse(_) => "stop it, or name another directory with --state-dir".to_owned(),
             Self::Damaged { path, .. } => format!(
-                "put a file that `cdist trigger backup` has made in its place; without one, move it away ({0} and {0}-wal): the \
-                 server then knows no machine, and --install-policy armed keeps it from installing any of them again",
+                "remove {0}-wal and {0}-shm, and put a file that `cdist trigger backup` has made in its place; without one, move \
+                 all three away: the server then knows no machine, and --install-policy armed keeps it from installing any of them again",
                 path.display()
             ),
             Self::Newer { .. } => "use that version, or name another directory with --state-dir".to_owned(),
@@ -141,12 +148,28 @@ pub trait Store: Send {
     /// Nothing of them is kept.
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
 
+    /// Finds out whether as much as a change needs can be kept now.
+    ///
+    /// # Errors
+    ///
+    /// It cannot.
+    fn try_out(&mut self) -> Result<(), StoreError> {
+        self.commit(&[])
+    }
+
     /// Removes at most `limit` jobs that have ended before a moment, and returns them. The newest job of a machine stays.
     ///
     /// # Errors
     ///
     /// Nothing is removed.
     fn prune(&mut self, before: Millis, limit: usize) -> Result<Vec<JobId>, StoreError>;
+
+    /// Removes the oldest jobs of a machine that have ended, but for the newest `keep`, and returns them.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is removed.
+    fn trim(&mut self, machine: MachineId, keep: usize) -> Result<Vec<JobId>, StoreError>;
 
     /// A way to ask, to be used from another thread.
     ///

@@ -12,12 +12,12 @@ pub(super) const PUT_MACHINE: &str = "INSERT INTO machine (id, mac, address, fac
     ON CONFLICT (id) DO UPDATE SET mac = ?2, address = ?3, facts = ?4, first_seen = ?5, last_seen = ?6, install = ?7,
         installed = ?8, armed_until = ?9, last_job = ?10";
 pub(super) const JOB_COLUMNS: &str = "id, kind, state, machine, address, path, facts, created, started, finished, \
-     attempts, not_before, joined, report, note";
+     attempts, not_before, joined, stopping, report, note";
 pub(super) const PUT_JOB: &str = "INSERT INTO job (id, kind, state, machine, address, path, facts, created, started,
-        finished, attempts, not_before, joined, report, note)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+        finished, attempts, not_before, joined, stopping, report, note)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
     ON CONFLICT (id) DO UPDATE SET kind = ?2, state = ?3, machine = ?4, address = ?5, path = ?6, facts = ?7, created = ?8,
-        started = ?9, finished = ?10, attempts = ?11, not_before = ?12, joined = ?13, report = ?14, note = ?15";
+        started = ?9, finished = ?10, attempts = ?11, not_before = ?12, joined = ?13, stopping = ?14, report = ?15, note = ?16";
 
 pub(super) fn put_machine(statement: &mut Statement<'_>, machine: &Machine) -> rusqlite::Result<()> {
     statement
@@ -52,6 +52,7 @@ pub(super) fn put_job(statement: &mut Statement<'_>, job: &Job) -> rusqlite::Res
             job.attempts,
             job.not_before,
             job.joined,
+            job.stopping,
             job.report.as_ref().map(json).transpose()?,
             &job.note,
         ))
@@ -88,11 +89,12 @@ pub(super) fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
         attempts: row.get(10)?,
         not_before: row.get(11)?,
         joined: row.get(12)?,
-        report: match row.get_ref(13)?.as_str_or_null().map_err(rusqlite::Error::from)? {
-            Some(_) => Some(from_json(row, 13)?),
+        stopping: row.get(13)?,
+        report: match row.get_ref(14)?.as_str_or_null().map_err(rusqlite::Error::from)? {
+            Some(_) => Some(from_json(row, 14)?),
             None => None,
         },
-        note: row.get(14)?,
+        note: row.get(15)?,
     })
 }
 

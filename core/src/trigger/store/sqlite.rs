@@ -28,8 +28,11 @@ use crate::{
 pub const FILE: &str = "trigger.db";
 /// `PRAGMA application_id` of our files: "cdst".
 pub const APPLICATION_ID: i32 = 0x6364_7374;
-/// Files up to this size are looked through at each start; larger ones only after a crash.
+/// Files up to this size are looked through at each start.
 const SMALL: u64 = 16 * 1024 * 1024;
+/// Files up to this size are looked through after a crash. Larger ones take too long, and SQLite's log brings them through
+/// a crash; what is damaged all the same is found when it is read.
+const LARGE: u64 = 512 * 1024 * 1024;
 /// How long a reader waits for a writer that is at a checkpoint.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -61,7 +64,7 @@ impl Sqlite {
     fn prepare(&mut self) -> Result<(), StoreError> {
         let path = self.path.clone();
         let failed = || failed("opening the database", &path);
-        let small = fs::metadata(&path).map_or(0, |file| file.len()) <= SMALL;
+        let size = fs::metadata(&path).map_or(0, |file| file.len());
         let connection = &mut self.connection;
         connection.set_prepared_statement_cache_capacity(32);
         let found: i64 =
@@ -85,7 +88,7 @@ impl Sqlite {
                 .optional()
                 .map_err(failed())?
                 .is_some();
-        if found > 0 && (small || !clean) {
+        if found > 0 && (size <= SMALL || (!clean && size <= LARGE)) {
             let said: String =
                 connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed())?;
             if said != "ok" {
@@ -160,6 +163,13 @@ impl Store for Sqlite {
         work().map_err(failed)
     }
 
+    fn try_out(&mut self) -> Result<(), StoreError> {
+        // A transaction that writes nothing always works.
+        self.connection
+            .execute_batch("INSERT OR REPLACE INTO meta VALUES ('tried out', hex(zeroblob(16384)))")
+            .map_err(self.failed("writing to the database"))
+    }
+
     fn prune(&mut self, before: Millis, limit: usize) -> Result<Vec<JobId>, StoreError> {
         let failed = self.failed("writing to the database");
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -170,6 +180,14 @@ impl Store for Sqlite {
         query(&self.connection, sql, &[before.into(), limit.into()], |row| row.get(0)).map_err(failed)
     }
 
+    fn trim(&mut self, machine: MachineId, keep: usize) -> Result<Vec<JobId>, StoreError> {
+        let failed = self.failed("writing to the database");
+        let keep = i64::try_from(keep).unwrap_or(i64::MAX);
+        let sql = "DELETE FROM job WHERE id IN (SELECT id FROM job WHERE machine = ?1
+                AND state NOT IN ('queued', 'running') ORDER BY id DESC LIMIT -1 OFFSET ?2) RETURNING id";
+        query(&self.connection, sql, &[machine.into(), keep.into()], |row| row.get(0)).map_err(failed)
+    }
+
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
         let connection = read_only(&self.path).map_err(self.failed("opening the database"))?;
         Ok(Box::new(SqliteReader { path: self.path.clone(), connection }))
@@ -177,7 +195,10 @@ impl Store for Sqlite {
 
     fn close(&mut self) -> Result<(), StoreError> {
         self.connection
-            .execute_batch("INSERT OR REPLACE INTO meta VALUES ('clean', '1')")
+            // All of it in one file: whoever puts a backup in its place need not think of the log.
+            .execute_batch(
+                "INSERT OR REPLACE INTO meta VALUES ('clean', '1'); PRAGMA wal_checkpoint(TRUNCATE)",
+            )
             .map_err(self.failed("writing to the database"))
     }
 }
@@ -251,14 +272,11 @@ pub fn backup(state_dir: &Path, to: &Path) -> Result<(), StoreError> {
     let path = state_dir.join(FILE);
     let io = |doing: String| move |source| StoreError::Io { doing, source };
     if !path.exists() {
-        let source = io::Error::from(io::ErrorKind::NotFound);
+        let source = io::Error::from(nix::errno::Errno::ENOENT);
         return Err(io(format!("opening the database {}", path.display()))(source));
     }
     if to.symlink_metadata().is_ok() && !is_ours(to) {
-        return Err(StoreError::Unsafe {
-            path: to.to_owned(),
-            what: "is there, and is no backup of a trigger",
-        });
+        return Err(StoreError::NoBackup(to.to_owned()));
     }
     let source = read_only(&path).map_err(failed("opening the database", &path))?;
     let place =
@@ -272,7 +290,12 @@ pub fn backup(state_dir: &Path, to: &Path) -> Result<(), StoreError> {
         .map_err(io(format!("making {}", copy.display())))?;
     let work = || -> rusqlite::Result<()> {
         let mut target = Connection::open(&copy)?;
-        rusqlite::backup::Backup::new(&source, &mut target)?.run_to_completion(1000, Duration::ZERO, None)?;
+        // In one step: each commit between two would make it begin anew.
+        rusqlite::backup::Backup::new(&source, &mut target)?.run_to_completion(
+            i32::MAX,
+            Duration::ZERO,
+            None,
+        )?;
         // One file, without a log beside it.
         target.execute_batch("PRAGMA journal_mode = DELETE")
     };

@@ -50,6 +50,7 @@ fn job(id: JobId, machine: MachineId, state: State) -> Job {
         attempts: 1,
         not_before: None,
         joined: 4,
+        stopping: true,
         report: state
             .is_final()
             .then(|| Box::new(RunReport { reason: Some("x\n\u{1b}".into()), ..RunReport::default() })),
@@ -88,6 +89,17 @@ fn what_is_committed_is_there_after_a_crash() {
 }
 
 #[test]
+fn after_an_end_in_peace_everything_is_in_one_file() {
+    let state = state();
+    let mut store = Sqlite::open(&state.path).unwrap();
+    let _reader = store.reader().unwrap();
+    store.commit(&[put_machine(machine(1))]).unwrap();
+    store.close().unwrap();
+    drop(store);
+    assert_eq!(fs::metadata(state.path.join("trigger.db-wal")).map_or(0, |file| file.len()), 0);
+}
+
+#[test]
 fn numbers_are_not_given_twice() {
     let state = state();
     let mut store = Sqlite::open(&state.path).unwrap();
@@ -112,8 +124,10 @@ fn old_jobs_go_but_not_the_newest_of_a_machine() {
         assert!(store.prune(3, 10).unwrap().is_empty(), "not old enough");
         assert_eq!(store.prune(4, 1).unwrap().len(), 1);
         assert_eq!(store.prune(4, 10).unwrap().len(), 1);
+        assert!(store.trim(3, 1).unwrap().is_empty() && store.trim(8, 0).unwrap().is_empty());
         let left = store.reader().unwrap().jobs(&JobFilter { limit: 9, ..JobFilter::default() }).unwrap();
         assert_eq!(left.iter().map(|job| job.id).collect::<Vec<_>>(), [4, 3]);
+        assert_eq!(store.trim(3, 0).unwrap(), [3]);
     }
 }
 
@@ -121,6 +135,7 @@ fn old_jobs_go_but_not_the_newest_of_a_machine() {
 fn a_commit_that_fails_leaves_nothing() {
     let state = state();
     let mut store = Sqlite::open(&state.path).unwrap();
+    store.try_out().unwrap();
     store.fill_up();
     let many: Vec<Change> = (1..2000).map(|id| put_job(job(id, 1, State::Queued))).collect();
     let error = store.commit(&many).unwrap_err();
@@ -165,7 +180,7 @@ fn every_older_version_is_brought_up_to_date() {
         }
         old.execute_batch(&format!(
             "PRAGMA user_version = {version}; PRAGMA application_id = {APPLICATION_ID};
-             INSERT INTO job VALUES (5, 'config', 'queued', 1, '10.0.0.1', '', '{{}}', 1, NULL, NULL, 0, NULL, 0, NULL, NULL)"
+             INSERT INTO job VALUES (5, 'config', 'queued', 1, '10.0.0.1', '', '{{}}', 1, NULL, NULL, 0, NULL, 0, 0, NULL, NULL)"
         ))
         .unwrap();
         drop(old);
