@@ -14,6 +14,7 @@ use crate::{
     info_command::{self, InfoArgs},
     inventory_command::{self, InventoryCommand},
     new_type_command::{self, NewTypeArgs},
+    plugin_command::{self, PluginCommand},
     preos_command,
     shell_command::{self, ShellArgs},
     trigger_args::TriggerArgs,
@@ -32,6 +33,9 @@ pub(crate) struct Cli {
 enum Command {
     /// Create a PreOS, a minimal OS that bare machines boot over the network
     Preos(PreosArgs),
+    /// Look at, install and remove the plugins that bring PreOSes
+    #[command(subcommand)]
+    Plugin(PluginCommand),
     /// Configure hosts
     #[command(infer_long_args = true, args_override_self = true)]
     Config(Box<ConfigArgs>),
@@ -110,6 +114,7 @@ pub(crate) fn run(own_name: OsString, words: Vec<OsString>) -> Result<ExitCode, 
     };
     match cli.command {
         Some(Command::Preos(args)) => preos_command::run(&args, preos_arguments).map(exit_code),
+        Some(Command::Plugin(command)) => plugin_command::run(&command).map(exit_code),
         Some(Command::Config(args)) => Ok(config_command::run(*args, Mode::Config)),
         Some(Command::Install(args)) => Ok(config_command::run(*args, Mode::Install)),
         Some(Command::Trigger(args)) => trigger_command::run(*args).map(exit_code),

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::failure::Failure;
+
 /// The staged layout around `bin/cdist`, and the user's home.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
@@ -16,6 +18,11 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
+    /// As [`find`](Self::find), with the failure as it is told.
+    pub(crate) fn find_or_fail() -> Result<Self, Failure> {
+        Self::find().map_err(|error| Failure::new(format!("finding the running program: {error}")))
+    }
+
     /// Finds the layout around the running program.
     pub(crate) fn find() -> std::io::Result<Self> {
         let program = std::env::current_exe()?;

@@ -11,7 +11,7 @@ use cdist_core::plugin::{
     search::SearchPath,
     supervise::{self, SuperviseError},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     args::PreosArgs,
@@ -67,7 +67,8 @@ fn is_help_cluster(word: &str) -> bool {
     word.strip_prefix('-').is_some_and(|flags| !flags.starts_with('-') && flags.contains('h'))
 }
 
-fn search_path(layout: &Layout, conf_dirs: &[PathBuf], plugin_dirs: &[PathBuf]) -> SearchPath {
+/// Where plugins are looked for.
+pub(crate) fn search_path(layout: &Layout, conf_dirs: &[PathBuf], plugin_dirs: &[PathBuf]) -> SearchPath {
     SearchPath {
         distribution: Some(layout.plugins.clone()),
         home: dirs::home_dir(),
@@ -81,8 +82,7 @@ fn search_path(layout: &Layout, conf_dirs: &[PathBuf], plugin_dirs: &[PathBuf]) 
 
 /// Runs `cdist preos`.
 pub(crate) fn run(args: &PreosArgs, arguments: Vec<OsString>) -> Result<i32, Failure> {
-    let layout =
-        Layout::find().map_err(|error| Failure::new(format!("finding the running program: {error}")))?;
+    let layout = Layout::find_or_fail()?;
     let search = search_path(&layout, &args.conf_dirs, &args.plugin_dirs);
     let Some(name) = args.name.as_ref().filter(|_| !args.list) else {
         return list(&scan(&layout, &search, None), args.json);
@@ -98,9 +98,14 @@ pub(crate) fn run(args: &PreosArgs, arguments: Vec<OsString>) -> Result<i32, Fai
 
 /// All plugins, or those that tell which one is `wanted`; says on standard error what is wrong with them.
 fn scan(layout: &Layout, search: &SearchPath, wanted: Option<&str>) -> Registry {
-    let registry = Registry::scan(search, wanted, |files| python_list::list(&layout.program, files));
+    let registry = registry(layout, search, wanted);
     report_skipped(&registry);
     registry
+}
+
+/// As [`scan`], and silent.
+pub(crate) fn registry(layout: &Layout, search: &SearchPath, wanted: Option<&str>) -> Registry {
+    Registry::scan(search, wanted, |files| python_list::list(&layout.program, files))
 }
 
 fn launch(
@@ -149,35 +154,40 @@ fn unknown(registry: &Registry, wanted: &str) -> Failure {
 }
 
 fn list(registry: &Registry, as_json: bool) -> Result<i32, Failure> {
-    let mut text = String::new();
-    if as_json {
-        let preoses: Vec<_> = registry
-            .iter()
-            .map(|preos| {
-                json!({
-                    "name": preos.name, "type": preos.type_name, "summary": preos.summary,
-                    "api": version(preos), "built_with": preos.built_with, "file": preos.file.display().to_string(),
-                })
-            })
-            .collect();
-        text = format!("{:#}\n", json!(preoses));
-    } else {
-        text.push_str("Available PreOS-es:\n");
-        let width = |field: fn(&Registered) -> usize| registry.iter().map(field).max().unwrap_or(0);
-        let (name, summary) = (width(|preos| preos.name.len()), width(|preos| escaped(&preos.summary).len()));
-        let api = width(|preos| version(preos).len());
-        for preos in registry.iter() {
-            let (shown, file) = (escaped(&preos.summary), escaped(&preos.file.to_string_lossy()));
-            text.push_str(&format!(
-                "    - {:name$}  {shown:summary$}  {:api$}  {file}\n",
-                preos.name,
-                version(preos)
-            ));
-        }
-    }
+    let text = if as_json { format!("{:#}\n", json!(entries(registry))) } else { table(registry) };
     // A reader that went away early is no failure of ours.
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(0)
+}
+
+/// All PreOSes for a program.
+pub(crate) fn entries(registry: &Registry) -> Vec<Value> {
+    registry
+        .iter()
+        .map(|preos| {
+            json!({
+                "name": preos.name, "type": preos.type_name, "summary": preos.summary,
+                "api": version(preos), "built_with": preos.built_with, "file": preos.file.display().to_string(),
+            })
+        })
+        .collect()
+}
+
+/// All PreOSes for a reader.
+pub(crate) fn table(registry: &Registry) -> String {
+    let mut text = String::from("Available PreOS-es:\n");
+    let width = |field: fn(&Registered) -> usize| registry.iter().map(field).max().unwrap_or(0);
+    let (name, summary) = (width(|preos| preos.name.len()), width(|preos| escaped(&preos.summary).len()));
+    let api = width(|preos| version(preos).len());
+    for preos in registry.iter() {
+        let (shown, file) = (escaped(&preos.summary), escaped(&preos.file.to_string_lossy()));
+        text.push_str(&format!(
+            "    - {:name$}  {shown:summary$}  {:api$}  {file}\n",
+            preos.name,
+            version(preos)
+        ));
+    }
+    text
 }
 
 fn version(preos: &Registered) -> String {

@@ -11,12 +11,11 @@ use std::{
 use cdist_core::{
     host::Cancel,
     plugin::{
-        Language, Registered, elf,
-        file::Opener,
+        Language, Registered,
+        check::{Checker, Content},
         loader::{LoadError, Plugin},
         python,
         supervise::{self, Reporter},
-        text,
     },
     preos::services::{Context, Services},
     progress::Progress,
@@ -98,8 +97,7 @@ impl Settings {
 pub(crate) fn init(words: &[OsString]) -> Result<i32, Failure> {
     // Looked up before the mount namespace is made, and the worker started by this path: a program that is started
     // through /proc/self/exe there belongs to the old namespace, and below a chroot it then cannot tell where it is.
-    let layout =
-        Layout::find().map_err(|error| Failure::new(format!("finding the running program: {error}")))?;
+    let layout = Layout::find_or_fail()?;
     supervise::init(&layout.program, WORKER_WORD, words).map_err(|error| Failure::from_error(&error))
 }
 
@@ -169,8 +167,7 @@ fn become_python(
 }
 
 fn call(settings: &Settings, arguments: &[String], display: &Arc<Display>) -> Result<i32, Failure> {
-    let layout =
-        Layout::find().map_err(|error| Failure::new(format!("finding the running program: {error}")))?;
+    let layout = Layout::find_or_fail()?;
     let cancel = Cancel::default();
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
         signal_hook::flag::register(signal, cancel.flag())
@@ -207,9 +204,8 @@ fn call(settings: &Settings, arguments: &[String], display: &Arc<Display>) -> Re
 /// The plugin and its compiler. The file is checked once more: this process is a new one, and the file may have been replaced since.
 fn load(settings: &Settings) -> Result<(Plugin, String), Failure> {
     let fail = |reason: String| Failure::new(format!("loading {}: {reason}", settings.file.display()));
-    let (file, _) = Opener::default().open(&settings.file).map_err(|error| fail(error.to_string()))?;
-    let bytes = elf::read_text(&file).map_err(|error| fail(error.to_string()))?;
-    let text = text::parse(&bytes).map_err(|error| fail(error.to_string()))?;
+    let content = Checker::default().check(&settings.file).map_err(|error| fail(error.to_string()))?;
+    let Content::Library(text) = content else { return Err(fail("it is no library".to_owned())) };
     let plugin = Plugin::load(&settings.file, &settings.name, &text).map_err(|error| {
         if let (LoadError::Layout { detail, .. }, 3..) = (&error, settings.verbosity) {
             tracing::debug!("{detail}");

@@ -49,13 +49,19 @@ pub fn staged() -> PathBuf {
 /// If it does not build; the message has the compiler's words.
 #[must_use]
 pub fn build(source: &str) -> PathBuf {
+    build_with(source, "target/examples", &[])
+}
+
+/// As [`build`], below a target directory of its own with more settings for cargo.
+fn build_with(source: &str, target: &str, settings: &[(&str, &str)]) -> PathBuf {
     // With `cargo test` all tests share a process, with nextest each has one of its own and a lock has to be a file.
     static DONE: Mutex<Vec<String>> = Mutex::new(Vec::new());
     let mut done = DONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let target = workspace().join("target/examples");
+    let target = workspace().join(target);
     let name = Path::new(source).file_name().expect("a crate has a directory").to_string_lossy();
     let library = target.join(format!("debug/lib{name}.so"));
-    if done.iter().any(|built| built == source) {
+    let key = format!("{} {source}", target.display());
+    if done.contains(&key) {
         return library;
     }
     let _lock = lock(&target.join("lock"));
@@ -71,10 +77,11 @@ pub fn build(source: &str) -> PathBuf {
             .arg(&target);
         // Many damaged copies are made of it.
         cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_STRIP", "symbols");
+        cargo.envs(settings.iter().copied());
         crate::lab::process::run(&mut cargo);
         fs::write(&stamp, run).expect("writing the stamp of a plugin build");
     }
-    done.push(source.to_owned());
+    done.push(key);
     library
 }
 
@@ -109,6 +116,12 @@ pub fn lock(path: &Path) -> Flock<File> {
 #[must_use]
 pub fn dummies() -> PathBuf {
     build("examples/dummies")
+}
+
+/// As [`dummies`], but a panic aborts.
+#[must_use]
+pub fn aborting_dummies() -> PathBuf {
+    build_with("examples/dummies", "target/examples-abort", &[("CARGO_PROFILE_DEV_PANIC", "abort")])
 }
 
 /// The library with the PreOSes that misbehave.
@@ -217,8 +230,14 @@ impl Site {
     /// `cdist preos` with this home, without directories from the caller's environment.
     #[must_use]
     pub fn command(&self) -> Command {
+        self.command_of("preos")
+    }
+
+    /// As [`command`](Self::command), of another command of `cdist`.
+    #[must_use]
+    pub fn command_of(&self, name: &str) -> Command {
         let mut command = Command::new(staged().join("bin/cdist"));
-        command.arg("preos").stdin(Stdio::null()).current_dir(self.root());
+        command.arg(name).stdin(Stdio::null()).current_dir(self.root());
         command.env("HOME", self.root().join("home")).env("COLUMNS", "120").env("NO_COLOR", "1");
         for name in ["CDIST_PREOS_PATH", "CDIST_PATH", "CDIST_BETA", "RUST_BACKTRACE", "RUST_LOG"] {
             command.env_remove(name);
@@ -267,6 +286,16 @@ impl Site {
     #[must_use]
     pub fn preos<W: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Outcome {
         finish(self.command().args(words))
+    }
+
+    /// Runs `cdist plugin` with the words.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be started or does not end within a minute.
+    #[must_use]
+    pub fn plugin<W: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Outcome {
+        finish(self.command_of("plugin").args(words))
     }
 
     /// `text` without what differs from machine to machine: paths, the compiler.

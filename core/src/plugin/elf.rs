@@ -48,6 +48,8 @@ const MACHINE: elf::Machine = if cfg!(target_arch = "x86_64") {
     elf::EM_NONE
 };
 
+type Header = elf::FileHeader64<Endianness>;
+
 fn damaged(error: object::Error) -> ElfError {
     ElfError::Damaged(error.to_string())
 }
@@ -68,8 +70,6 @@ pub fn read_text(file: &File) -> Result<Vec<u8>, ElfError> {
 ///
 /// As [`read_text`].
 pub fn text_of<'data, R: ReadRef<'data>>(data: R) -> Result<Vec<u8>, ElfError> {
-    type Header = elf::FileHeader64<Endianness>;
-    let length = data.len().map_err(|()| ElfError::NotElf)?;
     let header = Header::parse(data).map_err(|_| ElfError::NotElf)?;
     let endian = header.endian().map_err(|_| ElfError::NotElf)?;
     if endian != Endianness::Little {
@@ -82,7 +82,18 @@ pub fn text_of<'data, R: ReadRef<'data>>(data: R) -> Result<Vec<u8>, ElfError> {
     if header.e_type(endian) != elf::ET_DYN {
         return Err(ElfError::NotShared(header.e_type(endian).0));
     }
+    text_of_any(data)
+}
 
+/// As [`text_of`], also of a file for another processor or of another type: for showing, not for loading.
+///
+/// # Errors
+///
+/// The file is not a whole 64-bit ELF file with that symbol.
+pub fn text_of_any<'data, R: ReadRef<'data>>(data: R) -> Result<Vec<u8>, ElfError> {
+    let length = data.len().map_err(|()| ElfError::NotElf)?;
+    let header = Header::parse(data).map_err(|_| ElfError::NotElf)?;
+    let endian = header.endian().map_err(|_| ElfError::NotElf)?;
     let segments = header.program_headers(endian, data).map_err(damaged)?;
     for (number, segment) in segments.iter().enumerate() {
         let end = segment.p_offset(endian).checked_add(segment.p_filesz(endian));

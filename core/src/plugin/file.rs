@@ -79,24 +79,28 @@ impl Opener {
             return Err(FileError::NotRegular);
         }
         self.check(path, &metadata)?;
-        self.check_ancestors(path)?;
+        self.check_directory(parent_of(path))?;
         Ok((file, metadata))
     }
 
-    fn check_ancestors(&mut self, path: &Path) -> Result<(), FileError> {
-        let parent = path.parent().unwrap_or(Path::new("/"));
-        if self.directories.contains(parent) {
+    /// Checks a directory and all above it.
+    ///
+    /// # Errors
+    ///
+    /// Others than root and the effective user can replace what is in it.
+    pub fn check_directory(&mut self, path: &Path) -> Result<(), FileError> {
+        if self.directories.contains(path) {
             return Ok(());
         }
         // Links among the parents are followed as the kernel will do; each real directory is looked at.
-        let real = parent.canonicalize().map_err(FileError::Open)?;
+        let real = path.canonicalize().map_err(FileError::Open)?;
         for directory in real.ancestors().take_while(|directory| !self.directories.contains(*directory)) {
             let metadata = directory.symlink_metadata().map_err(FileError::Open)?;
             self.check(directory, &metadata)?;
         }
         // Only now: a good directory below a bad one must not be remembered as good.
         self.directories.extend(real.ancestors().map(Path::to_owned));
-        self.directories.insert(parent.to_owned());
+        self.directories.insert(path.to_owned());
         Ok(())
     }
 
@@ -115,7 +119,17 @@ impl Opener {
     }
 }
 
-fn name_of(uid: Uid) -> String {
+/// The directory that holds `path`; for a bare name the working directory.
+pub(super) fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        None => Path::new("/"),
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+    }
+}
+
+/// The name of a user, or the number if there is none.
+pub(super) fn name_of(uid: Uid) -> String {
     match User::from_uid(uid) {
         Ok(Some(user)) => user.name,
         _ => uid.to_string(),

@@ -4,17 +4,25 @@
 //! - [`file`]: who may have written the file
 //! - [`elf`]: the text symbol `_cdist_preos` of a shared library, read without loading it
 //! - [`text`]: what that text says
+//! - [`sums`]: the SHA-256 sums that may lie beside the plugins
+//! - [`check`]: all of these checks in their order: whether a file would be used
+//! - [`facts`]: what else can be read from a file, also from one that would not be used
+//! - [`install`]: copying a plugin to where it is found, and removing it
 //! - [`python`]: plugins that are Python files, which have to be executed to be listed
 //! - [`registry`]: all PreOSes by name, with what was skipped and what was replaced
 //! - [`loader`]: loading one library; the only unsafe code of this crate
 //! - [`supervise`]: the child process in its own namespaces that runs the plugin
 
+pub mod check;
 pub mod elf;
+pub mod facts;
 pub mod file;
+pub mod install;
 pub mod loader;
 pub mod python;
 pub mod registry;
 pub mod search;
+pub mod sums;
 pub mod supervise;
 pub mod text;
 

@@ -15,7 +15,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    file::Opener,
+    check::Checker,
     search,
     text::{self, PreosText, TextError},
 };
@@ -83,12 +83,12 @@ pub fn run_words(
     arguments: impl IntoIterator<Item = OsString>,
 ) -> Result<Vec<OsString>, String> {
     let file = std::path::absolute(file).map_err(|error| error.to_string())?;
-    let mut opener = Opener::default();
-    opener.open(&file).map_err(|error| error.to_string())?;
+    let mut checker = Checker::default();
+    checker.check(&file).map_err(|error| error.to_string())?;
     let beside = search::plugins(file.parent().unwrap_or(Path::new("/"))).unwrap_or_default();
     let beside: Vec<OsString> = beside
         .into_iter()
-        .filter(|other| search::is_python(other) && opener.open(other).is_ok())
+        .filter(|other| search::is_python(other) && checker.check(other).is_ok())
         .map(PathBuf::into_os_string)
         .collect();
 

@@ -7,11 +7,10 @@ use std::{
 };
 
 use super::{
-    elf,
-    file::Opener,
+    check::{CheckError, Checker, Content},
     python::{self, Listing},
     search::{self, SearchPath},
-    text::{self, PluginText, PreosText},
+    text::PreosText,
 };
 
 /// What a plugin is written in.
@@ -58,12 +57,6 @@ pub struct Replaced {
     pub by: PathBuf,
     /// The file that does not.
     pub was: PathBuf,
-}
-
-/// What a file is, before anything of it is run.
-enum Content {
-    Library(PluginText),
-    Python,
 }
 
 /// What the plugin directories hold. Made without running code of any library.
@@ -153,6 +146,14 @@ impl Registry {
         self.preoses.values()
     }
 
+    /// The names of all PreOSes that a file brings, also of those that another file replaced.
+    pub fn names_of(&self, file: &Path) -> Vec<String> {
+        let used = self.iter().filter(|preos| preos.file == file).map(|preos| &preos.name);
+        let replaced =
+            self.replaced.iter().filter(|replaced| replaced.was == file).map(|replaced| &replaced.name);
+        used.chain(replaced).cloned().collect()
+    }
+
     /// The PreOS of a name.
     pub fn get(&self, name: &str) -> Option<&Registered> {
         self.preoses.get(name)
@@ -169,7 +170,7 @@ impl Registry {
 
 /// All files, in the order of the search, each but once. A directory that cannot be read is among them.
 fn find(path: &SearchPath) -> Vec<(PathBuf, Result<Content, String>)> {
-    let (mut found, mut opener, mut seen) = (Vec::new(), Opener::default(), HashSet::new());
+    let (mut found, mut checker, mut seen) = (Vec::new(), Checker::default(), HashSet::new());
     for directory in path.directories() {
         let files = match search::plugins(&directory) {
             Ok(files) => files,
@@ -179,10 +180,10 @@ fn find(path: &SearchPath) -> Vec<(PathBuf, Result<Content, String>)> {
             }
         };
         for file in files {
-            match read(&file, &mut opener, &mut seen) {
+            match read(&file, &mut checker, &mut seen) {
                 Ok(None) => {}
                 Ok(Some(content)) => found.push((file, Ok(content))),
-                Err(reason) => found.push((file, Err(reason))),
+                Err(error) => found.push((file, Err(error.to_string()))),
             }
         }
     }
@@ -190,14 +191,14 @@ fn find(path: &SearchPath) -> Vec<(PathBuf, Result<Content, String>)> {
 }
 
 /// What a file is; nothing if it was seen under another name.
-fn read(file: &Path, opener: &mut Opener, seen: &mut HashSet<(u64, u64)>) -> Result<Option<Content>, String> {
-    let (opened, metadata) = opener.open(file).map_err(|error| error.to_string())?;
+fn read(
+    file: &Path,
+    checker: &mut Checker,
+    seen: &mut HashSet<(u64, u64)>,
+) -> Result<Option<Content>, CheckError> {
+    let (opened, metadata) = checker.open(file)?;
     if !seen.insert((metadata.dev(), metadata.ino())) {
         return Ok(None);
     }
-    if search::is_python(file) {
-        return Ok(Some(Content::Python));
-    }
-    let bytes = elf::read_text(&opened).map_err(|error| error.to_string())?;
-    text::parse(&bytes).map(|text| Some(Content::Library(text))).map_err(|error| error.to_string())
+    checker.content(file, &opened).map(Some)
 }

@@ -51,12 +51,17 @@ pub fn plugins(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        if is_python(&path) || path.extension().is_some_and(|extension| extension == "so") {
+        if is_plugin(&path) {
             files.push(path);
         }
     }
     files.sort();
     Ok(files)
+}
+
+/// Whether a file of this name is looked at.
+pub fn is_plugin(file: &Path) -> bool {
+    is_python(file) || file.extension().is_some_and(|extension| extension == "so")
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub struct PluginText {
     pub api: (u32, u32),
     /// The compiler that built it.
     pub built_with: String,
-    /// Its PreOSes, at least one.
+    /// Its PreOSes; at least one after [`parse`].
     pub preoses: Vec<PreosText>,
 }
 
@@ -64,12 +64,31 @@ pub enum TextError {
     Name(String),
 }
 
-/// Reads the text.
+/// Reads the text and checks what it says.
 ///
 /// # Errors
 ///
 /// It is malformed, of another API major version, or names a PreOS badly.
 pub fn parse(bytes: &[u8]) -> Result<PluginText, TextError> {
+    let text = read(bytes)?;
+    if text.api.0 != API_MAJOR {
+        return Err(TextError::Major { api: text.api, built_with: text.built_with });
+    }
+    if text.preoses.is_empty() {
+        return Err(TextError::Malformed("it names no PreOS"));
+    }
+    if let Some(bad) = text.preoses.iter().map(PreosText::name).find(|name| !is_name(name)) {
+        return Err(TextError::Name(bad.chars().take(NAME_MAX).collect()));
+    }
+    Ok(text)
+}
+
+/// Reads the text, whatever version and names it has: for showing, not for loading.
+///
+/// # Errors
+///
+/// It is malformed.
+pub fn read(bytes: &[u8]) -> Result<PluginText, TextError> {
     let bytes = match bytes.iter().position(|&byte| byte == 0) {
         Some(end) => &bytes[..end],
         None => bytes,
@@ -96,15 +115,6 @@ pub fn parse(bytes: &[u8]) -> Result<PluginText, TextError> {
             });
         }
         // Other lines belong to later minor versions.
-    }
-    if api.0 != API_MAJOR {
-        return Err(TextError::Major { api, built_with });
-    }
-    if preoses.is_empty() {
-        return Err(TextError::Malformed("it names no PreOS"));
-    }
-    if let Some(bad) = preoses.iter().map(PreosText::name).find(|name| !is_name(name)) {
-        return Err(TextError::Name(bad.chars().take(NAME_MAX).collect()));
     }
     Ok(PluginText { api, built_with, preoses })
 }

@@ -1,0 +1,135 @@
+//! `cdist plugin`: looks at, installs and removes the libraries and Python files that bring PreOSes. Runs no code of a
+//! library; Python files are executed where their PreOSes have to be known.
+
+use std::{io::Write, path::PathBuf};
+
+use cdist_core::plugin::Registry;
+use serde_json::json;
+
+use crate::{
+    failure::Failure,
+    layout::Layout,
+    plugin_inspect, plugin_install,
+    preos_command::{self, search_path},
+    printable::line,
+};
+
+/// What to do with plugins.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum PluginCommand {
+    /// Tell what a file holds and whether cdist would use it, without running it
+    #[command(infer_long_args = true, args_override_self = true)]
+    Inspect {
+        /// Library or Python file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List all PreOSes, skipped files and what was replaced; executes Python files
+    #[command(infer_long_args = true, args_override_self = true)]
+    List {
+        /// Also look for plugins in DIR/preos; repeatable
+        #[arg(short = 'c', long = "conf-dir", value_name = "DIR")]
+        conf_dirs: Vec<PathBuf>,
+        /// Also look for plugins in DIR; repeatable, the last one wins
+        #[arg(long = "plugin-dir", value_name = "DIR")]
+        plugin_dirs: Vec<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check a library or Python file and copy it to where cdist finds it
+    #[command(infer_long_args = true, args_override_self = true)]
+    Install {
+        /// Library or Python file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Directory to copy to, instead of ~/.cdist/preos
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+        /// Begin plugins.sha256 in the directory: from then on only what it names is used
+        #[arg(long)]
+        record: bool,
+    },
+    /// Remove the library or Python file that brings a PreOS, with all PreOSes in it
+    #[command(infer_long_args = true, args_override_self = true)]
+    Remove {
+        /// Name of a PreOS
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Directory to remove from, instead of ~/.cdist/preos
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// Runs the command.
+pub(crate) fn run(command: &PluginCommand) -> Result<i32, Failure> {
+    match command {
+        PluginCommand::Inspect { file, json } => Ok(plugin_inspect::run(file, *json)),
+        PluginCommand::List { conf_dirs, plugin_dirs, json } => {
+            let layout = Layout::find_or_fail()?;
+            let path = search_path(&layout, conf_dirs, plugin_dirs);
+            let registry = preos_command::registry(&layout, &path, None);
+            print(&if *json { list_json(&registry) } else { list(&registry) });
+            Ok(0)
+        }
+        PluginCommand::Install { file, dir, record } => {
+            plugin_install::install(file, dir.as_deref(), *record)
+        }
+        PluginCommand::Remove { name, dir } => plugin_install::remove(name, dir.as_deref()),
+    }
+}
+
+/// Writes to standard output. A reader that went away early is no failure of ours.
+pub(crate) fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn list(registry: &Registry) -> String {
+    let mut text = preos_command::table(registry);
+    if !registry.skipped.is_empty() {
+        text.push_str("Skipped:\n");
+    }
+    for skipped in &registry.skipped {
+        text.push_str(&format!(
+            "    - {}: {}\n",
+            line(&skipped.file.to_string_lossy()),
+            line(&skipped.reason)
+        ));
+    }
+    if let Some(reason) = &registry.no_python {
+        text.push_str(&format!("Python files are left out: {}\n", line(reason)));
+    }
+    if !registry.replaced.is_empty() {
+        text.push_str("Replaced:\n");
+    }
+    for replaced in &registry.replaced {
+        let (by, was) = (replaced.by.to_string_lossy(), replaced.was.to_string_lossy());
+        text.push_str(&format!("    - {}  {}, by {}\n", replaced.name, line(&was), line(&by)));
+    }
+    text
+}
+
+fn list_json(registry: &Registry) -> String {
+    let skipped: Vec<_> = registry
+        .skipped
+        .iter()
+        .map(|skipped| json!({"file": skipped.file.to_string_lossy(), "reason": skipped.reason}))
+        .collect();
+    let replaced: Vec<_> = registry
+        .replaced
+        .iter()
+        .map(|replaced| {
+            let (by, was) = (replaced.by.to_string_lossy(), replaced.was.to_string_lossy());
+            json!({"name": replaced.name, "by": by, "was": was})
+        })
+        .collect();
+    let preoses = preos_command::entries(registry);
+    let value = json!({
+        "preoses": preoses, "skipped": skipped, "replaced": replaced, "no_python": registry.no_python,
+    });
+    format!("{value:#}\n")
+}
