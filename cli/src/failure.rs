@@ -29,7 +29,7 @@ impl Failure {
 
     /// An error with its causes, walked once.
     pub(crate) fn from_error(error: &dyn Error) -> Self {
-        Self::new(chain(error))
+        Self::new(cdist_core::chain(error))
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -56,16 +56,4 @@ impl Failure {
             let _ = writeln!(stderr, "hint: {hint}");
         }
     }
-}
-
-/// An error and its causes, joined by colons.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut message = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        message.push_str(": ");
-        message.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    message
 }

@@ -15,7 +15,7 @@ use cdist_core::plugin::{
 };
 
 use crate::{
-    failure::{Failure, chain},
+    failure::Failure,
     layout::Layout,
     plugin_command::print,
     preos_command::{registry, search_path},
@@ -143,7 +143,7 @@ fn is_same(a: &Path, b: &Path) -> bool {
 }
 
 fn failure(error: &InstallError) -> Failure {
-    Failure::new(line(&chain(error)))
+    Failure::new(line(&cdist_core::chain(error)))
 }
 
 fn shown(path: &Path) -> String {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     args::PreosArgs,
-    failure::{Failure, chain},
+    failure::Failure,
     layout::Layout,
     python_list,
     worker::{self, Settings},
@@ -135,10 +135,12 @@ fn launch(
                     .hint("nothing it started or mounted is left; report the crash to the plugin's author")
             }
             SuperviseError::Exited(_) => {
-                let text = chain(&error);
+                let text = cdist_core::chain(&error);
                 Failure::new(format!("the plugin {} did not finish: {text} {origin}", preos.name))
             }
-            SuperviseError::Cancelled(signal) => Failure::new(chain(&error)).status(128 + *signal as i32),
+            SuperviseError::Cancelled(signal) => {
+                Failure::new(cdist_core::chain(&error)).status(128 + *signal as i32)
+            }
         }
     })
 }

@@ -6,12 +6,6 @@ pub(crate) struct Refusal(pub(crate) String);
 
 impl<E: std::error::Error> From<E> for Refusal {
     fn from(error: E) -> Self {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(source) = cause {
-            text = format!("{text}: {source}");
-            cause = source.source();
-        }
-        Self(text)
+        Self(cdist_core::chain(&error))
     }
 }

@@ -9,6 +9,7 @@
 //! - Ground: [`host`] is the only code that touches the operating system, [`progress`] tells what is going on,
 //!   [`token`] is what the trigger's callers have to know.
 
+mod chain;
 pub mod config;
 pub mod connector;
 pub mod host;
@@ -18,3 +19,5 @@ pub mod preos;
 pub mod progress;
 pub mod token;
 pub mod trigger;
+
+pub use chain::chain;

@@ -1,6 +1,6 @@
 //! What to say about a failure besides the whole report: its reason in one line, and what to try next.
 
-use std::{error::Error, io, process::ExitStatus};
+use std::{io, process::ExitStatus};
 
 use super::{error::ConfigError, report::Entity};
 
@@ -106,13 +106,7 @@ impl ConfigError {
         if let Self::Entity { source, .. } = self {
             return source.chain();
         }
-        let mut text = self.to_string();
-        let mut cause = Error::source(self);
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        text
+        crate::chain(self)
     }
 }
 

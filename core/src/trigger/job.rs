@@ -1,6 +1,11 @@
 //! Jobs and machines, as they are stored.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{
+    fmt,
+    net::IpAddr,
+    str::FromStr,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +17,12 @@ pub type JobId = i64;
 pub type MachineId = i64;
 /// Milliseconds since 1970-01-01 UTC.
 pub type Millis = i64;
+
+/// The time by the clock on the wall, which somebody may set.
+pub(super) fn now() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
+}
 
 /// What is done to a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -168,7 +168,7 @@ impl Server {
                     if head.method == Method::POST { http::read(body).await } else { Ok(Bytes::new()) };
                 let body = body.map_err(|error| Reply::new(error.status().as_u16(), error.to_string()))?;
                 let facts = Facts::parse(&body).map_err(|error| {
-                    Reply::new(400, format!("{kind} of {target} not queued: {}", super::chain(&error)))
+                    Reply::new(400, format!("{kind} of {target} not queued: {}", crate::chain(&error)))
                 })?;
                 self.job(kind, path, wait, facts, address, target).await
             }

@@ -6,17 +6,17 @@ use std::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, Sender},
     },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use tokio::{runtime::Handle, sync::oneshot};
 
 use super::{Command, Done, Event, JobsDir, Order, Settings, Shared, Unavailable, attempt};
 use crate::{
+    chain,
     host::Cancel,
     trigger::{
-        chain,
-        job::{Job, JobId, Millis},
+        job::{self, Job, JobId, Millis},
         ledger::{Answer, Change, Ledger, Moment, OrderError},
         metrics::CommitProblem,
         runner::{End, Ended, Runner},
@@ -90,7 +90,7 @@ impl Desk {
         jobs_dir: JobsDir,
     ) -> Result<Self, StoreError> {
         let begin = Instant::now();
-        let now = Moment { wall: wall(), mono: Duration::ZERO };
+        let now = Moment { wall: job::now(), mono: Duration::ZERO };
         let mut ledger = Ledger::load(settings.rules.clone(), store.load()?, now);
         ledger.recover(now);
         let changes = ledger.take_changes();
@@ -146,7 +146,7 @@ impl Desk {
     }
 
     fn now(&self) -> Moment {
-        Moment { wall: wall(), mono: self.begin.elapsed() }
+        Moment { wall: job::now(), mono: self.begin.elapsed() }
     }
 
     /// How long nothing has to be done if nobody asks.
@@ -288,7 +288,8 @@ impl Desk {
         }
         let begin = Instant::now();
         let result = if changes.is_empty() { store.try_out() } else { store.commit(&changes) };
-        let problem = result.as_ref().err().map(|error| CommitProblem { at: wall(), reason: chain(error) });
+        let problem =
+            result.as_ref().err().map(|error| CommitProblem { at: job::now(), reason: chain(error) });
         self.shared.metrics.committed(begin.elapsed(), problem);
         match result {
             Ok(()) => {
@@ -384,7 +385,7 @@ impl Desk {
         }
         let keep = Millis::try_from(self.settings.keep.as_millis()).unwrap_or(Millis::MAX);
         let mut again = false;
-        match store.prune(wall().saturating_sub(keep), PRUNE_AT_ONCE) {
+        match store.prune(job::now().saturating_sub(keep), PRUNE_AT_ONCE) {
             Ok(ids) => {
                 again = ids.len() == PRUNE_AT_ONCE;
                 self.remove_files(ids, runtime);
@@ -424,11 +425,6 @@ impl Desk {
             ledger.machines(),
         );
     }
-}
-
-fn wall() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
 }
 
 /// From 0 to 1; good enough to keep repetitions from falling together.

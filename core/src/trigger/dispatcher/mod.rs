@@ -213,7 +213,7 @@ impl Dispatcher {
         let answer = tokio::task::spawn_blocking(move || {
             ask(reader.lock().unwrap_or_else(PoisonError::into_inner).as_mut())
         });
-        let said = |error: &dyn std::error::Error| Unavailable::Store(crate::trigger::chain(error));
+        let said = |error: &dyn std::error::Error| Unavailable::Store(crate::chain(error));
         answer.await.map_err(|error| said(&error))?.map_err(|error| said(&error))
     }
 

@@ -32,10 +32,7 @@ mod session;
 mod tests;
 mod text;
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use hyper::{Method, Response, http::request::Parts};
@@ -50,7 +47,7 @@ use self::{
 use super::{
     dispatcher::Dispatcher,
     http::{Body, Origin},
-    job::Millis,
+    job::{Millis, now},
 };
 use crate::token::Token;
 
@@ -170,9 +167,4 @@ impl Page {
 /// Path and query, as they came.
 fn local(head: &Parts) -> String {
     head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned()
-}
-
-fn now() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
 }
