@@ -207,7 +207,7 @@ fn files_that_are_no_plugins() {
     check("encoding", &|file| install_bytes(b"x = '\xff'\n", file));
     check("exception", &text("import os\n\nnone.such\n"));
     check("exception elsewhere", &text("import json\njson.loads('\\x1b[31m')\n"));
-    check("module that is missing", &text("import cdist\n"));
+    check("module that is missing", &text("import no_such_module\n"));
     check("long message", &text("raise ValueError('long ' * 1000)\n"));
     check("exit", &text("import sys\nprint('loud')\nsys.exit(3)\n"));
     check("hard exit", &text("import os\nos._exit(0)\n"));
