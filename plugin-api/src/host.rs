@@ -77,6 +77,12 @@ impl Host {
         Self { services: HostServices_TO::from_ptr(RArc::new(services), sabi_trait::TD_Opaque) }
     }
 
+    /// The services as they cross the ABI, for bindings to other languages, which have the texts already.
+    #[doc(hidden)]
+    pub fn services(&self) -> &HostServices_TO<RArc<()>> {
+        &self.services
+    }
+
     /// Logs a line.
     pub fn log(&self, level: Level, message: &str) {
         self.services.log(level as u8, message.into());

@@ -2,15 +2,17 @@
 //!
 //! Runs in the child process only: constructors of the library run here for the first time. Libraries are never
 //! unloaded, because nothing says how long a plugin's data is used.
+//!
+//! - [`rust`]: the root module of `cdist-plugin-api`
+//! - [`c`]: the table of `cdist_preos.h`; it is taken where a library has both
 #![allow(unsafe_code)]
+
+mod c;
+mod rust;
 
 use std::path::{Path, PathBuf};
 
-use abi_stable::{
-    library::{LibraryError, lib_header_from_path},
-    std_types::{RResult, RStr, RString},
-};
-use cdist_plugin_api::{Host, PluginError, PreosEntry, PreosModule_Ref};
+use cdist_plugin_api::{Host, PluginError, PreosEntry};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
 use super::text::PluginText;
@@ -58,7 +60,14 @@ pub enum LoadError {
 
 /// One PreOS of a loaded library.
 #[derive(Clone, Copy)]
-pub struct Plugin(&'static PreosEntry);
+pub struct Plugin(Face);
+
+/// What its library has for cdist to call.
+#[derive(Clone, Copy)]
+enum Face {
+    Rust(&'static PreosEntry),
+    C(c::Commandline),
+}
 
 impl Plugin {
     /// Loads the library `file` and finds the PreOS `name` in it. `text` is what listing read from the file.
@@ -67,39 +76,27 @@ impl Plugin {
     ///
     /// The library cannot be loaded, or is not what its text says.
     pub fn load(file: &Path, name: &str, text: &PluginText) -> Result<Self, LoadError> {
-        let path = || file.to_owned();
         // SAFETY: running the library's constructors is what the user asked for; the file was checked for who can
         // write it, and this process exists only to run it. RTLD_NOW, because with lazy binding a missing symbol
         // would end the process in mid-run.
         let library = unsafe { Library::open(Some(file), RTLD_NOW | RTLD_LOCAL) }
-            .map_err(|source| LoadError::Open { file: path(), source })?;
+            .map_err(|source| LoadError::Open { file: file.to_owned(), source })?;
+        // SAFETY: the address of the symbol, wherever it leads; only `c::entries` follows it.
+        let table = unsafe { library.get::<*const c::Entry>(c::TABLE_SYMBOL) }.map(|symbol| *symbol);
         // Never unloaded.
         std::mem::forget(library);
 
-        let layout = |error: LibraryError| LoadError::Layout {
-            file: path(),
-            built_with: text.built_with.clone(),
-            detail: error.to_string(),
+        let face = match table {
+            // SAFETY: the symbol is the table of a plugin in C, by the contract of cdist_preos.h.
+            Ok(table) => unsafe { c::entries(table, &text.preoses) }
+                .ok_or_else(|| LoadError::Disagrees { file: file.to_owned() })?
+                .into_iter()
+                .zip(&text.preoses)
+                .find(|(_, line)| line.name() == name)
+                .map(|(commandline, _)| Face::C(commandline)),
+            Err(_) => rust::find(file, name, text)?.map(Face::Rust),
         };
-        // Not `load_from_file`, which would return the first library for every later file.
-        let header = lib_header_from_path(file).map_err(layout)?;
-        let module = header.init_root_module::<PreosModule_Ref>().map_err(layout)?;
-        let entries = module.preoses().as_slice();
-
-        let agrees = entries.len() == text.preoses.len()
-            && entries.iter().zip(&text.preoses).all(|(entry, line)| {
-                entry.type_name.as_str() == line.type_name
-                    && entry.preos_name.as_ref().map(RStr::as_str).into_option() == line.preos_name.as_deref()
-                    && entry.summary.as_str() == line.summary
-            });
-        if !agrees {
-            return Err(LoadError::Disagrees { file: path() });
-        }
-        let at = text.preoses.iter().position(|line| line.name() == name);
-        at.and_then(|at| entries.get(at))
-            .filter(|entry| entry.cdist_preos)
-            .map(Plugin)
-            .ok_or_else(|| LoadError::Missing { file: path(), name: name.to_owned() })
+        face.map(Plugin).ok_or_else(|| LoadError::Missing { file: file.to_owned(), name: name.to_owned() })
     }
 
     /// Calls `commandline(args)`.
@@ -108,10 +105,9 @@ impl Plugin {
     ///
     /// What the plugin returns; a panic in it is such an error.
     pub fn commandline(&self, args: &[String], host: &Host) -> Result<i32, PluginError> {
-        let args: Vec<RString> = args.iter().map(|arg| RString::from(arg.as_str())).collect();
-        match (self.0.commandline)(args.as_slice().into(), host) {
-            RResult::ROk(status) => Ok(status),
-            RResult::RErr(error) => Err(error),
+        match self.0 {
+            Face::Rust(entry) => rust::commandline(entry, args, host),
+            Face::C(commandline) => c::call(commandline, args, host),
         }
     }
 }
