@@ -42,7 +42,7 @@ static int ask(const cdist_preos_host *host) {
     printf("extension: %s\n", word(host->get_extension(ctx, "museum/none") != NULL));
 
     status = host->run(ctx,
-                       "command 1\narg /bin/sh\narg -c\narg pwd; echo \"$WORD\"; cat\nenv WORD=a\\\\b\ncwd /\n"
+                       "command 1\narg /bin/sh\narg -c\narg pwd; printf '%s\\\\n' \"$WORD\"; cat\nenv WORD=a\\\\b\ncwd /\n"
                        "stdin read\\r\\nin\n",
                        &answer);
     if (status) {

@@ -72,7 +72,11 @@ fn every_exhibit_is_listed_and_works() {
             .map(|entry| (entry["name"].to_string(), entry["summary"].to_string()))
             .collect();
         let expected = [("exhibit", "what plugin API 1.0 has; é"), ("exhibit-2", "")];
-        assert_eq!(shown, expected.map(|(name, summary)| (format!("{name:?}"), format!("{summary:?}"))), "{list}");
+        assert_eq!(
+            shown,
+            expected.map(|(name, summary)| (format!("{name:?}"), format!("{summary:?}"))),
+            "{list}"
+        );
 
         assert_eq!(printed(&site.preos(["exhibit", "", "-h", "é"])), "arguments: |-h|é\n");
         assert_eq!(printed(&site.preos(["exhibit-2"])), "the other one\n");
@@ -108,7 +112,11 @@ failed configure: true
         let outcome = finish(site.command().args(["-vvvv", "--beta", "exhibit", "host"]));
         assert_eq!(printed(&outcome), EXPECTED, "{}: {outcome:#?}", exhibit.display());
         for level in ["10", "15", "20", "30", "40"] {
-            assert!(outcome.stderr.contains(&format!("level {level}")), "{}: {outcome:#?}", exhibit.display());
+            assert!(
+                outcome.stderr.contains(&format!("level {level}")),
+                "{}: {outcome:#?}",
+                exhibit.display()
+            );
         }
         assert!(outcome.stderr.contains("asking"), "{outcome:#?}");
     }
@@ -132,7 +140,9 @@ fn later() -> PathBuf {
     fs::write(&manifest, later + "\n[workspace]\n").expect("writing the manifest of the API");
     for part in ["tests/fixtures/later-host", "tests/museum/exhibit"] {
         let mut cargo = cargo();
-        cargo.args(["build", "--quiet", "--manifest-path"]).arg(dir.join("source").join(part).join("Cargo.toml"));
+        cargo
+            .args(["build", "--quiet", "--manifest-path"])
+            .arg(dir.join("source").join(part).join("Cargo.toml"));
         run(cargo.arg("--target-dir").arg(dir.join("target")).env("CARGO_PROFILE_DEV_DEBUG", "0"));
     }
     dir.join("target/debug")
@@ -144,7 +154,10 @@ fn a_later_host_loads_every_exhibit_and_this_one_a_later_plugin() {
     for exhibit in exhibits().iter().filter(|exhibit| !is_c(exhibit)) {
         let output = run(Command::new(later.join("later-host")).arg(exhibit).args(["Exhibit", "host"]));
         assert!(output.starts_with("host 1.9, plugin 1.0, rustc 1."), "{output}");
-        assert!(output.contains("\nExhibit RNone what plugin API 1.0 has; é\nOther RSome(exhibit-2) \necho echo\n"));
+        assert!(
+            output
+                .contains("\nExhibit RNone what plugin API 1.0 has; é\nOther RSome(\"exhibit-2\") \necho echo\n")
+        );
         assert!(output.contains("\nrun: \"out\"\n") && output.contains("\nROk(0)\n"), "{output}");
     }
     let site = site_with(&later.join("libexhibit.so"));

@@ -62,7 +62,7 @@ fn ask(host: &Host) -> Result<i32, PluginError> {
     println!("beta: {}", host.beta());
     println!("extension: {}", host.get_extension("museum/none").is_some());
 
-    let command = CommandRequest::new("/bin/sh").args(["-c", "pwd; echo \"$WORD\"; cat"]);
+    let command = CommandRequest::new("/bin/sh").args(["-c", "pwd; printf '%s\\n' \"$WORD\"; cat"]);
     let report = host.run(&command.env("WORD", "a\\b").cwd("/").stdin("read\r\nin"))?;
     println!("run: {:?}", report.stdout());
     let failed = host.run(&CommandRequest::new("/bin/sh").args(["-c", "exit 3"]));
