@@ -154,10 +154,9 @@ fn a_later_host_loads_every_exhibit_and_this_one_a_later_plugin() {
     for exhibit in exhibits().iter().filter(|exhibit| !is_c(exhibit)) {
         let output = run(Command::new(later.join("later-host")).arg(exhibit).args(["Exhibit", "host"]));
         assert!(output.starts_with("host 1.9, plugin 1.0, rustc 1."), "{output}");
-        assert!(
-            output
-                .contains("\nExhibit RNone what plugin API 1.0 has; é\nOther RSome(\"exhibit-2\") \necho echo\n")
-        );
+        assert!(output.contains(
+            "\nExhibit RNone what plugin API 1.0 has; é\nOther RSome(\"exhibit-2\") \necho echo\n"
+        ));
         assert!(output.contains("\nrun: \"out\"\n") && output.contains("\nROk(0)\n"), "{output}");
     }
     let site = site_with(&later.join("libexhibit.so"));
