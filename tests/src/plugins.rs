@@ -162,6 +162,8 @@ pub fn hostile() -> PathBuf {
 pub struct Outcome {
     /// Its exit status; 128 and the signal's number if a signal ended it.
     pub status: i32,
+    /// The signal that ended it, if one did.
+    pub signal: Option<i32>,
     /// What it wrote to standard output.
     pub stdout: String,
     /// What it wrote to standard error.
@@ -172,6 +174,7 @@ impl Outcome {
     fn new(output: &Output) -> Self {
         Self {
             status: status_number(output.status),
+            signal: output.status.signal(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
