@@ -157,6 +157,12 @@ pub fn hostile() -> PathBuf {
     build("tests/fixtures/hostile")
 }
 
+/// As [`hostile`], but a panic aborts.
+#[must_use]
+pub fn aborting_hostile() -> PathBuf {
+    build_with("tests/fixtures/hostile", "target/examples-abort", &[("CARGO_PROFILE_DEV_PANIC", "abort")])
+}
+
 /// How a call of the program ended.
 #[derive(Debug)]
 pub struct Outcome {
