@@ -52,7 +52,7 @@ done; \
 if [ "$$missing" ]; then DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y --no-install-recommends $$missing; fi
 endef
 
-.PHONY: help build preos install test lint audit unit integration web conformance conformance-types fuzz privileged sshd lab bench bench-config bench-trigger clean \
+.PHONY: help build preos install test lint audit unit integration web conformance conformance-types fuzz privileged sshd lab bench bench-config bench-plugins bench-trigger clean \
 	install-build-packages install-test-packages install-bench-packages install-test-tools install-web-tools
 
 help: ## this list
@@ -148,6 +148,9 @@ bench: build ## ratios against the original's pipeline and other peers, measured
 
 bench-config: build install-bench-packages ## `cdist config` beside the original, pyinfra and ansible; root, PyPI, an hour; PARTS=local is less
 	tests/bench/config $(PARTS)
+
+bench-plugins: build install-bench-packages ## listing and calling plugins beside the original, and beside dlopen alone
+	tests/bench/plugins
 
 bench-trigger: build install-bench-packages ## `cdist trigger` beside a server of the original's shape, one process for each request
 	$(CARGO) build --release --locked -p cdist-tests --bin trigger_load
