@@ -16,8 +16,8 @@ use std::{
 use cdist_tests::{
     lab::process::run,
     plugins::{
-        Outcome, Site, aborting_hostile, compile, dummies, finish_within, hostile, install, install_bytes,
-        patch_text, wait, workspace,
+        Outcome, Site, aborting_hostile, cargo, compile, dummies, finish_within, hostile, install,
+        install_bytes, lock, patch_text, wait, workspace,
     },
 };
 
@@ -127,7 +127,9 @@ impl Case {
 /// A library whose root type has one field more than 1.x allows, as no release will.
 fn with_other_types() -> PathBuf {
     let top = workspace().join("target/other-types");
-    let _lock = cdist_tests::plugins::lock(&workspace().join("target/other-types.lock"));
+    // With what other tests have built of the API's dependencies.
+    let target = workspace().join("target/examples");
+    let _lock = lock(&target.join("lock"));
     let _ = fs::remove_dir_all(top.join("source"));
     for part in ["plugin-api", "examples/dummies"] {
         let to = top.join("source").join(part);
@@ -135,24 +137,30 @@ fn with_other_types() -> PathBuf {
         run(Command::new("cp").arg("-RL").arg(workspace().join(part)).arg(&to));
     }
     let patch = |file: &str, from: &str, to: &str| {
-        let file = top.join("source/plugin-api").join(file);
+        let file = top.join("source").join(file);
         let text = fs::read_to_string(&file).expect("reading a source of the API");
         assert!(text.contains(from), "{from:?} is not in {}", file.display());
         fs::write(&file, text.replacen(from, to, 1)).expect("writing a source of the API");
     };
     patch(
-        "src/module.rs",
+        "plugin-api/src/module.rs",
         "    pub api_minor: u32,",
         "    pub api_minor: u32,\n    /// New.\n    pub more: u64,",
     );
-    patch("src/export.rs", "api_minor: private::API_MINOR,", "more: 7, api_minor: private::API_MINOR,");
-    patch("Cargo.toml", "[features]", "[workspace]\n[features]");
-    let mut cargo = cdist_tests::plugins::cargo();
-    cargo
-        .args(["build", "--quiet", "--locked", "--manifest-path"])
-        .arg(top.join("source/examples/dummies/Cargo.toml"));
-    run(cargo.arg("--target-dir").arg(top.join("target")).env("CARGO_PROFILE_DEV_DEBUG", "0"));
-    top.join("target/debug/libdummies.so")
+    patch(
+        "plugin-api/src/export.rs",
+        "api_minor: private::API_MINOR,",
+        "more: 7, api_minor: private::API_MINOR,",
+    );
+    patch("plugin-api/Cargo.toml", "[features]", "[workspace]\n[features]");
+    // Beside the others' library of this name.
+    patch("examples/dummies/Cargo.toml", "name = \"dummies\"", "name = \"other-types\"");
+    patch("examples/dummies/Cargo.lock", "name = \"dummies\"", "name = \"other-types\"");
+    let mut cargo = cargo();
+    cargo.args(["build", "--quiet", "--manifest-path"]).arg(top.join("source/examples/dummies/Cargo.toml"));
+    cargo.arg("--target-dir").arg(&target);
+    run(cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_STRIP", "symbols"));
+    target.join("debug/libother_types.so")
 }
 
 /// A plugin that is replaced by `cdist plugin install` while it runs.
