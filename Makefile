@@ -52,7 +52,7 @@ done; \
 if [ "$$missing" ]; then DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y --no-install-recommends $$missing; fi
 endef
 
-.PHONY: help build preos install test lint audit unit integration web conformance conformance-types fuzz privileged sshd lab bench bench-config bench-plugins bench-trigger clean \
+.PHONY: help build preos install test lint package book audit unit integration web conformance conformance-types fuzz privileged sshd lab bench bench-config bench-plugins bench-trigger clean \
 	install-build-packages install-test-packages install-bench-packages install-test-tools install-web-tools
 
 help: ## this list
@@ -92,7 +92,7 @@ preos: install-build-packages build ## set everything up and make a Debian PreOS
 	@ls -l $(PREOS_DIR)/pxe
 
 test: install-build-packages install-test-packages install-test-tools ## install what tests need, and run all tiers
-	$(MAKE) lint unit fuzz build integration web conformance conformance-types privileged sshd lab
+	$(MAKE) lint package book unit fuzz build integration web conformance conformance-types privileged sshd lab
 
 lint: ## formatting, clippy, licences and advisories, unused dependencies, spelling, shell, types
 	$(CARGO) fmt --all --check
@@ -104,6 +104,13 @@ lint: ## formatting, clippy, licences and advisories, unused dependencies, spell
 	core/conf/lint
 	$(CARGO) run --quiet --locked -p cdist -- check-type --strict core/conf/type/*
 	shellcheck -s sh fuzz/run tests/bench/preos tests/conformance/upstream-types plugins/apt-family/src/manifest.sh core/src/config/diff_prelude.sh --exclude=SC2148 .ci/run examples/dummies/toolbox/bootstrap
+
+package: ## the crate for authors of plugins: its documentation, and a package that could be published; needs the crate registry
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc -p cdist-plugin-api --no-deps --all-features --locked
+	$(CARGO) publish --dry-run -p cdist-plugin-api --locked --allow-dirty
+
+book: ## the book in docs/, for a browser: target/book; needs mdbook
+	mdbook build docs
 
 audit: ## known vulnerabilities of the crates; needs the network
 	$(CARGO) deny --all-features check advisories
@@ -187,3 +194,4 @@ install-test-tools:
 	@for tool in nextest deny machete; do \
 		command -v cargo-$$tool >/dev/null || $(CARGO) install --locked cargo-$$tool || exit 1; \
 	done
+	@command -v mdbook >/dev/null || $(CARGO) install --locked --debug --no-default-features mdbook

@@ -23,10 +23,21 @@ struct Block {
 
 /// All pages with code: the book, and what authors of plugins read first.
 fn pages() -> Vec<PathBuf> {
-    let top = workspace();
-    let files = run(Command::new("git").args(["ls-files", "*.md"]).current_dir(&top));
-    let pages: Vec<PathBuf> =
-        files.lines().map(|file| top.join(file)).filter(|file| file.is_file()).collect();
+    let (mut pages, mut dirs) = (Vec::new(), vec![workspace()]);
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir).unwrap_or_else(|error| panic!("reading {}: {error}", dir.display())) {
+            let path = entry.expect("reading a directory").path();
+            let name = path.file_name().unwrap_or_default();
+            // Without what was built, hidden, or is a page only after something is put in.
+            let skipped =
+                name == "target" || name == "templates" || name.as_encoded_bytes().starts_with(b".");
+            if path.is_dir() && !path.is_symlink() && !skipped {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path);
+            }
+        }
+    }
     assert!(pages.len() > 20, "{pages:?}");
     pages
 }
