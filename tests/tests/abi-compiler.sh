@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the dummies with a compiler of Debian 12 that is unpacked, never installed.
+# Builds the dummies, and with the older compiler the other examples, with a compiler of Debian 12 that is unpacked, never installed.
 #
 # usage: abi-compiler.sh COMPILER DIR
 # COMPILER: rustc (1.63, with Debian's cargo of that time) or rustc-web (1.96, with the cargo that runs this)
@@ -31,7 +31,7 @@ esac
 packages="$packages libedit2 libxml2 libicu72 libz3-4 libtinfo6 libbsd0 libmd0"
 
 # What the result depends on.
-key=$({ cat "$0"; find "$top/plugin-api" "$top/examples/dummies" "$here/../abi" -name target -prune -o -type f -print | LC_ALL=C sort | xargs cat; } |
+key=$({ cat "$0"; find "$top/plugin-api" "$top/examples" "$here/../abi" -name target -prune -o -type f -print | LC_ALL=C sort | xargs cat; } |
 	sha256sum | cut -d ' ' -f 1)
 out=$dir/$compiler
 [ "$(cat "$out/key" 2>/dev/null)" = "$key" ] && [ -f "$out/libdummies.so" ] && exit 0
@@ -55,13 +55,12 @@ fi
 multiarch=$(basename "$root"/usr/lib/*-linux-gnu)
 libraries=$root/usr/lib/$multiarch:$root/lib/$multiarch
 
-# A copy of what an author has: the API's sources and a crate beside it.
+# A copy of what an author has: the API's sources and crates beside it.
 work=$dir/$compiler-src
 rm -rf "$work"
-mkdir -p "$work/examples"
-cp -R "$top/plugin-api" "$work/plugin-api"
-cp -R "$top/examples/dummies" "$work/examples/dummies"
-rm -rf "$work/examples/dummies/target"
+mkdir -p "$work"
+cp -R "$top/plugin-api" "$top/examples" "$work"
+rm -rf "$work"/examples/*/target
 # Or cargo takes the workspace above this directory for theirs.
 printf '[workspace]\nmembers = ["plugin-api"]\nexclude = ["examples"]\n' >"$work/Cargo.toml"
 cd "$work/examples/dummies"
@@ -69,20 +68,26 @@ export CARGO_PROFILE_DEV_DEBUG=0
 
 if [ "$compiler" = rustc ]; then
 	# Crates that this compiler can build. Its cargo cannot read today's registry, so another one fetches them.
-	cp "$here/../abi/Cargo.lock.rustc-1.63" Cargo.lock
+	lock=$here/../abi/Cargo.lock.rustc-1.63
+	cp "$lock" Cargo.lock
 	"$cargo" vendor --quiet --locked "$work/vendor" >/dev/null || fail "cargo cannot fetch the crates of Cargo.lock.rustc-1.63"
-	mkdir .cargo
-	cat >.cargo/config.toml <<-CONFIG
+	mkdir "$work/.cargo"
+	cat >"$work/.cargo/config.toml" <<-CONFIG
 		[source.crates-io]
 		replace-with = "vendor"
 		[source.vendor]
 		directory = "$work/vendor"
 	CONFIG
-	for step in build 'test --lib'; do
-		# shellcheck disable=SC2086 # a list of words
-		CARGO_HOME=$dir/cargo-home LD_LIBRARY_PATH=$libraries RUSTC=$root/usr/bin/rustc \
-			"$root/usr/bin/cargo" $step --quiet --offline --locked --target-dir "$dir/$compiler-target" ||
-			fail "cargo $step fails for the dummies with Debian's rustc 1.63"
+	for manifest in "$work"/examples/*/Cargo.toml; do
+		cd "${manifest%/*}"
+		crate=${PWD##*/}
+		sed "s/^name = \"dummies\"/name = \"$crate\"/" "$lock" >Cargo.lock
+		for step in build 'test --lib'; do
+			# shellcheck disable=SC2086 # a list of words
+			CARGO_HOME=$dir/cargo-home LD_LIBRARY_PATH=$libraries RUSTC=$root/usr/bin/rustc \
+				"$root/usr/bin/cargo" $step --quiet --offline --locked --target-dir "$dir/$compiler-target" ||
+				fail "cargo $step fails for the example $crate with Debian's rustc 1.63"
+		done
 	done
 else
 	printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s "$@"\n' "$libraries" "$root/usr/bin/rustc" >"$work/rustc"

@@ -88,15 +88,3 @@ fn plugins_of_three_compilers_stand_side_by_side() {
         assert_eq!(outcome.stderr.lines().count(), 6, "{outcome:#?}");
     }
 }
-
-#[test]
-fn the_example_passes_its_own_tests() {
-    let mut cargo = cargo();
-    cargo
-        .args(["test", "--locked", "--quiet", "--manifest-path"])
-        .arg(workspace().join("examples/dummies/Cargo.toml"));
-    cargo.arg("--target-dir").arg(workspace().join("target/examples"));
-    let _lock = lock(&workspace().join("target/examples/lock"));
-    let output = run(cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_STRIP", "symbols"));
-    assert!(output.contains("1 passed"), "{output}");
-}
