@@ -94,14 +94,14 @@ test: install-build-packages install-test-packages install-test-tools ## install
 
 lint: ## formatting, clippy, licences and advisories, unused dependencies, spelling, shell, types
 	$(CARGO) fmt --all --check
-	cd fuzz && $(CARGO) fmt --check
+	for crate in fuzz examples/*; do (cd $$crate && $(CARGO) fmt --check) || exit 1; done
 	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
 	$(CARGO) deny --all-features check bans licenses sources
 	$(CARGO) machete --skip-target-dir
 	codespell
 	core/conf/lint
 	$(CARGO) run --quiet --locked -p cdist -- check-type --strict core/conf/type/*
-	shellcheck -s sh fuzz/run tests/bench/preos tests/conformance/upstream-types plugins/apt-family/src/manifest.sh core/src/config/diff_prelude.sh --exclude=SC2148 .ci/run examples/dummies/toolbox/bootstrap
+	shellcheck -s sh fuzz/run tests/bench/preos tests/conformance/upstream-types plugins/apt-family/src/manifest.sh core/src/config/diff_prelude.sh --exclude=SC2148 .ci/run examples/dummies/toolbox/bootstrap examples/*/src/*.sh
 
 audit: ## known vulnerabilities of the crates; needs the network
 	$(CARGO) deny --all-features check advisories

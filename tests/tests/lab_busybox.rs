@@ -30,13 +30,14 @@ fn a_foreign_preos_boots_over_the_network_and_calls_until_it_is_accepted() {
     let trigger = Recorder::answering(network.listen_at("10.0.2.2", TRIGGER_PORT), &[503]);
     let dnsmasq = network.serve_pxe(&pxe);
     let start = Instant::now();
-    // The second card has nobody at the other end.
+    // The second card has nobody at the other end, and is not the one that it boots from.
     let mut vm = Machine::new().memory_mib(256).network(&network).silent_nic().network_boot().start();
     vm.wait_for("PreOS of busybox", BOOT);
     let address = vm.wait_until("the lease", BOOT, |serial| {
         let address = dnsmasq.address_of(&mac(0))?;
         serial.contains(&format!(" has the address {address}")).then_some(address)
     });
+    assert_eq!(vm.serial().matches("network: asking for an address on").count(), 1, "{}", vm.serial());
     tell(&format!("network {:.0} s after the machine was switched on", start.elapsed().as_secs_f64()));
     vm.wait_until("a second call after a 503", BOOT, |_| (trigger.requests().len() >= 2).then_some(()));
     let request = trigger.wait_for("/install/busybox", BOOT);

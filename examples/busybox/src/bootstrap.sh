@@ -1,6 +1,7 @@
-# Fills a root with busybox, Debian's kernel with drivers of network cards, and the boot loader.
+# busybox PreOS
+# Fills a root with busybox, Debian's kernel with drivers of network cards, and the boot loader. This is the script in
 #
-#   sh -c THIS bootstrap ROOT INIT DHCP
+#   sh -c SCRIPT bootstrap ROOT INIT DHCP
 #
 # INIT and DHCP are the texts of /init and of what udhcpc calls. Packages come from where apt on this machine gets them,
 # which verifies them. Their files are taken out; nothing is installed, and nothing runs but busybox itself.

@@ -23,11 +23,15 @@ load_drivers
 load_drivers
 modprobe -q af_packet
 
-# The server may be behind any of them. Where nobody answers, udhcpc asks again, as long as it takes, and in silence: there
-# is a shell on this console.
+# BOOTIF=01-52-54-00-12-34-56, as PXELINUX tells it, is the card that this came by. Without it, or without
+# its driver, the server may be behind any.
+boot=$(sed -n 's/.*BOOTIF=01-\([^ ]*\).*/\1/p' /proc/cmdline | tr '-' ':')
+cat /sys/class/net/*/address | grep -q -x -F -e "$boot" || boot=''
 for path in /sys/class/net/*; do
     [ -e "$path/device" ] || continue
+    if [ -n "$boot" ] && [ "$boot" != "$(cat "$path/address")" ]; then continue; fi
     echo "network: asking for an address on ${path##*/}"
+    # Where nobody answers it asks again, as long as it takes, and in silence: there is a shell on this console.
     udhcpc -f -t 5 -T 2 -A 10 -i "${path##*/}" -s /etc/udhcpc.script >/dev/null 2>&1 &
 done
 
