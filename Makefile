@@ -96,14 +96,17 @@ test: install-build-packages install-test-packages install-test-tools ## install
 
 lint: ## formatting, clippy, licences and advisories, unused dependencies, spelling, shell, types
 	$(CARGO) fmt --all --check
-	cd fuzz && $(CARGO) fmt --check
+	for crate in fuzz/ examples/*/ tests/fixtures/*/ tests/museum/exhibit/; do \
+		[ ! -f $${crate}Cargo.toml ] || (cd $$crate && $(CARGO) fmt --check) || exit 1; \
+	done
 	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
 	$(CARGO) deny --all-features check bans licenses sources
 	$(CARGO) machete --skip-target-dir
 	codespell
 	core/conf/lint
 	$(CARGO) run --quiet --locked -p cdist -- check-type --strict core/conf/type/*
-	shellcheck -s sh fuzz/run tests/bench/preos tests/conformance/upstream-types plugins/apt-family/src/manifest.sh core/src/config/diff_prelude.sh --exclude=SC2148 .ci/run examples/dummies/toolbox/bootstrap
+	shellcheck -s sh fuzz/run tests/bench/preos tests/conformance/upstream-types plugins/apt-family/src/manifest.sh core/src/config/diff_prelude.sh --exclude=SC2148 .ci/run examples/dummies/toolbox/bootstrap examples/*/src/*.sh \
+		tests/abi/compiler tests/museum/build
 
 package: ## the crate for authors of plugins: its documentation, and a package that could be published; needs the crate registry
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc -p cdist-plugin-api --no-deps --all-features --locked
