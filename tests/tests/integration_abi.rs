@@ -79,7 +79,7 @@ fn an_older_compiler_builds_and_tests_the_examples() {
     for name in ["devuan", "busybox"] {
         let library = build(&format!("examples/{name}"), "rustc");
         let site = site_with(&library);
-        assert!(ok(&site.preos([name, "-h"])).contains("usage: "), "{name}");
+        assert!(ok(&site.preos([name, "-h"])).contains("Usage: "), "{name}");
     }
 }
 
