@@ -50,7 +50,8 @@ impl Verdict {
             Self::Passed => Self::Passed,
             Self::Warning(reason) => Self::Warning(format!("{whom}: {reason}")),
             Self::Failed(reason) => Self::Failed(format!("{whom}: {reason}")),
-            Self::Skipped(reason) => Self::Skipped(format!("{whom}: {reason}")),
+            // Counts only if it is so of all.
+            Self::Skipped(reason) => Self::Skipped(reason),
         }
     }
 

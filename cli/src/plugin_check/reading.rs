@@ -5,7 +5,7 @@ use std::{collections::HashSet, path::Path};
 use cdist_core::plugin::{
     check::Checker,
     elf,
-    facts::{Facts, Panic},
+    facts::{Facts, Kind, Panic},
     file::Opener,
     sums::Sums,
     text::{self, PreosText},
@@ -86,13 +86,17 @@ fn summary_warning(summary: &str) -> Option<String> {
 
 /// A warning and no failure: cdist runs such a plugin, and one that never panics is as good as any other.
 pub(super) fn panic_strategy(path: &Path) -> Verdict {
-    match Facts::read(path).map(|facts| facts.elf.map(|elf| elf.panic)) {
-        Ok(Some(Panic::Abort)) => Verdict::Warning(
+    let elf = match Facts::read(path) {
+        Ok(facts) => facts.elf,
+        Err(error) => return Verdict::Failed(format!("reading it: {error}")),
+    };
+    match elf.map(|elf| (elf.panic, elf.kind)) {
+        Some((Panic::Unwind, _)) => Verdict::Passed,
+        Some((Panic::Abort, _)) => Verdict::Warning(
             "a panic aborts the process, and its message is lost; build with panic = \"unwind\"".to_owned(),
         ),
-        Ok(Some(Panic::Unwind)) => Verdict::Passed,
-        Ok(_) => Verdict::Skipped("the file does not tell what a panic does".to_owned()),
-        Err(error) => Verdict::Failed(format!("reading it: {error}")),
+        Some((Panic::Unknown, Kind::C)) => Verdict::Skipped("not for libraries in C".to_owned()),
+        _ => Verdict::Skipped("the file does not tell what a panic does".to_owned()),
     }
 }
 

@@ -316,7 +316,7 @@ fn ended(_: &Plan, seen: &Seen) -> Result<Verdict, String> {
 }
 
 fn asked_for_nothing() -> Verdict {
-    Verdict::Skipped("it asks the host for nothing; give the arguments of a real use after `--`".to_owned())
+    Verdict::Skipped("the host was asked for nothing; give the arguments of a real use after `--`".to_owned())
 }
 
 fn cancelled(seen: &Seen) -> Result<Verdict, String> {
@@ -331,7 +331,7 @@ fn cancelled(seen: &Seen) -> Result<Verdict, String> {
         }
         (Some(_), _) => Ok(Verdict::Passed),
         (None, _) => Ok(Verdict::Skipped(
-            "it ends before it can be cancelled; give the arguments of a real use after `--`".to_owned(),
+            "there was nothing to cancel; give the arguments of a real use after `--`".to_owned(),
         )),
     }
 }
