@@ -27,6 +27,7 @@ mod plan;
 mod plugin_command;
 mod plugin_inspect;
 mod plugin_install;
+mod plugin_new;
 mod preos_command;
 mod printable;
 mod progress_display;
