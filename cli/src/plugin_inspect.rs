@@ -49,14 +49,19 @@ fn to_text(file: &Path, facts: Option<&Facts>, refusal: Option<&str>) -> String 
 fn elf_rows(elf: &ElfFacts) -> Vec<(&'static str, String)> {
     let order = if elf.little_endian { "little" } else { "big" };
     let needed: Vec<String> = elf.needed.iter().map(|name| line(name)).collect();
-    vec![
+    let mut rows = vec![
         ("ELF", format!("{}-bit {order}-endian, {}", elf.class, elf.machine)),
         ("Kind", kind(elf).to_owned()),
-        ("Panic", panic_strategy(elf).to_owned()),
+    ];
+    if elf.kind != Kind::C {
+        rows.push(("Panic", panic_strategy(elf).to_owned()));
+    }
+    rows.extend([
         ("Stripped", if elf.stripped { "yes" } else { "no" }.to_owned()),
         ("Needs", if needed.is_empty() { "nothing".to_owned() } else { needed.join(", ") }),
         ("glibc", elf.glibc.as_ref().map_or_else(|| "none".to_owned(), |least| format!("{least} or later"))),
-    ]
+    ]);
+    rows
 }
 
 /// What a Python file is, by its name; nothing else is known of one that is not executed.
@@ -72,6 +77,7 @@ fn python_kind(file: &Path) -> Option<&'static str> {
 
 fn kind(elf: &ElfFacts) -> &'static str {
     match elf.kind {
+        Kind::C => "C library",
         Kind::Rust => "Rust library",
         Kind::Other => "other",
     }

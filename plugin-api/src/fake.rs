@@ -11,6 +11,7 @@ use crate::{Extension, Host, HostServices, PluginError, PreOs, Record, StepId};
 
 /// Something that a plugin asked of a [`FakeHost`].
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Call {
     /// A log line: level number and text.
     Log(u8, String),
@@ -35,8 +36,10 @@ struct State {
     data_dirs: HashMap<String, String>,
     run_answers: Vec<Answer>,
     build_answer: Option<Answer>,
+    configure_answer: Option<Answer>,
     cancelled: bool,
     verbosity: i32,
+    beta: bool,
 }
 
 /// A host that does nothing, records every request and answers as the test wants. Clones share their state.
@@ -83,6 +86,27 @@ impl FakeHost {
     #[must_use]
     pub fn answer_build(self, answer: Result<Record, PluginError>) -> Self {
         self.with(|state| state.build_answer = Some(answer));
+        self
+    }
+
+    /// Answers every configuration of a root directory.
+    #[must_use]
+    pub fn answer_configure(self, answer: Result<Record, PluginError>) -> Self {
+        self.with(|state| state.configure_answer = Some(answer));
+        self
+    }
+
+    /// Sets how much the user wants to read, as [`Host::verbosity`] tells it.
+    #[must_use]
+    pub fn verbosity(self, verbosity: i32) -> Self {
+        self.with(|state| state.verbosity = verbosity);
+        self
+    }
+
+    /// Pretends that the user allows beta features.
+    #[must_use]
+    pub fn beta(self) -> Self {
+        self.with(|state| state.beta = true);
         self
     }
 
@@ -163,7 +187,7 @@ impl HostServices for FakeHost {
     }
 
     fn beta(&self) -> bool {
-        false
+        self.with(|state| state.beta)
     }
 
     fn run(&self, request: RStr<'_>) -> RResult<RString, PluginError> {
@@ -183,8 +207,9 @@ impl HostServices for FakeHost {
     }
 
     fn configure(&self, root: RStr<'_>, request: RStr<'_>) -> RResult<RString, PluginError> {
+        let answer = self.with(|state| state.configure_answer.clone());
         match parse(request) {
-            Ok(record) => self.answer(Call::Configure(root.to_string(), record), None),
+            Ok(record) => self.answer(Call::Configure(root.to_string(), record), answer),
             Err(error) => RResult::RErr(error),
         }
     }

@@ -50,6 +50,7 @@ pub trait HostServices: Send + Sync + 'static {
 /// How important a log line is; the numbers are those of the original.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Level {
     /// For finding errors in a plugin.
     Debug = 10,

@@ -2,6 +2,8 @@
 //!
 //! FROZEN for all of 1.x: no field may be added to, removed from or moved in these types.
 
+use std::fmt;
+
 use abi_stable::{
     declare_root_module_statics,
     library::RootModule,
@@ -82,6 +84,13 @@ impl PluginError {
     /// The message.
     pub fn message(&self) -> &str {
         self.message.as_str()
+    }
+}
+
+// Not `Error` too: the conversion below would then be one of a type into itself.
+impl fmt::Display for PluginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())
     }
 }
 

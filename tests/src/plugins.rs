@@ -85,6 +85,33 @@ fn build_with(source: &str, target: &str, settings: &[(&str, &str)]) -> PathBuf 
     library
 }
 
+/// Flags for compilers of C and C++ that let nothing doubtful pass.
+pub const STRICT: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
+
+/// Builds the plugin in the one file `source`, C or C++, with the staged header. Only its owner can write the library.
+///
+/// # Panics
+///
+/// If it does not build; the message has the compiler's words.
+pub fn compile(source: &Path, library: &Path, flags: &[&str]) {
+    let cpp = source.extension().is_some_and(|extension| extension == "cpp");
+    let (compiler, package) = if cpp { ("c++", "g++") } else { ("cc", "gcc") };
+    let mut command = Command::new(crate::lab::process::tool(compiler, package));
+    command.args(STRICT).args(flags).args(["-shared", "-fPIC", "-I"]).arg(include_dir());
+    crate::lab::process::run(command.arg("-o").arg(library).arg(source));
+    fs::set_permissions(library, fs::Permissions::from_mode(0o644)).expect("setting the mode of a plugin");
+}
+
+/// The directory with the staged header `cdist_preos.h`.
+///
+/// # Panics
+///
+/// If nothing is staged.
+#[must_use]
+pub fn include_dir() -> PathBuf {
+    staged().join("share/cdist/include")
+}
+
 /// The cargo that runs the tests, without what it set for them: a build script of a plugin must not see that.
 #[must_use]
 pub fn cargo() -> Command {
@@ -135,6 +162,8 @@ pub fn hostile() -> PathBuf {
 pub struct Outcome {
     /// Its exit status; 128 and the signal's number if a signal ended it.
     pub status: i32,
+    /// The signal that ended it, if one did.
+    pub signal: Option<i32>,
     /// What it wrote to standard output.
     pub stdout: String,
     /// What it wrote to standard error.
@@ -145,6 +174,7 @@ impl Outcome {
     fn new(output: &Output) -> Self {
         Self {
             status: status_number(output.status),
+            signal: output.status.signal(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }

@@ -20,7 +20,7 @@ fn built_by(compiler: &str) -> PathBuf {
     let dir = workspace().join("target/abi");
     // Two tests want the same one, and cargo in one directory is alone anyway.
     let _lock = lock(&dir.join("lock"));
-    let script = workspace().join("tests/tests/abi-compiler.sh");
+    let script = workspace().join("tests/abi/compiler");
     let mut command = Command::new(script);
     command.arg(compiler).arg(&dir).env("CARGO", cargo().get_program());
     command.env_remove("CARGO_TARGET_DIR").env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");

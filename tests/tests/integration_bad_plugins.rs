@@ -214,58 +214,6 @@ fn truncated_libraries() {
     assert!(!outcome.stdout.contains("netbsd"));
 }
 
-/// The same numbers in each run: xorshift64 (Marsaglia, 2003).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % limit as u64).expect("a remainder fits")
-    }
-}
-
-/// Positions for flipped bits: half of them where the headers are, half anywhere.
-fn flips(count: usize, bytes: &[u8]) -> Vec<Vec<u8>> {
-    let mut numbers = Numbers(0x5eed);
-    let limits = [4096, bytes.len()];
-    (0..count)
-        .map(|turn| {
-            let mut flipped = bytes.to_vec();
-            flipped[numbers.below(limits[turn % 2])] ^= 1 << numbers.below(8);
-            flipped
-        })
-        .collect()
-}
-
-#[test]
-fn flipped_bits_in_lists() {
-    let (site, dir) = with_good_one();
-    let bytes = fs::read(dummies()).unwrap();
-    for (number, flipped) in flips(400, &bytes).iter().enumerate() {
-        install_bytes(flipped, &dir.join(format!("flip{number:03}.so")));
-    }
-    let outcome = list(&site);
-    assert!(outcome.skipped().len() < 200, "most of the bits are none of the list's: {outcome:#?}");
-}
-
-#[test]
-fn flipped_bits_in_runs() {
-    let bytes = fs::read(dummies()).unwrap();
-    for (number, flipped) in flips(40, &bytes).iter().enumerate() {
-        let (site, dir) = with_good_one();
-        install_bytes(flipped, &dir.join("flip.so"));
-        // Flipped code may do anything, also wait forever, but it cannot take cdist with it. Not as root.
-        let mut command = site.command_without_root();
-        let Some(outcome) = finish_within(command.arg("netbsd"), Duration::from_secs(20)) else { continue };
-        assert!((0..=2).contains(&outcome.status), "{number}: {outcome:#?}");
-        if outcome.status != 0 && !outcome.stderr.contains("skipped ") {
-            assert!(outcome.error().len() < 600, "{number}: {outcome:#?}");
-        }
-    }
-}
-
 #[test]
 fn an_unreadable_place_is_told() {
     let (site, _) = with_good_one();

@@ -22,6 +22,8 @@ use super::{
 const ENTRIES_MAX: usize = 1024;
 /// What a library with an `abi_stable` module exports.
 const ROOT_MODULE: &[u8] = b"_1as_0lib_1header_0root_bmodule_bloader";
+/// What a library in C exports; see `cdist_preos.h`. The loader takes it where a library has both.
+const TABLE: &[u8] = b"_cdist_preos_c1";
 
 /// Facts about a file.
 #[derive(Debug)]
@@ -40,10 +42,12 @@ pub struct Facts {
     pub elf: Option<ElfFacts>,
 }
 
-/// What made a library.
+/// What a library is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// The Rust compiler.
+    /// It has the C face of the plugin API, whatever language it is written in.
+    C,
+    /// The Rust compiler made it.
     Rust,
     /// Anything else.
     Other,
@@ -69,7 +73,7 @@ pub struct ElfFacts {
     pub little_endian: bool,
     /// For which processor.
     pub machine: String,
-    /// What made it.
+    /// What it is.
     pub kind: Kind,
     /// The libraries it needs, DT_NEEDED.
     pub needed: Vec<String>,
@@ -142,14 +146,19 @@ impl ElfFacts {
             .and_then(|(_, section)| section.data(endian, data).ok())
             .unwrap_or_default();
         let rust = symbols.exports_module || memchr::memmem::find(comment, b"rustc version").is_some();
+        let kind = match (symbols.exports_table, rust) {
+            (true, _) => Kind::C,
+            (false, true) => Kind::Rust,
+            (false, false) => Kind::Other,
+        };
         Some(Self {
             class,
             little_endian: endian == Endianness::Little,
             machine: machine_name(header.e_machine(endian)),
-            kind: if rust { Kind::Rust } else { Kind::Other },
+            kind,
             needed: needed(&sections, endian, data),
             glibc: highest_glibc(&sections, endian, data),
-            panic: symbols.panic_strategy(rust),
+            panic: symbols.panic_strategy(kind),
             stripped: !of_type(format::SHT_SYMTAB),
         })
     }
@@ -159,6 +168,7 @@ impl ElfFacts {
 #[derive(Debug, Default)]
 struct Symbols {
     exports_module: bool,
+    exports_table: bool,
     imports_raise: bool,
     imports_resume: bool,
 }
@@ -175,6 +185,7 @@ impl Symbols {
             let imported = symbol.st_shndx(endian) == format::SHN_UNDEF;
             match symbol.name(endian, symbols.strings()) {
                 Ok(ROOT_MODULE) if !imported => found.exports_module = true,
+                Ok(TABLE) if !imported => found.exports_table = true,
                 Ok(b"_Unwind_RaiseException") if imported => found.imports_raise = true,
                 Ok(b"_Unwind_Resume" | b"_Unwind_Backtrace") if imported => found.imports_resume = true,
                 _ => {}
@@ -185,11 +196,11 @@ impl Symbols {
 
     /// The panic runtime that is linked into a Rust library raises an exception, or aborts and never raises one. The rest
     /// of the standard library takes the other functions of the unwinder from libgcc either way. A library that takes none
-    /// from there may have an unwinder of its own, and then nothing is known.
-    fn panic_strategy(&self, rust: bool) -> Panic {
-        match (rust, self.imports_raise, self.imports_resume) {
-            (true, true, _) => Panic::Unwind,
-            (true, false, true) => Panic::Abort,
+    /// from there may have an unwinder of its own, and then nothing is known. No panic becomes an error of C.
+    fn panic_strategy(&self, kind: Kind) -> Panic {
+        match (kind, self.imports_raise, self.imports_resume) {
+            (Kind::Rust, true, _) => Panic::Unwind,
+            (Kind::Rust, false, true) => Panic::Abort,
             _ => Panic::Unknown,
         }
     }
@@ -288,10 +299,11 @@ mod tests {
     fn panic_strategies() {
         let with =
             |imports_raise, imports_resume| Symbols { imports_raise, imports_resume, ..Symbols::default() };
-        assert_eq!(with(true, true).panic_strategy(true), Panic::Unwind);
-        assert_eq!(with(false, true).panic_strategy(true), Panic::Abort);
-        assert_eq!(with(false, false).panic_strategy(true), Panic::Unknown);
-        assert_eq!(with(true, true).panic_strategy(false), Panic::Unknown);
+        assert_eq!(with(true, true).panic_strategy(Kind::Rust), Panic::Unwind);
+        assert_eq!(with(false, true).panic_strategy(Kind::Rust), Panic::Abort);
+        assert_eq!(with(false, false).panic_strategy(Kind::Rust), Panic::Unknown);
+        assert_eq!(with(true, true).panic_strategy(Kind::C), Panic::Unknown);
+        assert_eq!(with(true, true).panic_strategy(Kind::Other), Panic::Unknown);
     }
 
     proptest::proptest! {

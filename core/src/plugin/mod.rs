@@ -17,6 +17,8 @@ pub mod check;
 pub mod elf;
 pub mod facts;
 pub mod file;
+#[cfg(test)]
+mod frozen;
 pub mod install;
 pub mod loader;
 pub mod python;

@@ -429,6 +429,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_key_is_documented_for_authors_in_c() {
+        let documentation = include_str!("../../../docs/plugins.md");
+        for key in KEYS {
+            assert!(documentation.contains(&format!("`{key}`")), "{key}");
+        }
+    }
+
+    #[test]
     fn reads_what_the_plugin_api_writes() {
         let asked = Asked::new("debian", "/srv/preos")
             .bootstrap()

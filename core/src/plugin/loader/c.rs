@@ -331,3 +331,73 @@ unsafe extern "C" fn configure(
 unsafe extern "C" fn get_extension(_: Ctx, _: *const c_char) -> *const c_void {
     ptr::null()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, mem::offset_of, path::Path, process::Command};
+
+    use cdist_plugin_api::FakeHost;
+
+    use super::*;
+
+    /// The size of a type and the offsets of its fields, as Rust has them, and C statements that print the same.
+    macro_rules! layout {
+        ($type:ident, $c:literal: $($field:ident)+) => {(
+            [
+                format!("{} {}\n", $c, size_of::<$type>()),
+                $(format!("{}.{} {}\n", $c, stringify!($field), offset_of!($type, $field)),)+
+            ].concat(),
+            [
+                format!("printf(\"{0} %zu\\n\", sizeof({0}));\n", $c),
+                $(format!("printf(\"{0}.{1} %zu\\n\", offsetof({0}, {1}));\n", $c, stringify!($field)),)+
+            ].concat(),
+        )};
+    }
+
+    #[test]
+    fn the_frozen_layout_is_that_of_the_header() {
+        let (host, print_host) = layout!(CHost, "cdist_preos_host":
+            size ctx log fail step_begin step_progress step_end cancelled verbosity beta cdist_exe conf data_dir run build
+            configure get_extension);
+        let (entry, print_entry) = layout!(Entry, "cdist_preos_entry": name commandline);
+        let dir = tempfile::tempdir().unwrap();
+        let [source, program] = ["layout.c", "layout"].map(|name| dir.path().join(name));
+        let includes = "#include <stddef.h>\n#include <stdio.h>\n#include \"cdist_preos.h\"\n";
+        let main = format!("{includes}int main(void) {{\n{print_host}{print_entry}return 0;\n}}\n");
+        fs::write(&source, main).unwrap();
+        let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugin-api/include");
+        let built = Command::new("cc").arg("-I").args([&include, &source]).arg("-o").arg(&program).status();
+        assert!(built.expect("starting cc, of the package gcc").success());
+        let printed = String::from_utf8(Command::new(&program).output().unwrap().stdout).unwrap();
+        assert_eq!(printed, format!("{host}{entry}"));
+        insta::assert_snapshot!(printed);
+    }
+
+    unsafe extern "C-unwind" fn runs_true(argc: c_int, _: *const *const c_char, host: *const CHost) -> c_int {
+        // SAFETY: as a plugin in C has it.
+        unsafe {
+            let mut answer = ptr::null();
+            let host = &*host;
+            let status = (host.run)(host.ctx, c"command 1\narg true\n".as_ptr(), &mut answer);
+            (host.fail)(host.ctx, answer);
+            status + argc
+        }
+    }
+
+    #[test]
+    fn an_error_never_has_the_status_of_success() {
+        let error = PluginError { exit_code: 0, message: "no\0true".into() };
+        let host = FakeHost::new().answer_run(Err(error)).host();
+        let error = call(runs_true, &[], &host).unwrap_err();
+        assert_eq!((error.exit_code, error.message()), (1, "no\u{fffd}true"));
+        let error = call(runs_true, &[], &host).unwrap_err();
+        assert_eq!((error.exit_code, error.message()), (1, "report 1\n"));
+    }
+
+    #[test]
+    fn an_argument_with_a_zero_byte_is_refused() {
+        let error = call(runs_true, &["a\0b".to_owned()], &FakeHost::new().host()).unwrap_err();
+        let expected = "an argument holds a zero byte, which a plugin in C cannot take";
+        assert_eq!((error.exit_code, error.message()), (2, expected));
+    }
+}
