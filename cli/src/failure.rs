@@ -42,6 +42,11 @@ impl Failure {
         self
     }
 
+    /// The sentence, for where it is told by other means than [`print`](Self::print).
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Prints it on standard error.
     pub(crate) fn print(&self) {
         if self.message.is_empty() {

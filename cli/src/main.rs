@@ -24,6 +24,7 @@ mod logging;
 mod manual_page;
 mod new_type_command;
 mod plan;
+mod plugin_check;
 mod plugin_command;
 mod plugin_inspect;
 mod plugin_install;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         Some(worker::INIT_WORD) => worker::init(&words[1..]).map(exit_code),
         Some(worker::WORKER_WORD) => worker::work(&words[1..]).map(exit_code),
         Some(python_list::WORD) => python_list::supervise(&words[1..]).map(exit_code),
+        Some(plugin_check::PROBE_WORD) => plugin_check::supervise(&words[1..]).map(exit_code),
         Some(reference::WORD) => reference::write(&words[1..]).map(exit_code),
         _ => args::run(own_name, words),
     };

@@ -1,5 +1,5 @@
-//! `cdist plugin`: begins, looks at, installs and removes the libraries and Python files that bring PreOSes. Runs no code of a
-//! library; Python files are executed where their PreOSes have to be known.
+//! `cdist plugin`: begins, looks at, checks, installs and removes the libraries and Python files that bring PreOSes. Only the
+//! check runs code of a library; Python files are executed where their PreOSes have to be known.
 
 use std::{io::Write, path::PathBuf};
 
@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::{
     failure::Failure,
     layout::Layout,
+    plugin_check::{self, CheckArgs},
     plugin_inspect, plugin_install,
     plugin_new::{self, Language},
     preos_command::{self, search_path},
@@ -41,6 +42,9 @@ pub(crate) enum PluginCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Check a library or Python file as its author: runs its PreOSes in many ways, without building anything
+    #[command(infer_long_args = true, args_override_self = true)]
+    Check(CheckArgs),
     /// List all PreOSes, skipped files and what was replaced; executes Python files
     #[command(infer_long_args = true, args_override_self = true)]
     List {
@@ -84,6 +88,7 @@ pub(crate) fn run(command: &PluginCommand) -> Result<i32, Failure> {
     match command {
         PluginCommand::New { name, lang, dir } => plugin_new::run(name, *lang, dir.as_deref()),
         PluginCommand::Inspect { file, json } => Ok(plugin_inspect::run(file, *json)),
+        PluginCommand::Check(args) => plugin_check::run(args),
         PluginCommand::List { conf_dirs, plugin_dirs, json } => {
             let layout = Layout::find_or_fail()?;
             let path = search_path(&layout, conf_dirs, plugin_dirs);

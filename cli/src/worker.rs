@@ -24,7 +24,8 @@ use cdist_plugin_api::{Host, PluginError};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    args::PreosArgs, failure::Failure, layout::Layout, logging, preos_command, progress_display::Display,
+    args::PreosArgs, failure::Failure, layout::Layout, logging, plugin_check, preos_command,
+    progress_display::Display,
 };
 
 /// The first word of the command line of init.
@@ -41,6 +42,8 @@ pub(crate) enum Task {
     Python(Settings),
     /// List Python files.
     ListPython,
+    /// One run of `cdist plugin check`.
+    Check(plugin_check::Probe),
 }
 
 impl Task {
@@ -116,6 +119,7 @@ pub(crate) fn work(words: &[OsString]) -> Result<i32, Failure> {
                 .map_err(|reason| Failure::new(format!("loading {}: {reason}", file.display())));
             return become_python(reporter, words, None);
         }
+        Task::Check(probe) => return plugin_check::work(&probe, reporter, arguments),
         Task::ListPython => {
             let words = python::list_words(arguments.iter().cloned());
             return become_python(reporter, Ok(words), Some(Path::new("/")));

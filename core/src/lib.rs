@@ -14,6 +14,7 @@ pub mod config;
 pub mod connector;
 pub mod host;
 pub mod inventory;
+mod near;
 pub mod plugin;
 pub mod preos;
 pub mod progress;
@@ -21,3 +22,4 @@ pub mod token;
 pub mod trigger;
 
 pub use chain::chain;
+pub use near::near_match;

@@ -282,7 +282,17 @@ impl Site {
     /// If the program cannot be copied to where that user can read it.
     #[must_use]
     pub fn command_without_root(&self) -> Command {
-        let own = self.command();
+        self.command_without_root_of("preos")
+    }
+
+    /// As [`command_without_root`](Self::command_without_root), of another command of `cdist`.
+    ///
+    /// # Panics
+    ///
+    /// If the program cannot be copied to where that user can read it.
+    #[must_use]
+    pub fn command_without_root_of(&self, name: &str) -> Command {
+        let own = self.command_of(name);
         if !nix::unistd::geteuid().is_root() {
             return own;
         }

@@ -12,6 +12,7 @@
 //! - [`registry`]: all PreOSes by name, with what was skipped and what was replaced
 //! - [`loader`]: loading one library, of Rust or C; the only unsafe code of this crate
 //! - [`supervise`]: the child process in its own namespaces that runs the plugin
+//! - [`sandbox`]: a place where a plugin that is checked can do no harm
 
 pub mod check;
 pub mod elf;
@@ -23,6 +24,7 @@ pub mod install;
 pub mod loader;
 pub mod python;
 pub mod registry;
+pub mod sandbox;
 pub mod search;
 pub mod sums;
 pub mod supervise;

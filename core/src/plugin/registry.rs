@@ -161,10 +161,7 @@ impl Registry {
 
     /// The name most like `wrong`, if one is near.
     pub fn near_match(&self, wrong: &str) -> Option<&str> {
-        let distance = |name: &str| strsim::damerau_levenshtein(name, &wrong.to_lowercase());
-        let (name, distance) =
-            self.preoses.keys().map(|name| (name, distance(name))).min_by_key(|&(_, d)| d)?;
-        (distance <= 1 + name.len() / 4).then_some(name)
+        crate::near_match(self.preoses.keys().map(String::as_str), wrong)
     }
 }
 

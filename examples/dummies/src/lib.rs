@@ -35,9 +35,14 @@ impl PreOs for Toolbox {
     const SUMMARY: &'static str = "busybox in a netboot image";
 
     fn commandline(args: &[String], host: &Host) -> Result<i32, PluginError> {
+        const USAGE: &str = "usage: cdist preos toolbox TARGET_DIR PXE_DIR";
         let (target, pxe) = match args {
+            [help] if help == "-h" || help == "--help" => {
+                println!("{}", USAGE);
+                return Ok(0);
+            }
             [target, pxe] => (target, pxe),
-            _ => return Err(PluginError::usage("usage: cdist preos toolbox TARGET_DIR PXE_DIR")),
+            _ => return Err(PluginError::usage(USAGE)),
         };
         let data = host
             .data_dir("Toolbox")

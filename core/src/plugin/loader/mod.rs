@@ -12,7 +12,7 @@ mod rust;
 
 use std::path::{Path, PathBuf};
 
-use cdist_plugin_api::{Host, PluginError, PreosEntry};
+use cdist_plugin_api::{Host, PluginError};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
 use super::text::PluginText;
@@ -65,7 +65,7 @@ pub struct Plugin(Face);
 /// What its library has for cdist to call.
 #[derive(Clone, Copy)]
 enum Face {
-    Rust(&'static PreosEntry),
+    Rust(rust::Preos),
     C(c::Commandline),
 }
 
@@ -99,6 +99,14 @@ impl Plugin {
         face.map(Plugin).ok_or_else(|| LoadError::Missing { file: file.to_owned(), name: name.to_owned() })
     }
 
+    /// Whether the library has the extension `id`; one in C has none.
+    pub fn has_extension(&self, id: &str) -> bool {
+        match self.0 {
+            Face::Rust(preos) => preos.has_extension(id),
+            Face::C(_) => false,
+        }
+    }
+
     /// Calls `commandline(args)`.
     ///
     /// # Errors
@@ -106,7 +114,7 @@ impl Plugin {
     /// What the plugin returns; a panic in it is such an error.
     pub fn commandline(&self, args: &[String], host: &Host) -> Result<i32, PluginError> {
         match self.0 {
-            Face::Rust(entry) => rust::commandline(entry, args, host),
+            Face::Rust(preos) => rust::commandline(preos, args, host),
             Face::C(commandline) => c::call(commandline, args, host),
         }
     }

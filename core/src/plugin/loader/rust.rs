@@ -11,12 +11,15 @@ use cdist_plugin_api::{Host, PluginError, PreosEntry, PreosModule_Ref};
 use super::LoadError;
 use crate::plugin::text::PluginText;
 
+/// One PreOS, and the module that it is in.
+#[derive(Clone, Copy)]
+pub(super) struct Preos {
+    module: PreosModule_Ref,
+    entry: &'static PreosEntry,
+}
+
 /// The PreOS `name` of the loaded library `file`; `None` if it has no such one.
-pub(super) fn find(
-    file: &Path,
-    name: &str,
-    text: &PluginText,
-) -> Result<Option<&'static PreosEntry>, LoadError> {
+pub(super) fn find(file: &Path, name: &str, text: &PluginText) -> Result<Option<Preos>, LoadError> {
     let layout = |error: LibraryError| LoadError::Layout {
         file: file.to_owned(),
         built_with: text.built_with.clone(),
@@ -37,13 +40,21 @@ pub(super) fn find(
         return Err(LoadError::Disagrees { file: file.to_owned() });
     }
     let at = text.preoses.iter().position(|line| line.name() == name);
-    Ok(at.and_then(|at| entries.get(at)).filter(|entry| entry.cdist_preos))
+    let entry = at.and_then(|at| entries.get(at)).filter(|entry| entry.cdist_preos);
+    Ok(entry.map(|entry| Preos { module, entry }))
+}
+
+impl Preos {
+    /// Whether its library answers for the extension `id`.
+    pub(super) fn has_extension(self, id: &str) -> bool {
+        (self.module.get_extension())(id.into()).is_some()
+    }
 }
 
 /// Calls a PreOS.
-pub(super) fn commandline(entry: &PreosEntry, args: &[String], host: &Host) -> Result<i32, PluginError> {
+pub(super) fn commandline(preos: Preos, args: &[String], host: &Host) -> Result<i32, PluginError> {
     let args: Vec<RString> = args.iter().map(|arg| RString::from(arg.as_str())).collect();
-    match (entry.commandline)(args.as_slice().into(), host) {
+    match (preos.entry.commandline)(args.as_slice().into(), host) {
         RResult::ROk(status) => Ok(status),
         RResult::RErr(error) => Err(error),
     }

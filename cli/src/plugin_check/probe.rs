@@ -1,0 +1,264 @@
+//! The processes of one run of a plugin in a check: the one that supervises, and the worker that calls the plugin.
+
+use std::{
+    ffi::OsString,
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
+};
+
+use cdist_core::{
+    chain,
+    host::Cancel,
+    plugin::{
+        check::{Checker, Content},
+        loader::{LoadError, Plugin},
+        python, sandbox,
+        supervise::{self, Reporter},
+    },
+};
+use cdist_plugin_api::{Host, PluginError};
+use nix::{
+    sys::{
+        prctl,
+        signal::{Signal, kill},
+    },
+    unistd::{Pid, Uid},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    catalogue::Check,
+    events::{Event, Events, cut},
+    host::{Answers, CheckHost},
+    leftovers::Before,
+};
+use crate::{
+    failure::Failure,
+    layout::Layout,
+    worker::{self, Task},
+};
+
+/// The first word of the command line of the process that supervises a run.
+pub(crate) const WORD: &str = "--plugin-probe";
+
+/// A plugin that asks for no service is asked to stop after this time.
+pub(super) const BUSY: Duration = Duration::from_secs(1);
+/// How long a plugin may take to stop.
+pub(super) const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// Nobody defines an extension of this name.
+const UNKNOWN_EXTENSION: &str = "cdist.plugin-check.no-such-extension";
+
+/// What a run does with the plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Work {
+    /// Load it; a Python file is listed, and the list goes to standard output.
+    Load,
+    /// Call `commandline`.
+    Call,
+    /// Call it, and ask it to stop when it asks for a service, or after a time.
+    Cancel,
+}
+
+/// One run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Probe {
+    pub(super) work: Work,
+    pub(super) answers: Answers,
+    /// Whether the plugin may find the data beside its file.
+    pub(super) data: bool,
+    pub(super) name: String,
+    pub(super) file: PathBuf,
+    pub(super) python: bool,
+    /// Where the processes write their events.
+    pub(super) events: PathBuf,
+    /// The directory in which the plugin runs, and may write.
+    pub(super) dir: PathBuf,
+    /// The directory for temporary files, which holds `dir`.
+    pub(super) temporary: PathBuf,
+}
+
+fn parse(word: Option<&OsString>) -> Result<Probe, Failure> {
+    let word = word.ok_or_else(|| Failure::usage("the description of the run is missing"))?;
+    serde_json::from_str(&word.to_string_lossy())
+        .map_err(|error| Failure::usage(format!("reading the description of a run: {error}")))
+}
+
+/// Runs as the process that supervises. A process of its own, because one can make one PID namespace only.
+pub(crate) fn supervise(words: &[OsString]) -> Result<i32, Failure> {
+    let failed = |error| Failure::from_error(&error);
+    supervise::end_with_parent().map_err(failed)?;
+    let probe = parse(words.first())?;
+    let events = open(&probe)?;
+    let layout = Layout::find_or_fail()?;
+    let words = std::iter::once(Task::Check(probe).to_word()?).chain(words.iter().skip(1).cloned());
+    if let Err(error) = supervise::run(&layout.program, worker::INIT_WORD, words) {
+        events.put(&Event::Died(chain(&error)));
+    }
+    Ok(0)
+}
+
+fn open(probe: &Probe) -> Result<Events, Failure> {
+    let path = &probe.events;
+    Events::open(path).map_err(|error| Failure::new(format!("opening {}: {error}", path.display())))
+}
+
+/// Runs as the worker.
+pub(crate) fn work(probe: &Probe, reporter: Reporter, arguments: &[OsString]) -> Result<i32, Failure> {
+    // Before the sandbox, which hides it.
+    let events = Arc::new(open(probe)?);
+    if let Err(failure) = prepare(probe).and_then(|()| {
+        if probe.python {
+            run_python(probe, arguments, &events)
+        } else {
+            run_library(probe, arguments, &events)
+        }
+    }) {
+        events.put(&Event::Died(failure.message().to_owned()));
+    }
+    reporter.returned(0);
+    Ok(0)
+}
+
+fn prepare(probe: &Probe) -> Result<(), Failure> {
+    if Uid::effective().is_root() {
+        let keep = probe.file.parent().unwrap_or(Path::new("/"));
+        sandbox::enter(&probe.temporary, &probe.dir, keep)
+            .map_err(|error| Failure::new(format!("cdist cannot make the sandbox for it: {error}")))?;
+    }
+    std::env::set_current_dir(&probe.dir)
+        .map_err(|error| Failure::new(format!("entering {}: {error}", probe.dir.display())))?;
+    prctl::set_child_subreaper(true).map_err(|error| Failure::new(format!("becoming a subreaper: {error}")))
+}
+
+fn run_library(probe: &Probe, arguments: &[OsString], events: &Arc<Events>) -> Result<(), Failure> {
+    let not_loaded = |check: Check, reason: String| {
+        events.put(&Event::NotLoaded { check: check.name().to_owned(), reason: cut(&reason) });
+    };
+    let text = match Checker::default().check(&probe.file) {
+        Ok(Content::Library(text)) => text,
+        Ok(Content::Python) => return Err(Failure::new("it is no library")),
+        Err(error) => return Err(Failure::new(error.to_string())),
+    };
+    let plugin = match Plugin::load(&probe.file, &probe.name, &text) {
+        Ok(plugin) => plugin,
+        Err(error) => {
+            not_loaded(failed_check(&error), chain(&error));
+            return Ok(());
+        }
+    };
+    events.put(&Event::Loaded);
+    if probe.work == Work::Load {
+        return Ok(());
+    }
+    if plugin.has_extension(UNKNOWN_EXTENSION) {
+        events.put(&Event::KnowsEverything);
+    }
+
+    let cancel = Cancel::default();
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+        signal_hook::flag::register(signal, cancel.flag())
+            .map_err(|error| Failure::new(format!("listening for signals: {error}")))?;
+    }
+    let (called, calls) = mpsc::channel();
+    let host = Host::new(CheckHost {
+        answers: probe.answers,
+        events: Arc::clone(events),
+        cancel,
+        called,
+        plugin_file: probe.data.then(|| probe.file.clone()),
+        program: Layout::find_or_fail()?.program,
+        steps: 0.into(),
+    });
+    let arguments: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let before = Before::now().map_err(|error| Failure::new(error.to_string()))?;
+    let returned = watch(probe, events, calls, Pid::this());
+    let result = plugin.commandline(&arguments, &host);
+    drop(returned);
+    events.put(&match result {
+        Ok(status) => Event::Returned { status, error: None, panicked: false },
+        Err(error) => Event::Returned {
+            status: error.exit_code,
+            error: Some(cut(error.message())),
+            panicked: error.exit_code == PluginError::PANICKED,
+        },
+    });
+    for left in before.left() {
+        events.put(&Event::Left(left));
+    }
+    Ok(())
+}
+
+/// Which check an error in loading belongs to.
+fn failed_check(error: &LoadError) -> Check {
+    match error {
+        LoadError::Open { .. } => Check::Libraries,
+        LoadError::Layout { .. } => Check::Layout,
+        LoadError::Disagrees { .. } | LoadError::Missing { .. } => Check::Names,
+    }
+}
+
+/// If the run is to be cancelled, sends SIGTERM to `process` at the first message of `calls` or after a time, and ends
+/// this process if the plugin goes on for too long. The plugin has returned when the value is dropped.
+fn watch(probe: &Probe, events: &Arc<Events>, calls: Receiver<()>, process: Pid) -> mpsc::Sender<()> {
+    let (returned, wait_for_return) = mpsc::channel::<()>();
+    if probe.work != Work::Cancel {
+        return returned;
+    }
+    let events = Arc::clone(events);
+    thread::spawn(move || {
+        let waits = |limit| wait_for_return.recv_timeout(limit) == Err(RecvTimeoutError::Timeout);
+        let _ = calls.recv_timeout(BUSY);
+        if !waits(Duration::ZERO) {
+            return;
+        }
+        events.put(&Event::Signalled);
+        let _ = kill(process, Signal::SIGTERM);
+        if waits(STOP_LIMIT) {
+            events.put(&Event::Late);
+            let _ = kill(Pid::this(), Signal::SIGKILL);
+        }
+    });
+    returned
+}
+
+/// The interpreter is a child here, where a real run becomes it: so there is somebody to see what it leaves.
+fn run_python(probe: &Probe, arguments: &[OsString], events: &Arc<Events>) -> Result<(), Failure> {
+    let words = match probe.work {
+        Work::Load => Ok(python::list_words([probe.file.clone().into_os_string()])),
+        Work::Call | Work::Cancel => {
+            python::run_words(0, &probe.name, &probe.file, arguments.iter().cloned())
+        }
+    };
+    let interpreter = python::interpreter()
+        .ok_or_else(|| Failure::new("there is no python3; install the package python3"))?;
+    let before = Before::now().map_err(|error| Failure::new(error.to_string()))?;
+    let mut child = Command::new(&interpreter)
+        .args(words.map_err(Failure::new)?)
+        .spawn()
+        .map_err(|error| Failure::new(format!("starting {}: {error}", interpreter.display())))?;
+    // Its host has no services that it could ask for.
+    let (_nobody, calls) = mpsc::channel();
+    let process = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
+    let returned = watch(probe, events, calls, process);
+    let status = child.wait().map_err(|error| Failure::new(format!("waiting for python3: {error}")))?;
+    drop(returned);
+    events.put(&match (status.code(), status.signal()) {
+        (Some(status), _) => Event::Returned { status, error: None, panicked: false },
+        (None, Some(signal)) if probe.work == Work::Cancel && signal == Signal::SIGTERM as i32 => {
+            Event::Returned { status: 128 + signal, error: None, panicked: false }
+        }
+        _ => Event::Died(format!("it died: {}", cdist_core::host::describe(status))),
+    });
+    for left in before.left() {
+        events.put(&Event::Left(left));
+    }
+    Ok(())
+}

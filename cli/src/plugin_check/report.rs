@@ -1,0 +1,124 @@
+//! What `cdist plugin check` prints: for people a line for each check as it ends, for programs one JSON object.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{CheckArgs, Verdict, catalogue::Check};
+use crate::{plugin_command::print, printable::line};
+
+/// Longer reasons are cut: they may hold what a plugin says.
+const REASON_MAX: usize = 600;
+
+pub(super) struct Row {
+    pub(super) check: Check,
+    pub(super) verdict: Verdict,
+}
+
+impl Row {
+    fn outcome(&self) -> (&'static str, Option<String>) {
+        let (outcome, reason) = match &self.verdict {
+            Verdict::Passed => ("passed", None),
+            Verdict::Warning(reason) => ("warning", Some(reason)),
+            Verdict::Failed(reason) => ("failed", Some(reason)),
+            Verdict::Skipped(reason) => ("skipped", Some(reason)),
+        };
+        (outcome, reason.map(|reason| shortened(&line(reason.trim_end()))))
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(REASON_MAX) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+pub(super) struct Report {
+    file: String,
+    seed: u64,
+    json: bool,
+    /// The options that a repetition needs.
+    more: String,
+    rows: Vec<Row>,
+}
+
+impl Report {
+    pub(super) fn new(file: &Path, seed: u64, args: &CheckArgs) -> Self {
+        let mut more = args.preos.as_ref().map(|name| format!(" --preos {}", line(name))).unwrap_or_default();
+        if !args.arguments.is_empty() {
+            more.push_str(" -- ARGS");
+        }
+        Self { file: line(&file.to_string_lossy()), seed, json: args.json, more, rows: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, row: Row) {
+        if !self.json {
+            let (outcome, reason) = row.outcome();
+            let text = format!(
+                "{outcome:8} {:width$} {}",
+                row.check.name(),
+                reason.unwrap_or_default(),
+                width = width()
+            );
+            print(&format!("{}\n", text.trim_end()));
+        }
+        self.rows.push(row);
+    }
+
+    /// Prints what is left to say; the value is the exit status.
+    pub(super) fn finish(&self) -> i32 {
+        let counts = ["passed", "warning", "failed", "skipped"]
+            .map(|outcome| (outcome, self.rows.iter().filter(|row| row.outcome().0 == outcome).count()));
+        let status = i32::from(counts.iter().any(|&(outcome, count)| outcome == "failed" && count > 0));
+        if self.json {
+            print(&self.to_json(&counts, status));
+            return status;
+        }
+        let counts = counts
+            .map(|(outcome, count)| {
+                let s = if outcome == "warning" && count != 1 { "s" } else { "" };
+                format!("{count} {outcome}{s}")
+            })
+            .join(", ");
+        let Self { file, seed, more, .. } = self;
+        print(&format!(
+            "{counts}; seed {seed}; one check again: cdist plugin check {file} --only NAME --seed {seed}{more}\n"
+        ));
+        status
+    }
+
+    fn to_json(&self, counts: &[(&str, usize)], status: i32) -> String {
+        let checks: Vec<Value> = self
+            .rows
+            .iter()
+            .map(|row| {
+                let (outcome, reason) = row.outcome();
+                json!({"name": row.check.name(), "outcome": outcome, "reason": reason})
+            })
+            .collect();
+        let counts: serde_json::Map<_, _> =
+            counts.iter().map(|&(outcome, count)| (outcome.to_owned(), count.into())).collect();
+        let value = json!({"file": self.file, "seed": self.seed, "status": status, "counts": counts, "checks": checks});
+        format!("{value:#}\n")
+    }
+}
+
+/// The names and descriptions of checks.
+pub(super) fn list(checks: &[Check], as_json: bool) -> String {
+    if as_json {
+        let checks: Vec<Value> = checks
+            .iter()
+            .map(|check| json!({"name": check.name(), "description": check.description()}))
+            .collect();
+        return format!("{:#}\n", json!(checks));
+    }
+    checks
+        .iter()
+        .map(|check| format!("{:width$} {}\n", check.name(), check.description(), width = width()))
+        .collect()
+}
+
+fn width() -> usize {
+    Check::ALL.iter().map(|check| check.name().len()).max().unwrap_or(0)
+}
