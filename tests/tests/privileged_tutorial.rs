@@ -18,6 +18,7 @@ use cdist_tests::{
         mirror,
         process::{run, tool},
     },
+    mini::add_kernel,
     mounted::{Mounted, leave_namespace},
     outcome::tell,
     plugins::{cargo, lock, staged, workspace},
@@ -139,6 +140,16 @@ impl Machine {
         Self { dir, _mounts: mounts, cwd: HOME.to_owned() }
     }
 
+    /// Gives it what `-p` needs: stand-ins for the kernel that runs here and for the boot loader.
+    fn add_boot_files(&self) {
+        let root = self.dir.path().join("root");
+        add_kernel(&root, &nix::sys::utsname::uname().unwrap().release().to_string_lossy());
+        for file in ["usr/lib/PXELINUX/pxelinux.0", "usr/lib/syslinux/modules/bios/ldlinux.c32"] {
+            fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+            fs::write(root.join(file), "loader").unwrap();
+        }
+    }
+
     /// Runs a line of a shell, as the user and where the line before has gone: whether it succeeds, and both its streams.
     fn run(&mut self, line: &str) -> (bool, String) {
         let script = "exec 2>&1; cd \"$1\"; eval \"$2\"; status=$?; pwd >/tmp/cwd; exit $status";
@@ -171,6 +182,21 @@ fn the_tutorial_does_what_it_says() {
         );
         let shows_error = output.iter().any(|line| line.starts_with("error: "));
         assert_eq!(success, !shows_error, "$ {command}\n{printed}");
+    }
+    machine.add_boot_files();
+    for (name, install) in [
+        ("hello", "hello/target/release/libpreos_hello.so"),
+        ("hello-c", "hello-c/hello-c.so"),
+        ("hello-python", "hello-python/preos/hello-python.py"),
+    ] {
+        let line = format!(
+            "sudo cdist plugin install {install} && sudo cdist preos {name} -p pxe-{name} root-{name} && ls pxe-{name}"
+        );
+        let (success, printed) = machine.run(&line);
+        assert!(
+            success && printed.ends_with("initramfs\nkernel\nldlinux.c32\npxelinux.0\npxelinux.cfg\n"),
+            "{printed}"
+        );
     }
 }
 
