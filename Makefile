@@ -52,7 +52,7 @@ done; \
 if [ "$$missing" ]; then DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y --no-install-recommends $$missing; fi
 endef
 
-.PHONY: help build preos install test lint audit unit integration web conformance conformance-types fuzz privileged sshd lab bench bench-config bench-trigger clean \
+.PHONY: help build preos install test lint package book audit unit integration web conformance conformance-types fuzz privileged sshd lab bench bench-config bench-plugins bench-trigger clean \
 	install-build-packages install-test-packages install-bench-packages install-test-tools install-web-tools
 
 help: ## this list
@@ -93,18 +93,28 @@ preos: install-build-packages build ## set everything up and make a Debian PreOS
 	@ls -l $(PREOS_DIR)/pxe
 
 test: install-build-packages install-test-packages install-test-tools ## install what tests need, and run all tiers
-	$(MAKE) lint unit fuzz build integration web conformance conformance-types privileged sshd lab
+	$(MAKE) lint package book unit fuzz build integration web conformance conformance-types privileged sshd lab
 
 lint: ## formatting, clippy, licences and advisories, unused dependencies, spelling, shell, types
 	$(CARGO) fmt --all --check
-	cd fuzz && $(CARGO) fmt --check
+	for crate in fuzz/ examples/*/ tests/fixtures/*/ tests/museum/exhibit/; do \
+		[ ! -f $${crate}Cargo.toml ] || (cd $$crate && $(CARGO) fmt --check) || exit 1; \
+	done
 	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
 	$(CARGO) deny --all-features check bans licenses sources
 	$(CARGO) machete --skip-target-dir
 	codespell
 	core/conf/lint
 	$(CARGO) run --quiet --locked -p cdist -- check-type --strict core/conf/type/*
-	shellcheck -s sh fuzz/run tests/bench/preos tests/conformance/upstream-types plugins/apt-family/src/manifest.sh core/src/config/diff_prelude.sh --exclude=SC2148 .ci/run examples/dummies/toolbox/bootstrap
+	shellcheck -s sh fuzz/run tests/bench/preos tests/conformance/upstream-types plugins/apt-family/src/manifest.sh core/src/config/diff_prelude.sh --exclude=SC2148 .ci/run examples/dummies/toolbox/bootstrap examples/*/src/*.sh \
+		tests/abi/compiler tests/museum/build
+
+package: ## the crate for authors of plugins: its documentation, and a package that could be published; needs the crate registry
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc -p cdist-plugin-api --no-deps --all-features --locked
+	$(CARGO) publish --dry-run -p cdist-plugin-api --locked --allow-dirty
+
+book: ## the book in docs/, for a browser: target/book; needs mdbook
+	mdbook build docs
 
 audit: ## known vulnerabilities of the crates; needs the network
 	$(CARGO) deny --all-features check advisories
@@ -150,6 +160,9 @@ bench: build ## ratios against the original's pipeline and other peers, measured
 bench-config: build install-bench-packages ## `cdist config` beside the original, pyinfra and ansible; root, PyPI, an hour; PARTS=local is less
 	tests/bench/config $(PARTS)
 
+bench-plugins: build install-bench-packages ## listing and calling plugins beside the original, and beside dlopen alone
+	tests/bench/plugins
+
 bench-trigger: build install-bench-packages ## `cdist trigger` beside a server of the original's shape, one process for each request
 	$(CARGO) build --release --locked -p cdist-tests --bin trigger_load
 	tests/bench/trigger $(PARTS)
@@ -185,3 +198,4 @@ install-test-tools:
 	@for tool in nextest deny machete; do \
 		command -v cargo-$$tool >/dev/null || $(CARGO) install --locked cargo-$$tool || exit 1; \
 	done
+	@command -v mdbook >/dev/null || $(CARGO) install --locked --debug --no-default-features mdbook

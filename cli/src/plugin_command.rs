@@ -42,7 +42,7 @@ pub(crate) enum PluginCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Check a library or Python file as its author: runs its PreOSes in many ways, without building anything
+    /// Run a plugin in the ways in which plugins go wrong, for its author; builds nothing
     #[command(infer_long_args = true, args_override_self = true)]
     Check(CheckArgs),
     /// List all PreOSes, skipped files and what was replaced; executes Python files

@@ -30,6 +30,8 @@ static void value_of(const char *record, const char *key, char *value, size_t si
     value[used] = '\0';
 }
 
+#define USAGE "usage: cdist preos hello NAME..."
+
 static int hello(int argc, const char *const *argv, const cdist_preos_host *host)
 {
     void *ctx = host->ctx;
@@ -39,8 +41,12 @@ static int hello(int argc, const char *const *argv, const cdist_preos_host *host
     int i, status;
 
     if (argc == 0) {
-        host->fail(ctx, "usage: cdist preos hello NAME...");
+        host->fail(ctx, USAGE);
         return 2;
+    }
+    if (strcmp(argv[0], "-h") == 0 || strcmp(argv[0], "--help") == 0) {
+        puts(USAGE);
+        return 0;
     }
 
     step = host->step_begin(ctx, "greeting");

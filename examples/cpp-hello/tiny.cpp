@@ -38,9 +38,15 @@ private:
 
 int tiny(int argc, const char *const *argv, const cdist_preos_host &host)
 {
-    const bool show = argc > 0 && std::string_view{argv[0]} == "-n";
+    const char *const usage = "usage: cdist preos tiny [-n] TARGET_DIR";
+    const std::string_view first = argc > 0 ? argv[0] : "";
+    if (first == "-h" || first == "--help") {
+        std::cout << usage << '\n';
+        return 0;
+    }
+    const bool show = first == "-n";
     if (argc != (show ? 2 : 1)) {
-        host.fail(host.ctx, "usage: cdist preos tiny [-n] TARGET_DIR");
+        host.fail(host.ctx, usage);
         return 2;
     }
     Record recipe{"recipe"};

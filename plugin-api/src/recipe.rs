@@ -5,13 +5,16 @@ use crate::Record;
 /// A description of a PreOS build: which steps, and what each needs. [`Host::build`](crate::Host::build) does it.
 ///
 /// Steps run in this order, each only if asked for: bootstrap, configure, PXE directory, removal of the target.
-/// Every value is plain text; paths are absolute.
+/// Every value is plain text; paths are absolute. It crosses as a [`Record`] of the kind `recipe`; each method names its
+/// key there, which is what a plugin in C writes. What is asked for without more has the value `yes`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipe(Record);
 
 macro_rules! single {
     ($($(#[$doc:meta])* $method:ident => $key:literal;)+) => {
         $($(#[$doc])*
+        ///
+        #[doc = concat!("The key of the record: `", $key, "`.")]
         #[must_use]
         pub fn $method(mut self, value: impl Into<String>) -> Self {
             self.0.set($key, value);
@@ -23,6 +26,8 @@ macro_rules! single {
 macro_rules! repeated {
     ($($(#[$doc:meta])* $method:ident => $key:literal;)+) => {
         $($(#[$doc])*
+        ///
+        #[doc = concat!("The key of the record: `", $key, "`.")]
         #[must_use]
         pub fn $method<S: Into<String>>(mut self, values: impl IntoIterator<Item = S>) -> Self {
             for value in values {
@@ -36,6 +41,8 @@ macro_rules! repeated {
 macro_rules! switch {
     ($($(#[$doc:meta])* $method:ident => $key:literal;)+) => {
         $($(#[$doc])*
+        ///
+        #[doc = concat!("The key of the record: `", $key, "`.")]
         #[must_use]
         pub fn $method(mut self) -> Self {
             self.0.set($key, "yes");
@@ -48,7 +55,8 @@ impl Recipe {
     /// The version of the recipe that this crate writes.
     pub const VERSION: u32 = 1;
 
-    /// A recipe for the PreOS `name` in the directory `target`, with nothing to do yet.
+    /// A recipe for the PreOS `name` in the directory `target`, with nothing to do yet. The keys of the record are
+    /// `name` and `target`.
     pub fn new(name: &str, target: impl Into<String>) -> Self {
         let mut record = Record::new("recipe", Self::VERSION);
         record.push("name", name);

@@ -6,6 +6,9 @@ use crate::{Record, RecordError};
 ///
 /// Its environment is built, not inherited; its standard input is empty unless given; its output goes into the
 /// build's log and, bounded, into the report. It is ended when the user cancels.
+///
+/// It crosses as a [`Record`] of the kind `command` with the keys `arg` (once for each word, the program first), `env`
+/// (`NAME=VALUE`), `cwd` and `stdin`. The report has the key `stdout`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandRequest(Record);
 
@@ -64,6 +67,8 @@ impl CommandRequest {
 }
 
 /// A request to configure a root directory with shell types, through the config engine and a chroot.
+///
+/// It crosses as a [`Record`] of the kind `configure` with the keys `manifest` and `conf-dir`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigureRequest(Record);
 

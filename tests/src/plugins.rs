@@ -68,17 +68,7 @@ fn build_with(source: &str, target: &str, settings: &[(&str, &str)]) -> PathBuf 
     let stamp = target.join(format!("{name}.run"));
     let run = env::var("NEXTEST_RUN_ID").unwrap_or_default();
     if run.is_empty() || fs::read_to_string(&stamp).unwrap_or_default() != run || !library.is_file() {
-        let manifest = workspace().join(source).join("Cargo.toml");
-        let mut cargo = cargo();
-        cargo
-            .args(["build", "--locked", "--quiet", "--manifest-path"])
-            .arg(manifest)
-            .arg("--target-dir")
-            .arg(&target);
-        // Many damaged copies are made of it.
-        cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_STRIP", "symbols");
-        cargo.envs(settings.iter().copied());
-        crate::lab::process::run(&mut cargo);
+        crate::lab::process::run(plugin_cargo("build", source, &target).envs(settings.iter().copied()));
         fs::write(&stamp, run).expect("writing the stamp of a plugin build");
     }
     done.push(key);
@@ -110,6 +100,33 @@ pub fn compile(source: &Path, library: &Path, flags: &[&str]) {
 #[must_use]
 pub fn include_dir() -> PathBuf {
     staged().join("share/cdist/include")
+}
+
+/// A command of cargo in a plugin crate.
+fn plugin_cargo(command: &str, source: &str, target: &Path) -> Command {
+    let mut cargo = cargo();
+    cargo.args([command, "--locked", "--quiet", "--manifest-path"]);
+    cargo.arg(workspace().join(source).join("Cargo.toml")).arg("--target-dir").arg(target);
+    // Many damaged copies are made of a library.
+    cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_STRIP", "symbols");
+    cargo
+}
+
+/// Does what continuous integration of the plugin crate `source` would do: format, lints, its tests. Returns what the tests
+/// said.
+///
+/// # Panics
+///
+/// If one of them fails.
+#[must_use]
+pub fn check_crate(source: &str) -> String {
+    let target = workspace().join("target/examples");
+    let _lock = lock(&target.join("lock"));
+    let manifest = workspace().join(source).join("Cargo.toml");
+    crate::lab::process::run(cargo().args(["fmt", "--check", "--manifest-path"]).arg(manifest));
+    let mut clippy = plugin_cargo("clippy", source, &target);
+    crate::lab::process::run(clippy.args(["--all-targets", "--", "-D", "warnings"]));
+    crate::lab::process::run(&mut plugin_cargo("test", source, &target))
 }
 
 /// The cargo that runs the tests, without what it set for them: a build script of a plugin must not see that.
@@ -155,6 +172,12 @@ pub fn aborting_dummies() -> PathBuf {
 #[must_use]
 pub fn hostile() -> PathBuf {
     build("tests/fixtures/hostile")
+}
+
+/// As [`hostile`], but a panic aborts.
+#[must_use]
+pub fn aborting_hostile() -> PathBuf {
+    build_with("tests/fixtures/hostile", "target/examples-abort", &[("CARGO_PROFILE_DEV_PANIC", "abort")])
 }
 
 /// How a call of the program ended.

@@ -20,7 +20,7 @@ use crate::{
         mirror,
         process::{require_root, run, tool},
     },
-    plugins::staged,
+    plugins::{build, install, staged},
 };
 
 /// The release that is bootstrapped.
@@ -72,6 +72,20 @@ pub fn debian(target: &Path) -> Command {
 pub fn bootstrap(target: &Path) -> Command {
     let mut command = debian(target);
     command.args(["-b", "-s", SUITE, "-m", &mirror::debian(SUITE)]);
+    command
+}
+
+/// `cdist preos NAME TARGET` with the plugin that is built of `examples/NAME`, as an outsider would, and put into `dir`.
+///
+/// # Panics
+///
+/// If it does not build.
+#[must_use]
+pub fn example(name: &str, dir: &Path, target: &Path) -> Command {
+    let library = build(&format!("examples/{name}"));
+    install(&library, &dir.join(format!("{name}.so")));
+    let mut command = cdist();
+    command.args(["preos", "--plugin-dir"]).arg(dir).arg(name).arg(target);
     command
 }
 

@@ -1,5 +1,7 @@
 //! `cdist preos` with plugins in C and C++, built as an outsider would: with the staged header and no more.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
@@ -306,6 +308,11 @@ fn a_table_that_disagrees_with_the_text_is_not_used() {
         let expected = "liar.so exports other PreOSes than its _cdist_preos text names; do not trust it";
         assert!(outcome.error().ends_with(expected), "{what}: {outcome:#?}");
     }
+    let site = Site::new();
+    let text = "const char _cdist_preos[64] = \"cdist-preos 1.0\\nbuilt-with hand\\npreos one\\tone\\t\\n\";\n\
+                __asm__(\".globl _cdist_preos_c1\\n.set _cdist_preos_c1, _cdist_preos + 1\");\n";
+    write(&site, "crooked", text);
+    assert!(site.preos(["one"]).error().contains("crooked.so exports other PreOSes"));
     let site = Site::new();
     write(&site, "honest", &with_table("{\"one\", run}, {\"two\", run}, {0, 0}"));
     assert_eq!(site.preos(["two"]).status, 0);

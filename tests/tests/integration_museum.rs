@@ -125,7 +125,9 @@ failed configure: true
 /// A copy of the plugin API with a later minor version, with a host and the exhibit built from it.
 fn later() -> PathBuf {
     let dir = workspace().join("target/later");
-    let _lock = lock(&workspace().join("target/later.lock"));
+    // With what other tests have built of the API's dependencies.
+    let target = workspace().join("target/examples");
+    let _lock = lock(&target.join("lock"));
     let _ = fs::remove_dir_all(dir.join("source"));
     for part in ["plugin-api", "tests/museum/exhibit", "tests/fixtures/later-host"] {
         let to = dir.join("source").join(part);
@@ -143,9 +145,10 @@ fn later() -> PathBuf {
         cargo
             .args(["build", "--quiet", "--manifest-path"])
             .arg(dir.join("source").join(part).join("Cargo.toml"));
-        run(cargo.arg("--target-dir").arg(dir.join("target")).env("CARGO_PROFILE_DEV_DEBUG", "0"));
+        cargo.arg("--target-dir").arg(&target);
+        run(cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_STRIP", "symbols"));
     }
-    dir.join("target/debug")
+    target.join("debug")
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn damaged(whole: &[u8], number: usize) -> Vec<u8> {
         let _ = numbers.byte();
     }
     let mut bytes = whole.to_vec();
-    let limit = if number % 2 == 0 { bytes.len().min(4096) } else { bytes.len() };
+    let limit = if number.is_multiple_of(2) { bytes.len().min(4096) } else { bytes.len() };
     let at = numbers.below(limit);
     let end = (at + 1 + numbers.below(64)).min(bytes.len());
     match number % 7 {

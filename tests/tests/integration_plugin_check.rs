@@ -46,6 +46,13 @@ fn check(site: &Site, file: &Path, more: &[&str]) -> Outcome {
     finish_within(site.command_of("plugin").args(words(file, more)), LONG).expect("a check ends")
 }
 
+/// Builds a library from a file in C or C++.
+fn compile(compiler: &str, source: &Path, file: &Path) {
+    let include = workspace().join("plugin-api/include");
+    run(Command::new(compiler).args(["-shared", "-fPIC", "-I"]).arg(include).arg("-o").arg(file).arg(source));
+    fs::set_permissions(file, Permissions::from_mode(0o644)).expect("setting the mode of a plugin");
+}
+
 /// What each check said.
 struct Verdicts(BTreeMap<String, (String, String)>);
 
@@ -92,7 +99,9 @@ fn verdicts(site: &Site, file: &Path, more: &[&str]) -> Verdicts {
 fn hostile_verdicts(name: &str) -> Verdicts {
     let site = Site::new();
     let file = copied(&site, &hostile());
-    verdicts(&site, &file, &["--preos", name, "--limit", "2"])
+    // One that never ends uses up the limit in every check.
+    let limit = if name == "floods" { "2" } else { "20" };
+    verdicts(&site, &file, &["--preos", name, "--limit", limit])
 }
 
 #[test]
@@ -121,19 +130,40 @@ fn the_distributions_plugins_pass() {
 }
 
 #[test]
-fn a_library_in_c_passes() {
+fn the_examples_in_c_and_cpp_pass() {
     let site = Site::new();
-    let file = site.dir("built").join("hello.so");
-    run(Command::new("cc")
-        .args(["-shared", "-fPIC", "-I"])
-        .arg(workspace().join("plugin-api/include"))
-        .arg("-o")
-        .arg(&file)
-        .arg(workspace().join("examples/c-hello/hello.c")));
-    fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
-    let verdicts = verdicts(&site, &file, &[]);
-    verdicts.assert_failed("hello", "");
-    assert_eq!(verdicts.reason("panic-strategy"), "not for libraries in C");
+    for (compiler, source) in [("cc", "c-hello/hello.c"), ("c++", "cpp-hello/tiny.cpp")] {
+        let file = site.dir("built").join("plugin.so");
+        compile(compiler, &workspace().join("examples").join(source), &file);
+        let verdicts = verdicts(&site, &file, &[]);
+        verdicts.assert_failed(source, "");
+        assert_eq!(verdicts.reason("panic-strategy"), "not for libraries in C");
+        assert_eq!(verdicts.with("skipped"), ["listing", "panic-strategy", "record"], "{:#?}", verdicts.0);
+    }
+}
+
+#[test]
+fn constructors_run_in_a_check_too() {
+    let site = Site::new();
+    for (constructor, reason) in [
+        ("abort()", "it died: SIGABRT"),
+        ("_exit(0)", "it ended the process with exit status 0 before its work was done"),
+        ("for (;;) pause()", "it does not end within 2 s"),
+    ] {
+        let file = site.dir("built").join("plugin.so");
+        let source = site.root().join("plugin.c");
+        let text = format!(
+            "#include <stdlib.h>\n#include <unistd.h>\n#include \"cdist_preos.h\"\n\
+             static int run(int c, const char *const *v, const cdist_preos_host *h) {{ return c && v && h; }}\n\
+             #define PREOSES(X) X(\"early\", run, \"runs too early\")\nCDIST_EXPORT_PREOSES(PREOSES)\n\
+             __attribute__((constructor)) static void early(void) {{ {constructor}; }}\n"
+        );
+        fs::write(&source, text).unwrap();
+        compile("cc", &source, &file);
+        let verdicts = verdicts(&site, &file, &["--limit", "2"]);
+        verdicts.assert_failed(constructor, "libraries");
+        assert!(verdicts.reason("libraries").ends_with(reason), "{}", verdicts.reason("libraries"));
+    }
 }
 
 #[test]
@@ -225,7 +255,7 @@ fn a_file_that_is_no_good_fails_where_it_is_looked_at() {
     let site = Site::new();
     let good = fs::read(dummies()).unwrap();
     let file = copied(&site, &dummies());
-    let mut only = |bytes: &[u8], failed: &str, reason: &str| {
+    let only = |bytes: &[u8], failed: &str, reason: &str| {
         install_bytes(bytes, &file);
         let verdicts = verdicts(&site, &file, &[]);
         verdicts.assert_failed(failed, failed);
@@ -447,7 +477,8 @@ fn an_ordinary_user_sees_the_same() {
         ("floods", ALL_RUNS),
     ] {
         let mut command = site.command_without_root_of("plugin");
-        let more = ["--json", "--seed", "1", "--preos", name, "--limit", "2"];
+        let limit = if name == "floods" { "2" } else { "20" };
+        let more = ["--json", "--seed", "1", "--preos", name, "--limit", limit];
         let outcome = finish_within(command.args(words(&file, &more)), LONG).expect("a check ends");
         Verdicts::of(&outcome).assert_failed(name, failed);
     }

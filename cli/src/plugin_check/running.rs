@@ -69,7 +69,7 @@ impl Subject {
             Check::Help => {
                 let plans =
                     self.chosen().flat_map(|preos| ["-h", "--help"].map(|word| these(preos, &[word])));
-                self.each(plans.collect(), |_, seen| {
+                self.each(plans, |_, seen| {
                     let (status, _) = seen.returned()?;
                     if status != 0 {
                         Err(format!("it ends with {status} instead of 0{}", seen.last_words()))
@@ -80,7 +80,7 @@ impl Subject {
                     }
                 })
             }
-            Check::NoArguments => self.each(self.chosen().map(|preos| these(preos, &[])).collect(), ended),
+            Check::NoArguments => self.each(self.chosen().map(|preos| these(preos, &[])), ended),
             Check::BadArguments => {
                 let lists = (0..LISTS).map(|index| arguments::list(self.seed, index));
                 let plans = lists.flat_map(|list| {
@@ -89,12 +89,12 @@ impl Subject {
                         ..these(preos, &[])
                     })
                 });
-                self.each(plans.collect(), ended)
+                self.each(plans, ended)
             }
             Check::NonUtf8 => self.non_utf8(),
             Check::Extensions => {
                 let plans = self.chosen().map(|preos| Plan { data: false, ..real(preos, Answers::Done) });
-                self.each(plans.collect(), |_, seen| {
+                self.each(plans, |_, seen| {
                     seen.returned()?;
                     if seen.events.contains(&Event::KnowsEverything) {
                         return Err("it has an extension of a name that nobody has defined".to_owned());
@@ -103,7 +103,7 @@ impl Subject {
                 })
             }
             Check::ServiceErrors => {
-                let plans = self.chosen().map(|preos| real(preos, Answers::Errors)).collect();
+                let plans = self.chosen().map(|preos| real(preos, Answers::Errors));
                 self.each(plans, |_, seen| match (seen.returned()?.0, seen.called()) {
                     (0, Some(service)) => Err(format!("it ends with 0 though `{service}` failed")),
                     (_, Some(_)) => Ok(Verdict::Passed),
@@ -113,11 +113,11 @@ impl Subject {
             Check::Cancel => {
                 let plans =
                     self.chosen().map(|preos| Plan { work: Work::Cancel, ..real(preos, Answers::Wait) });
-                self.each(plans.collect(), |_, seen| cancelled(seen))
+                self.each(plans, |_, seen| cancelled(seen))
             }
             Check::ExitStatus => self.exit_status(),
             Check::Leaks => {
-                let plans = self.chosen().map(|preos| real(preos, Answers::Done)).collect();
+                let plans = self.chosen().map(|preos| real(preos, Answers::Done));
                 self.each(plans, |_, seen| {
                     seen.returned()?;
                     let left: Vec<&str> = seen
@@ -173,7 +173,7 @@ impl Subject {
     }
 
     fn loads(&self, check: Check, preoses: &[PreosText]) -> Result<Verdict, Failure> {
-        let plans = preoses.iter().map(|preos| Plan { work: Work::Load, ..these(preos, &[]) }).collect();
+        let plans = preoses.iter().map(|preos| Plan { work: Work::Load, ..these(preos, &[]) });
         self.each(plans, |_, seen| match seen.not_loaded() {
             Some((name, reason)) if name == check.name() => Err(reason.to_owned()),
             // The check of that name says it.
@@ -188,7 +188,7 @@ impl Subject {
     fn exit_status(&self) -> Result<Verdict, Failure> {
         let plans =
             self.chosen().flat_map(|preos| [real(preos, Answers::Done), these(preos, &[UNKNOWN_OPTION])]);
-        self.each(plans.collect(), |plan, seen| {
+        self.each(plans, |plan, seen| {
             let (status, _) = seen.returned()?;
             if !(0..=255).contains(&status) {
                 return Err(format!("it returns {status}, which is no exit status"));
@@ -260,9 +260,10 @@ impl Subject {
     /// Does all runs, several at a time, and judges each. The verdict is that of the first one in the list that fails.
     fn each(
         &self,
-        plans: Vec<Plan>,
+        plans: impl Iterator<Item = Plan>,
         judge: impl Fn(&Plan, &Seen) -> Result<Verdict, String> + Sync,
     ) -> Result<Verdict, Failure> {
+        let plans: Vec<Plan> = plans.collect();
         let next = AtomicUsize::new(0);
         let verdicts: Mutex<Vec<Option<Verdict>>> = Mutex::new(plans.iter().map(|_| None).collect());
         let one_after_another = || -> Result<(), Failure> {

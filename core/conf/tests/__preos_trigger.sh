@@ -219,3 +219,33 @@ refuse_token 'none there' 'is missing'
 refuse 'a token for a command' 'for --trigger-url alone' <<END
 __preos_trigger x --trigger-command true --trigger-token-file '$token'
 END
+
+# Without systemd.
+if [ -n "$debian" ]; then return 0; fi
+mkdir -p "$R/etc/init.d"
+printf '%s\n' '#!/bin/sh' >"$R/sbin/update-rc.d"
+cat >>"$R/sbin/update-rc.d" <<'END'
+test "$2" != defaults || { mkdir -p /etc/rc2.d && ln -s "../init.d/$1" "/etc/rc2.d/S01$1"; }
+END
+rm -f "$R/sbin/init"
+echo sysvinit >"$R/sbin/init"
+chmod 755 "$R/sbin/update-rc.d" "$R/sbin/init"
+converge 'sysvinit' <<'END'
+__preos_trigger sysv --trigger-command 'echo called >/p/sysv'
+END
+check 'it is started at boot' test -h "$R/etc/rc2.d/S01cdist-preos-trigger-sysv"
+check 'and has no unit' test ! -e "$R/etc/systemd/system/cdist-preos-trigger-sysv.service"
+# The init script starts what it starts in the background.
+rm -f "$R/p/sysv"
+mkfifo "$R/p/sysv"
+check 'started' in_root env PREOS_RETRY_PAUSE=0 "/etc/init.d/cdist-preos-trigger-sysv" start
+same 'the command runs' called "$(timeout 30 cat "$R/p/sysv")"
+check 'stopping is nothing' in_root /etc/init.d/cdist-preos-trigger-sysv stop
+
+echo own >"$R/init"
+converge 'an /init of its own' <<'END'
+__preos_trigger own --trigger-command true
+END
+check 'the script is there' test -x "$R$lib/preos-trigger-own.command"
+check 'and nobody starts it' sh -c '! find "$1/etc" -name "*trigger-own*" | grep .' _ "$R"
+rm "$R/init" "$R/sbin/init" "$R/sbin/update-rc.d"

@@ -110,13 +110,12 @@ pub fn describe(status: ExitStatus) -> String {
     }
 }
 
-/// A command line of a screenful hides what went wrong; the log has it whole.
+/// A command line of a screenful hides what went wrong, as does a script that is a word of it; the log has it whole.
 fn shortened(command: &str) -> String {
     const LONG: usize = 160;
-    match command.char_indices().nth(LONG) {
-        Some((at, _)) => format!("{} …", &command[..at]),
-        None => command.to_owned(),
-    }
+    let line = command.lines().next().unwrap_or_default();
+    let end = line.char_indices().nth(LONG).map_or(line.len(), |(at, _)| at);
+    if end < command.len() { format!("{} …", &command[..end]) } else { command.to_owned() }
 }
 
 fn tail_text(tail: &[u8]) -> String {
@@ -389,6 +388,13 @@ mod tests {
             error.to_string(),
             "sh -c 'echo '\\''no disk'\\'' >&2; exit 3': exit status 3; its last words:\nno disk"
         );
+    }
+
+    #[test]
+    fn a_script_in_a_command_line_is_cut_at_its_first_line() {
+        assert_eq!(shortened("sh -c '# name\nrest'"), "sh -c '# name …");
+        assert_eq!(shortened("true"), "true");
+        assert_eq!(shortened(&"é".repeat(161)), format!("{} …", "é".repeat(160)));
     }
 
     #[test]

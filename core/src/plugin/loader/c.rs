@@ -65,6 +65,9 @@ pub(super) struct CHost {
 ///
 /// `table` leads to entries of a library that stays loaded, the last of which is `{0, 0}` if it has not as many as the text.
 pub(super) unsafe fn entries(table: *const Entry, preoses: &[PreosText]) -> Option<Vec<Commandline>> {
+    if table.is_null() || !table.is_aligned() {
+        return None;
+    }
     // SAFETY: read one by one, and no further than the first one that differs.
     let entry = |at: usize| unsafe { table.add(at).read() };
     let mut commandlines = Vec::new();

@@ -44,7 +44,8 @@ const INITRAMFS: &str = "initramfs";
 const CONFIG_DIR: &str = "pxelinux.cfg";
 const CONFIG: &str = "pxelinux.cfg/default";
 
-/// `COMMAND_LINE_SIZE` of the kernel on x86, less what PXELINUX adds (`BOOT_IMAGE=`, `initrd=`).
+/// `COMMAND_LINE_SIZE` of the kernel on x86, less what PXELINUX adds (`BOOT_IMAGE=`, `initrd=`,
+/// `BOOTIF=`).
 const PARAMS_MAX: usize = 2048 - 64;
 
 /// What the kernel starts in an initramfs unless `rdinit=` says otherwise.
@@ -209,7 +210,8 @@ pub fn write_pxe_dir(
     Ok(summary)
 }
 
-/// The text of `pxelinux.cfg/default`.
+/// The text of `pxelinux.cfg/default`. `SYSAPPEND 2` tells the PreOS which card it came by: `BOOTIF=01-` and the MAC address
+/// with hyphens (syslinux.cfg(5)).
 fn config(params: &[String]) -> Result<String, PxeError> {
     if let Some(bad) = params.iter().find(|p| p.contains(char::is_control)) {
         return Err(PxeError::Parameter(bad.clone()));
@@ -219,7 +221,9 @@ fn config(params: &[String]) -> Result<String, PxeError> {
         return Err(PxeError::ParametersTooLong(line.len()));
     }
     let append = if line.is_empty() { String::new() } else { format!("  APPEND {line}\n") };
-    Ok(format!("DEFAULT preos\nLABEL preos\n  KERNEL {KERNEL}\n  INITRD {INITRAMFS}\n{append}"))
+    Ok(format!(
+        "DEFAULT preos\nLABEL preos\n  KERNEL {KERNEL}\n  INITRD {INITRAMFS}\n{append}  SYSAPPEND 2\n"
+    ))
 }
 
 fn check_init(root: &Path, top: impl AsFd, params: &[String]) -> Result<(), PxeError> {

@@ -91,7 +91,7 @@ fn writes_all_files_for_all_to_read() {
     assert_eq!(
         fs::read_to_string(dir.join("pxelinux.cfg/default")).unwrap(),
         "DEFAULT preos\nLABEL preos\n  KERNEL kernel\n  INITRD initramfs\n  \
-         APPEND console=tty0 console=ttyS0,115200 net.ifnames=0\n"
+         APPEND console=tty0 console=ttyS0,115200 net.ifnames=0\n  SYSAPPEND 2\n"
     );
     assert_eq!(fs::read_dir(dir.parent().unwrap()).unwrap().count(), 1, "nothing temporary is left");
 }
@@ -178,8 +178,8 @@ fn checks_before_it_writes() {
 #[test]
 fn kernel_parameters() {
     let params = |words: &[&str]| config(&words.iter().map(|&w| w.to_owned()).collect::<Vec<_>>());
-    assert!(params(&["quiet", " ", "a=\"b c\""]).unwrap().ends_with("  APPEND quiet a=\"b c\"\n"));
-    assert!(params(&[]).unwrap().ends_with("INITRD initramfs\n"));
+    assert!(params(&["quiet", " ", "a=\"b c\""]).unwrap().contains("\n  APPEND quiet a=\"b c\"\n"));
+    assert!(params(&[]).unwrap().ends_with("INITRD initramfs\n  SYSAPPEND 2\n"));
     assert!(matches!(params(&["quiet\nLABEL x"]), Err(PxeError::Parameter(_))));
     assert!(matches!(params(&["x"; 1500]), Err(PxeError::ParametersTooLong(2999))));
 }
