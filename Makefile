@@ -71,7 +71,7 @@ build: ## build and stage everything under target/dist
 	done
 	mkdir -p $(DIST)/share/cdist/include $(DIST)/share/cdist/plugin-api
 	cp plugin-api/include/cdist_preos.h $(DIST)/share/cdist/include/
-	cp -R $(addprefix plugin-api/,Cargo.toml README.md build.rs include src) LICENSE-APACHE LICENSE-MIT $(DIST)/share/cdist/plugin-api/
+	cp -RL $(addprefix plugin-api/,Cargo.toml LICENSE-APACHE LICENSE-MIT README.md build.rs include src) $(DIST)/share/cdist/plugin-api/
 	mkdir -p $(DIST)/share/cdist/systemd
 	for file in cli/systemd/*; do sed 's|@bindir@|$(PREFIX)/bin|' $$file >$(DIST)/share/cdist/systemd/$${file##*/} || exit 1; done
 	$(DIST)/bin/cdist --write-reference $(DIST)
