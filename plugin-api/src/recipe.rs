@@ -105,8 +105,8 @@ impl Recipe {
     }
 
     repeated! {
-        /// Words of a command that fills the new root instead of a Debian-like bootstrap program; the word
-        /// `@ROOT@` stands for the directory to fill.
+        /// Words of a command that fills the new root instead of a Debian-like bootstrap program. A word that is
+        /// `@ROOT@` stands for the directory to fill; inside a longer word it stands for itself.
         bootstrap_command => "bootstrap.command";
         /// Components of the archive, such as `main`.
         components => "bootstrap.component";

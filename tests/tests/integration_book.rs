@@ -82,7 +82,8 @@ fn written(language: &str, extension: &str) -> (tempfile::TempDir, Vec<(PathBuf,
 
 #[test]
 fn every_block_has_a_language_that_is_checked() {
-    const CHECKED: [&str; 9] = ["rust", "c", "python", "toml", "sh", "console", "json", "yaml", "ini"];
+    const CHECKED: [&str; 10] =
+        ["rust", "rust,ignore", "c", "python", "toml", "sh", "console", "json", "yaml", "ini"];
     for block in pages().iter().flat_map(|page| blocks(page)) {
         let known = block.language == "text" || CHECKED.contains(&block.language.as_str());
         assert!(known, "{}: no test checks blocks of the language {:?}", block.place, block.language);
@@ -116,6 +117,27 @@ fn blocks_in_rust_are_plugins() {
     let mut cargo = cargo();
     cargo.args(["build", "--quiet", "--examples", "--target-dir"]).arg(&target).current_dir(&top);
     run(cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_STRIP", "symbols"));
+}
+
+/// What mdBook must not try to run: parts of the examples, whose lines stand in one of them in this order.
+#[test]
+fn parts_of_plugins_are_from_the_examples() {
+    let sources: Vec<String> = ["devuan", "busybox", "dummies"]
+        .map(|name| {
+            fs::read_to_string(workspace().join(format!("examples/{name}/src/lib.rs"))).expect("reading")
+        })
+        .to_vec();
+    let (_dir, blocks) = written("rust,ignore", "rs");
+    assert!(!blocks.is_empty());
+    for (_, block) in blocks {
+        let wanted =
+            || block.text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"));
+        let holds = |source: &String| {
+            let mut lines = source.lines().map(str::trim);
+            wanted().all(|line| lines.any(|other| other == line))
+        };
+        assert!(sources.iter().any(holds), "{}: this is in no example:\n{}", block.place, block.text);
+    }
 }
 
 #[test]

@@ -120,8 +120,9 @@ fn fill(
     step: &Step,
 ) -> Result<(), BootstrapError> {
     if !bootstrap.command.is_empty() {
-        let words = bootstrap.command.iter().map(|word| word.replace("@ROOT@", &root.to_string_lossy()));
-        let mut words = words.collect::<Vec<_>>().into_iter();
+        // Whole words only: text that a plugin passes on must not change.
+        let root = root.to_string_lossy();
+        let mut words = bootstrap.command.iter().map(|word| if word == "@ROOT@" { &*root } else { word });
         let command = Command::new(words.next().unwrap_or_default()).args(words);
         return logged(command, environment, step).run().map(drop).map_err(BootstrapError::from);
     }
