@@ -69,8 +69,9 @@ build: ## build and stage everything under target/dist
 	for part in explorer type manifest; do \
 		if [ -d core/conf/$$part ]; then cp -R core/conf/$$part $(DIST)/share/cdist/conf/; fi; \
 	done
-	mkdir -p $(DIST)/share/cdist/include
+	mkdir -p $(DIST)/share/cdist/include $(DIST)/share/cdist/plugin-api
 	cp plugin-api/include/cdist_preos.h $(DIST)/share/cdist/include/
+	cp -RL $(addprefix plugin-api/,Cargo.toml LICENSE-APACHE LICENSE-MIT README.md build.rs include src) $(DIST)/share/cdist/plugin-api/
 	mkdir -p $(DIST)/share/cdist/systemd
 	for file in cli/systemd/*; do sed 's|@bindir@|$(PREFIX)/bin|' $$file >$(DIST)/share/cdist/systemd/$${file##*/} || exit 1; done
 	$(DIST)/bin/cdist --write-reference $(DIST)

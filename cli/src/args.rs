@@ -33,7 +33,7 @@ pub(crate) struct Cli {
 enum Command {
     /// Create a PreOS, a minimal OS that bare machines boot over the network
     Preos(PreosArgs),
-    /// Look at, check, install and remove the plugins that bring PreOSes
+    /// Begin, look at, check, install and remove the plugins that bring PreOSes
     #[command(subcommand)]
     Plugin(PluginCommand),
     /// Configure hosts

@@ -28,6 +28,7 @@ mod plugin_check;
 mod plugin_command;
 mod plugin_inspect;
 mod plugin_install;
+mod plugin_new;
 mod preos_command;
 mod printable;
 mod progress_display;

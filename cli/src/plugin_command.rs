@@ -1,5 +1,5 @@
-//! `cdist plugin`: looks at, checks, installs and removes the libraries and Python files that bring PreOSes. Only the check
-//! runs code of a library; Python files are executed where their PreOSes have to be known.
+//! `cdist plugin`: begins, looks at, checks, installs and removes the libraries and Python files that bring PreOSes. Only the
+//! check runs code of a library; Python files are executed where their PreOSes have to be known.
 
 use std::{io::Write, path::PathBuf};
 
@@ -11,6 +11,7 @@ use crate::{
     layout::Layout,
     plugin_check::{self, CheckArgs},
     plugin_inspect, plugin_install,
+    plugin_new::{self, Language},
     preos_command::{self, search_path},
     printable::line,
 };
@@ -18,6 +19,19 @@ use crate::{
 /// What to do with plugins.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum PluginCommand {
+    /// Make a project for a plugin, which builds and runs at once
+    #[command(infer_long_args = true, args_override_self = true)]
+    New {
+        /// Name of the PreOS
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Language of the plugin
+        #[arg(long, value_name = "LANGUAGE", value_enum, default_value = "rust")]
+        lang: Language,
+        /// Directory to make, instead of ./NAME; may be there if it is empty
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
     /// Tell what a file holds and whether cdist would use it, without running it
     #[command(infer_long_args = true, args_override_self = true)]
     Inspect {
@@ -72,6 +86,7 @@ pub(crate) enum PluginCommand {
 /// Runs the command.
 pub(crate) fn run(command: &PluginCommand) -> Result<i32, Failure> {
     match command {
+        PluginCommand::New { name, lang, dir } => plugin_new::run(name, *lang, dir.as_deref()),
         PluginCommand::Inspect { file, json } => Ok(plugin_inspect::run(file, *json)),
         PluginCommand::Check(args) => plugin_check::run(args),
         PluginCommand::List { conf_dirs, plugin_dirs, json } => {

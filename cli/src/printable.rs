@@ -1,5 +1,7 @@
 //! Text of targets for terminals.
 
+use std::path::Path;
+
 /// Text without line ends and other control characters.
 pub(crate) fn line(text: &str) -> String {
     printable(text.as_bytes(), true)
@@ -21,6 +23,17 @@ pub(crate) fn printable(text: &[u8], one_line: bool) -> String {
         }
     }
     shown
+}
+
+/// A path as a word of a shell.
+pub(crate) fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }
 
 #[cfg(test)]

@@ -56,6 +56,32 @@ impl Mounted {
         Self(point.to_owned())
     }
 
+    /// The tree `lower` on `point`, where it can be changed: changes go to `upper`, and the kernel needs `work` beside that.
+    ///
+    /// # Panics
+    ///
+    /// Without root, or with a path that has a comma or colon.
+    #[must_use]
+    pub fn overlay(lower: &Path, upper: &Path, work: &Path, point: &Path) -> Self {
+        let options =
+            format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
+        mount(Some("lab"), point, Some("overlay"), MsFlags::empty(), Some(options.as_str()))
+            .expect("mounting an overlay: run this test as root");
+        Self(point.to_owned())
+    }
+
+    /// The processes, on `point`.
+    ///
+    /// # Panics
+    ///
+    /// Without root.
+    #[must_use]
+    pub fn proc(point: &Path) -> Self {
+        mount(Some("proc"), point, Some("proc"), MsFlags::empty(), None::<&str>)
+            .expect("mounting /proc: run this test as root");
+        Self(point.to_owned())
+    }
+
     /// The ext4 file system in the file `image`, which is made with 16 MiB if it is not there. An error makes it read-only.
     ///
     /// # Panics

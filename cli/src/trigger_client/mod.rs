@@ -14,7 +14,7 @@ mod times;
 
 use std::{
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -26,7 +26,7 @@ use cdist_core::trigger::{
 use serde_json::json;
 
 use self::{client::Client, screen::Screen};
-use crate::{failure::Failure, trigger_args, trigger_command};
+use crate::{failure::Failure, printable::quoted, trigger_args, trigger_command};
 
 /// What is asked of a running server.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -276,15 +276,4 @@ fn answer(command: &TriggerCommand, screen: &Screen, out: &mut dyn Write) -> Res
     }
     out.flush()?;
     Ok(0)
-}
-
-/// A path as a word of a shell.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
 }

@@ -4,14 +4,12 @@
 //! in it is there to be replaced.
 
 use std::{
-    fs::{self, Permissions},
-    io,
-    os::unix::fs::PermissionsExt,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use super::check::is_good_name;
-use crate::host::atomic::TemporaryDir;
+use crate::host::atomic::write_tree;
 
 /// How the new type does its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,30 +83,17 @@ pub fn create(conf_dir: &Path, name: &str, form: Form) -> Result<PathBuf, Skelet
         move |source| SkeletonError::Write { path, source }
     };
     fs::create_dir_all(&types).map_err(failed(&types))?;
-    let draft = TemporaryDir::beside(&dir).map_err(failed(&types))?;
     let rule = "=".repeat("cdist-type".len() + name.len() + "(7)".len());
-    for (file, text) in form.files() {
-        let text = text.replace("__NAME", name).replace("RULE", &rule);
-        write(&draft.path().join(file), &text).map_err(failed(&dir.join(file)))?;
-    }
-    fs::set_permissions(draft.path(), Permissions::from_mode(0o755)).map_err(failed(&dir))?;
-    fs::rename(draft.path(), &dir).map_err(failed(&dir))?;
-    draft.keep();
+    let text = |text: &str| text.replace("__NAME", name).replace("RULE", &rule);
+    let files = form.files().into_iter().map(|(file, template)| (file, text(template)));
+    write_tree(&dir, files).map_err(failed(&dir))?;
     Ok(dir)
-}
-
-/// Writes a file and its directory. What begins like a script can be executed.
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir)?;
-    }
-    fs::write(path, text)?;
-    let mode = if text.starts_with("#!") { 0o755 } else { 0o644 };
-    fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::{super::check::check, *};
 
     #[test]

@@ -123,6 +123,27 @@ impl TemporaryDir {
     }
 }
 
+/// Makes the directory `target` of text files, each named relative to it; an empty directory may be there. It is whole or
+/// not there at all. What begins like a script can be executed.
+///
+/// # Errors
+///
+/// The parent directory is missing or cannot be written to, the target is something else, or the disk is full.
+pub fn write_tree<'a>(target: &Path, files: impl IntoIterator<Item = (&'a str, String)>) -> io::Result<()> {
+    let draft = TemporaryDir::beside(target)?;
+    for (name, text) in files {
+        let path = draft.path().join(name);
+        fs::create_dir_all(parent_of(&path))?;
+        fs::write(&path, &text)?;
+        let mode = if text.starts_with("#!") { 0o755 } else { 0o644 };
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+    }
+    fs::set_permissions(draft.path(), fs::Permissions::from_mode(0o755))?;
+    fs::rename(draft.path(), target)?;
+    draft.keep();
+    Ok(())
+}
+
 /// Writes the directory that holds `path` to the disk: only then a rename survives a crash.
 ///
 /// # Errors
