@@ -190,19 +190,17 @@ fn call(settings: &Settings, arguments: &[String], display: &Arc<Display>) -> Re
         progress: Progress::new(Arc::clone(display) as _),
         cancel,
     }));
-    let status = plugin.commandline(arguments, &host).map_err(|error| match error.exit_code {
-        PluginError::PANICKED => {
-            let origin = preos_command::origin(&settings.file, &built_with);
-            Failure::new(format!("{}: {} {origin}", settings.name, error.message()))
-                .hint("report the crash to the plugin's author")
-        }
-        // A failure must not look like success.
-        status => Failure::new(format!("{}: {}", settings.name, error.message())).status(if status == 0 {
-            1
-        } else {
-            status
-        }),
-    })?;
+    let status =
+        plugin.commandline(arguments, &host).map_err(|error| match error.exit_code {
+            PluginError::PANICKED => {
+                let origin = preos_command::origin(&settings.file, &built_with);
+                Failure::new(format!("{}: {} {origin}", settings.name, error.message()))
+                    .hint("report the crash to the plugin's author")
+            }
+            // A failure must not look like success.
+            status => Failure::new(format!("{}: {}", settings.name, error.message()))
+                .status(if status == 0 { 1 } else { status }),
+        })?;
     if !(0..=255).contains(&status) {
         let origin = preos_command::origin(&settings.file, &built_with);
         let text = format!("{} returned {status}, which is no exit status {origin}", settings.name);
