@@ -190,7 +190,7 @@ fn call(settings: &Settings, arguments: &[String], display: &Arc<Display>) -> Re
         progress: Progress::new(Arc::clone(display) as _),
         cancel,
     }));
-    plugin.commandline(arguments, &host).map_err(|error| match error.exit_code {
+    let status = plugin.commandline(arguments, &host).map_err(|error| match error.exit_code {
         PluginError::PANICKED => {
             let origin = preos_command::origin(&settings.file, &built_with);
             Failure::new(format!("{}: {} {origin}", settings.name, error.message()))
@@ -202,7 +202,13 @@ fn call(settings: &Settings, arguments: &[String], display: &Arc<Display>) -> Re
         } else {
             status
         }),
-    })
+    })?;
+    if !(0..=255).contains(&status) {
+        let origin = preos_command::origin(&settings.file, &built_with);
+        let text = format!("{} returned {status}, which is no exit status {origin}", settings.name);
+        return Err(Failure::new(text).hint("its work may be done or not; tell the plugin's author"));
+    }
+    Ok(status)
 }
 
 /// The plugin and its compiler. The file is checked once more: this process is a new one, and the file may have been replaced since.
