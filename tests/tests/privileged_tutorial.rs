@@ -9,7 +9,7 @@
 use std::{
     fs,
     os::unix::fs::chown,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -103,8 +103,9 @@ fn debian(packages: &str) -> PathBuf {
 
 /// The machine of an author; what is done there is gone with it.
 struct Machine {
-    dir: TempDir,
+    // Dropped before the directory, which is removed with all that is in it.
     _mounts: Vec<Mounted>,
+    dir: TempDir,
     cwd: String,
 }
 
@@ -120,7 +121,6 @@ impl Machine {
         }
         let mut mounts = vec![Mounted::overlay(&debian, &upper, &work, &root)];
         mounts.push(Mounted::proc(&root.join("proc")));
-        mounts.push(Mounted::bind(Path::new("/dev"), &root.join("dev")));
         run(Command::new("cp").arg("-R").arg(staged().join(".")).arg(root.join("usr/local")));
         let hostname = nix::unistd::gethostname().unwrap();
         let hosts = format!("127.0.0.1 localhost {}\n", hostname.to_string_lossy());
@@ -137,7 +137,7 @@ impl Machine {
             "[source.crates-io]\nreplace-with = \"here\"\n[source.here]\ndirectory = \"/usr/local/crates\"\n";
         fs::write(cargo_home.join("config.toml"), text).unwrap();
         chown(cargo_home, Some(1000), Some(1000)).unwrap();
-        Self { dir, _mounts: mounts, cwd: HOME.to_owned() }
+        Self { _mounts: mounts, dir, cwd: HOME.to_owned() }
     }
 
     /// Gives it what `-p` needs: stand-ins for the kernel that runs here and for the boot loader.
