@@ -113,7 +113,7 @@ pub(crate) fn run(own_name: OsString, words: Vec<OsString>) -> Result<ExitCode, 
         }
     };
     match cli.command {
-        Some(Command::Preos(args)) => preos_command::run(&args, preos_arguments).map(exit_code),
+        Some(Command::Preos(args)) => preos_command::run(&args, &preos_arguments).map(exit_code),
         Some(Command::Plugin(command)) => plugin_command::run(&command).map(exit_code),
         Some(Command::Config(args)) => Ok(config_command::run(*args, Mode::Config)),
         Some(Command::Install(args)) => Ok(config_command::run(*args, Mode::Install)),

@@ -62,8 +62,6 @@ fn main() -> ExitCode {
     }
     let words: Vec<OsString> = words.collect();
     let result = match words.first().and_then(|word| word.to_str()) {
-        Some(worker::INIT_WORD) => worker::init(&words[1..]).map(exit_code),
-        Some(worker::WORKER_WORD) => worker::work(&words[1..]).map(exit_code),
         Some(python_list::WORD) => python_list::supervise(&words[1..]).map(exit_code),
         Some(plugin_check::PROBE_WORD) => plugin_check::supervise(&words[1..]).map(exit_code),
         Some(reference::WORD) => reference::write(&words[1..]).map(exit_code),

@@ -81,7 +81,7 @@ pub(crate) fn search_path(layout: &Layout, conf_dirs: &[PathBuf], plugin_dirs: &
 }
 
 /// Runs `cdist preos`.
-pub(crate) fn run(args: &PreosArgs, arguments: Vec<OsString>) -> Result<i32, Failure> {
+pub(crate) fn run(args: &PreosArgs, arguments: &[OsString]) -> Result<i32, Failure> {
     let layout = Layout::find_or_fail()?;
     let search = search_path(&layout, &args.conf_dirs, &args.plugin_dirs);
     let Some(name) = args.name.as_ref().filter(|_| !args.list) else {
@@ -112,16 +112,15 @@ fn launch(
     layout: &Layout,
     preos: &Registered,
     settings: &Settings,
-    arguments: Vec<OsString>,
+    arguments: &[OsString],
 ) -> Result<i32, Failure> {
     if let Some(bad) = arguments.iter().find(|argument| argument.to_str().is_none()) {
         return Err(Failure::usage(format!(
             "the argument {bad:?} is not UTF-8; rename the file or use another path"
         )));
     }
-    let mut words = settings.to_words(preos)?;
-    words.extend(arguments);
-    supervise::run(&layout.program, worker::INIT_WORD, words).map_err(|error| {
+    let run = supervise::run(|reporter| worker::work(layout, settings, preos, arguments, reporter));
+    run.map_err(|error| {
         let origin = match preos.language {
             Language::Native(_) => origin(&preos.file, &preos.built_with),
             Language::Python => {
@@ -129,7 +128,7 @@ fn launch(
             }
         };
         match &error {
-            SuperviseError::System { .. } => Failure::from_error(&error),
+            SuperviseError::System { .. } | SuperviseError::Init(_) => Failure::from_error(&error),
             SuperviseError::Killed(signal) => {
                 Failure::new(format!("the plugin {} died: {signal} {origin}", preos.name))
                     .hint("nothing it started or mounted is left; report the crash to the plugin's author")

@@ -18,11 +18,7 @@ use cdist_core::plugin::{
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::{
-    failure::Failure,
-    layout::Layout,
-    worker::{self, Task},
-};
+use crate::{failure::Failure, worker};
 
 /// The first word of the command line of the process that supervises the interpreter.
 pub(crate) const WORD: &str = "--plugin-list-python";
@@ -86,9 +82,5 @@ fn read_within(mut pipe: impl Read + AsFd) -> io::Result<(Vec<u8>, bool)> {
 pub(crate) fn supervise(files: &[OsString]) -> Result<i32, Failure> {
     let failed = |error| Failure::from_error(&error);
     supervise::end_with_parent().map_err(failed)?;
-    let layout =
-        Layout::find().map_err(|error| Failure::new(format!("finding the running program: {error}")))?;
-    let task = Task::ListPython.to_word()?;
-    let words = std::iter::once(task).chain(files.iter().cloned());
-    supervise::run(&layout.program, worker::INIT_WORD, words).map_err(failed)
+    supervise::run(|reporter| worker::list_python(files, reporter)).map_err(failed)
 }

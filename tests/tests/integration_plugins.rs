@@ -219,7 +219,7 @@ fn a_relative_directory_works() {
 }
 
 #[test]
-fn a_directory_that_is_not_utf8_is_told() {
+fn a_directory_need_not_be_utf8() {
     let site = Site::new();
     let dir = site.root().join(OsStr::from_bytes(b"a\xffb"));
     fs::create_dir(&dir).unwrap();
@@ -227,10 +227,5 @@ fn a_directory_that_is_not_utf8_is_told() {
     install(&dummies(), &dir.join("x.so"));
     let words = |last: &'static str| [OsStr::new("--plugin-dir"), dir.as_os_str(), OsStr::new(last)];
     assert!(site.preos(words("-L")).stdout.contains("netbsd"));
-    let outcome = site.preos(words("netbsd"));
-    assert_eq!((outcome.status, outcome.stdout.as_str()), (2, ""));
-    assert_eq!(
-        outcome.error(),
-        "the name of the plugin's file or of a --conf-dir is not UTF-8; rename the directory"
-    );
+    assert_eq!(site.preos(words("netbsd")).stdout, "NetBSD PreOS: []\n");
 }

@@ -26,7 +26,7 @@ use std::{
 
 use cdist_core::plugin::{search, text::PreosText};
 
-pub(crate) use self::probe::{Probe, WORD as PROBE_WORD, supervise, work};
+pub(crate) use self::probe::{WORD as PROBE_WORD, supervise};
 use self::{
     catalogue::Check,
     report::{Report, Row},

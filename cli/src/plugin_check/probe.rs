@@ -39,11 +39,7 @@ use super::{
     host::{Answers, CheckHost},
     leftovers::Before,
 };
-use crate::{
-    failure::Failure,
-    layout::Layout,
-    worker::{self, Task},
-};
+use crate::{failure::Failure, layout::Layout};
 
 /// The first word of the command line of the process that supervises a run.
 pub(crate) const WORD: &str = "--plugin-probe";
@@ -98,8 +94,7 @@ pub(crate) fn supervise(words: &[OsString]) -> Result<i32, Failure> {
     let probe = parse(words.first())?;
     let events = open(&probe)?;
     let layout = Layout::find_or_fail()?;
-    let words = std::iter::once(Task::Check(probe).to_word()?).chain(words.iter().skip(1).cloned());
-    if let Err(error) = supervise::run(&layout.program, worker::INIT_WORD, words) {
+    if let Err(error) = supervise::run(|reporter| work(&probe, &layout, &words[1..], reporter)) {
         events.put(&Event::Died(chain(&error)));
     }
     Ok(0)
@@ -111,20 +106,26 @@ fn open(probe: &Probe) -> Result<Events, Failure> {
 }
 
 /// Runs as the worker.
-pub(crate) fn work(probe: &Probe, reporter: Reporter, arguments: &[OsString]) -> Result<i32, Failure> {
+fn work(probe: &Probe, layout: &Layout, arguments: &[OsString], reporter: Reporter) -> i32 {
     // Before the sandbox, which hides it.
-    let events = Arc::new(open(probe)?);
+    let events = match open(probe) {
+        Ok(events) => Arc::new(events),
+        Err(failure) => {
+            failure.print();
+            return failure.status;
+        }
+    };
     if let Err(failure) = prepare(probe).and_then(|()| {
         if probe.python {
             run_python(probe, arguments, &events)
         } else {
-            run_library(probe, arguments, &events)
+            run_library(probe, layout, arguments, &events)
         }
     }) {
         events.put(&Event::Died(failure.message().to_owned()));
     }
     reporter.returned(0);
-    Ok(0)
+    0
 }
 
 fn prepare(probe: &Probe) -> Result<(), Failure> {
@@ -138,7 +139,12 @@ fn prepare(probe: &Probe) -> Result<(), Failure> {
     prctl::set_child_subreaper(true).map_err(|error| Failure::new(format!("becoming a subreaper: {error}")))
 }
 
-fn run_library(probe: &Probe, arguments: &[OsString], events: &Arc<Events>) -> Result<(), Failure> {
+fn run_library(
+    probe: &Probe,
+    layout: &Layout,
+    arguments: &[OsString],
+    events: &Arc<Events>,
+) -> Result<(), Failure> {
     let not_loaded = |check: Check, reason: String| {
         events.put(&Event::NotLoaded { check: check.name().to_owned(), reason: cut(&reason) });
     };
@@ -174,7 +180,7 @@ fn run_library(probe: &Probe, arguments: &[OsString], events: &Arc<Events>) -> R
         cancel,
         called,
         plugin_file: probe.data.then(|| probe.file.clone()),
-        program: Layout::find_or_fail()?.program,
+        program: layout.program.clone(),
         steps: 0.into(),
     });
     let arguments: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();

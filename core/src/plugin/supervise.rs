@@ -10,23 +10,20 @@
 //!
 //! Without root there are no namespaces; then init adopts what the plugin leaves behind (it is a child subreaper,
 //! prctl(2)) and kills it. The parent does so if init is killed.
+//!
+//! Both are forks, not new programs: starting the program twice more would cost more than all else that a call needs.
 
 use std::{
-    ffi::{OsStr, OsString},
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Read, Write},
-    os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
-        unix::process::{CommandExt, ExitStatusExt},
-    },
-    path::Path,
-    process::Child,
+    os::fd::{AsFd, OwnedFd},
+    panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
 
 use nix::{
     errno::Errno,
-    fcntl::{FcntlArg, FdFlag, fcntl},
+    fcntl::OFlag,
     mount::{MsFlags, mount},
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sched::{CloneFlags, unshare},
@@ -36,7 +33,7 @@ use nix::{
         signalfd::{SfdFlags, SignalFd},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
-    unistd::{self, Pid, Uid},
+    unistd::{self, ForkResult, Pid, Uid},
 };
 
 /// How long a plugin may take to end after it was asked to.
@@ -64,6 +61,9 @@ pub enum SuperviseError {
     /// It called `exit` instead of returning.
     #[error("it ended the process with exit status {0} before its work was done")]
     Exited(i32),
+    /// The processes could not be set up; the text is the whole reason.
+    #[error("{0}")]
+    Init(String),
     /// The user asked to stop; the number is the signal's.
     #[error("cancelled by {0}")]
     Cancelled(Signal),
@@ -77,51 +77,19 @@ fn system_io(doing: &'static str) -> impl Fn(io::Error) -> SuperviseError {
     move |source| SuperviseError::System { doing, source }
 }
 
-/// The descriptors that init and worker inherit, by number: `LIFELINE,REPORT`.
-#[derive(Debug, Clone, Copy)]
-struct Inherited {
-    lifeline: i32,
-    report: i32,
-}
-
-impl Inherited {
-    fn to_word(self) -> String {
-        format!("{},{}", self.lifeline, self.report)
-    }
-
-    fn from_word(word: &OsStr) -> Option<Self> {
-        let (lifeline, report) = word.to_str()?.split_once(',')?;
-        Some(Self { lifeline: lifeline.parse().ok()?, report: report.parse().ok()? })
-    }
-
-    /// Opens an inherited pipe anew, close-on-exec. (Taking over a descriptor by its number would be unsafe code.)
-    fn reopen(number: i32, write: bool) -> io::Result<File> {
-        OpenOptions::new().read(!write).write(write).open(format!("/proc/self/fd/{number}"))
-    }
-}
-
-/// Runs `program` with `arguments` as a worker, to its end, and returns the status it returned.
+/// Runs `worker` in a process of its own, below an init, to its end, and returns the status that it reports with
+/// [`Reporter::returned`]. Its value is the exit status of its process.
 ///
-/// The worker is started as `program WORKER_WORD FDS arguments…`, init as `program INIT_WORD FDS arguments…`. `init_word`
-/// must lead the program to [`init`], `worker_word` to code that ends with [`Reporter::returned`]. The calling
-/// process must not start threads afterwards: the kernel allows none once new children get another PID namespace.
+/// The calling process must have no other thread, and start none afterwards: the kernel allows none once new children get
+/// another PID namespace.
 ///
 /// # Errors
 ///
 /// The worker died, ended early or was cancelled, or the processes could not be started.
-pub fn run(
-    program: &Path,
-    init_word: &str,
-    arguments: impl IntoIterator<Item = OsString>,
-) -> Result<i32, SuperviseError> {
+pub fn run(worker: impl FnOnce(Reporter) -> i32) -> Result<i32, SuperviseError> {
     let signals = block(&STOP_SIGNALS)?;
-    let (lifeline_end, lifeline) = unistd::pipe().map_err(system("making a pipe"))?;
-    let (reports, report_end) = unistd::pipe().map_err(system("making a pipe"))?;
-    for ours in [&lifeline, &reports] {
-        fcntl(ours, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(system("preparing a pipe"))?;
-    }
-    let inherited = Inherited { lifeline: lifeline_end.as_raw_fd(), report: report_end.as_raw_fd() };
-
+    let pipe = || unistd::pipe2(OFlag::O_CLOEXEC).map_err(system("making a pipe"));
+    let ((lifeline_end, lifeline), (reports, report_end)) = (pipe()?, pipe()?);
     let namespaces = Uid::effective().is_root();
     if namespaces {
         // The child becomes PID 1 of the new namespace; this process stays where it is.
@@ -130,9 +98,16 @@ pub fn run(
         // If init is killed, what it watched over becomes ours.
         prctl::set_child_subreaper(true).map_err(system("becoming a subreaper"))?;
     }
-    let mut command = std::process::Command::new(program);
-    command.arg0("cdist").arg(init_word).arg(inherited.to_word()).args(arguments);
-    let child = command.spawn().map_err(system_io("starting the plugin's process"))?;
+    let Some(child) = fork()? else {
+        drop((signals, lifeline, reports));
+        leave(|| {
+            let mut report = File::from(report_end);
+            init(&File::from(lifeline_end), &mut report, worker).unwrap_or_else(|error| {
+                Reporter(report).failed(&error);
+                1
+            })
+        })
+    };
     drop((lifeline_end, report_end));
     let result = watch(child, &signals, reports);
     if !namespaces {
@@ -140,6 +115,32 @@ pub fn run(
     }
     drop(lifeline);
     result
+}
+
+/// Forks this process; the child gets nothing.
+#[allow(unsafe_code)]
+fn fork() -> Result<Option<Pid>, SuperviseError> {
+    let doing = "starting a process for the plugin";
+    // What is not written yet would be written twice.
+    io::stdout().flush().map_err(system_io(doing))?;
+    let threads = fs::read_dir("/proc/self/task").map_err(system_io("looking for threads in /proc"))?.count();
+    if threads != 1 {
+        return Err(SuperviseError::System {
+            doing,
+            source: io::Error::other("this one has several threads"),
+        });
+    }
+    // SAFETY: no other thread could hold a lock that the child then waits for.
+    match unsafe { unistd::fork() }.map_err(system(doing))? {
+        ForkResult::Parent { child } => Ok(Some(child)),
+        ForkResult::Child => Ok(None),
+    }
+}
+
+/// The rest of the life of a forked process. It must never go on with what the other one does.
+fn leave(work: impl FnOnce() -> i32) -> ! {
+    // The hook has told of a panic.
+    std::process::exit(catch_unwind(AssertUnwindSafe(work)).unwrap_or(101))
 }
 
 fn block(signals: &[Signal]) -> Result<SignalFd, SuperviseError> {
@@ -153,8 +154,7 @@ fn block(signals: &[Signal]) -> Result<SignalFd, SuperviseError> {
 }
 
 /// The parent's loop: hands signals on and collects reports until init has ended.
-fn watch(mut child: Child, signals: &SignalFd, reports: OwnedFd) -> Result<i32, SuperviseError> {
-    let init = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
+fn watch(init: Pid, signals: &SignalFd, reports: OwnedFd) -> Result<i32, SuperviseError> {
     let mut reports = File::from(reports);
     let mut text = Vec::new();
     let mut asked: Option<(Instant, Signal)> = None;
@@ -195,7 +195,12 @@ fn watch(mut child: Child, signals: &SignalFd, reports: OwnedFd) -> Result<i32, 
             }
         }
     }
-    let status = child.wait().map_err(system_io("waiting for the plugin"))?;
+    let status = loop {
+        match waitpid(init, None) {
+            Err(Errno::EINTR) => {}
+            status => break status.map_err(system("waiting for the plugin"))?,
+        }
+    };
     let outcome = judge(&String::from_utf8_lossy(&text), status);
     match (outcome, asked) {
         // Whatever way it ended after the user asked it to: that is why. The worker has said so if it could.
@@ -205,12 +210,15 @@ fn watch(mut child: Child, signals: &SignalFd, reports: OwnedFd) -> Result<i32, 
     }
 }
 
-/// What the reports of worker (`returned N`, `replaced`) and init (`exit N`, `signal N`) mean together.
-fn judge(reports: &str, init: std::process::ExitStatus) -> Result<i32, SuperviseError> {
-    let value = |key: &str| {
-        reports.lines().find_map(|line| line.strip_prefix(key)).and_then(|number| number.parse::<i32>().ok())
-    };
-    match (value("returned "), value("signal "), value("exit "), init.signal()) {
+/// What the reports of worker (`returned N`, `replaced`) and init (`exit N`, `signal N`, `failed TEXT`) mean together.
+fn judge(reports: &str, init: WaitStatus) -> Result<i32, SuperviseError> {
+    let line = |key: &str| reports.lines().find_map(|line| line.strip_prefix(key));
+    let value = |key: &str| line(key).and_then(|number| number.parse::<i32>().ok());
+    if let Some(text) = line("failed ") {
+        return Err(SuperviseError::Init(text.to_owned()));
+    }
+    let init_signal = if let WaitStatus::Signaled(_, signal, _) = init { Some(signal as i32) } else { None };
+    match (value("returned "), value("signal "), value("exit "), init_signal) {
         (_, Some(signal), _, _) | (_, None, None, Some(signal)) => Err(SuperviseError::Killed(
             Signal::try_from(signal)
                 .map_or_else(|_| format!("signal {signal}"), |signal| signal.as_str().to_owned()),
@@ -218,26 +226,16 @@ fn judge(reports: &str, init: std::process::ExitStatus) -> Result<i32, Supervise
         (Some(status), None, _, _) => Ok(status),
         (None, None, Some(status), _) if reports.lines().any(|line| line == "replaced") => Ok(status),
         (None, None, Some(status), _) => Err(SuperviseError::Exited(status)),
-        (None, None, None, None) => Err(SuperviseError::Exited(init.code().unwrap_or(1))),
+        (None, None, None, None) => Err(SuperviseError::Exited(1)),
     }
 }
 
-/// The whole life of init: `arguments` is what followed the init word. Never returns before the worker has ended;
-/// the value is the exit status for this process.
-///
-/// # Errors
-///
-/// The namespaces cannot be set up or the worker cannot be started.
-pub fn init(program: &Path, worker_word: &str, arguments: &[OsString]) -> Result<i32, SuperviseError> {
-    let missing = || SuperviseError::System {
-        doing: "reading the descriptors of the plugin's process",
-        source: io::Error::from(io::ErrorKind::InvalidInput),
-    };
-    let (word, rest) = arguments.split_first().ok_or_else(missing)?;
-    let inherited = Inherited::from_word(word).ok_or_else(missing)?;
-    let lifeline = Inherited::reopen(inherited.lifeline, false).map_err(system_io("opening the lifeline"))?;
-    let mut report =
-        Inherited::reopen(inherited.report, true).map_err(system_io("opening the report pipe"))?;
+/// The whole life of init. Never returns before the worker has ended; the value is the exit status for this process.
+fn init(
+    lifeline: &File,
+    report: &mut File,
+    worker: impl FnOnce(Reporter) -> i32,
+) -> Result<i32, SuperviseError> {
     let namespaces = Uid::effective().is_root();
     if namespaces {
         // The parent may be gone in the next moment; the lifeline tells if it went before this.
@@ -249,15 +247,27 @@ pub fn init(program: &Path, worker_word: &str, arguments: &[OsString]) -> Result
     }
 
     let signals = block(&[&STOP_SIGNALS[..], &[Signal::SIGCHLD]].concat())?;
-    let mut command = std::process::Command::new(program);
-    command.arg0("cdist").arg(worker_word).arg(word).args(rest);
-    let child = command.spawn().map_err(system_io("starting the plugin's process"))?;
-    let worker = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
-    for number in [inherited.lifeline, inherited.report] {
-        unistd::close(number).map_err(system("closing an inherited descriptor"))?;
-    }
+    let reporter = Reporter(report.try_clone().map_err(system_io("preparing a pipe"))?);
+    let Some(child) = fork()? else {
+        drop(signals);
+        leave(|| {
+            let ready = end_with_parent().and_then(|()| {
+                // Parent and init block signals to read them as data, and a child inherits that; the plugin and what
+                // it starts have to get them.
+                SigSet::empty().thread_set_mask().map_err(system("unblocking signals"))
+            });
+            match ready {
+                Ok(()) => worker(reporter),
+                Err(error) => {
+                    reporter.failed(&error);
+                    1
+                }
+            }
+        })
+    };
+    drop(reporter);
 
-    let ended = reap_until(worker, &signals, &lifeline)?;
+    let ended = reap_until(child, &signals, lifeline)?;
     if !namespaces {
         kill_descendants();
     }
@@ -352,34 +362,15 @@ pub fn end_with_parent() -> Result<(), SuperviseError> {
 pub struct Reporter(File);
 
 impl Reporter {
-    /// Takes over the inherited pipes; `arguments` is what followed the worker word. Returns the rest of them.
-    ///
-    /// # Errors
-    ///
-    /// This process was not started by [`init`].
-    pub fn take(arguments: &[OsString]) -> Result<(Self, &[OsString]), SuperviseError> {
-        let missing = || SuperviseError::System {
-            doing: "reading the descriptors of the plugin's process",
-            source: io::Error::from(io::ErrorKind::InvalidInput),
-        };
-        let (word, rest) = arguments.split_first().ok_or_else(missing)?;
-        let inherited = Inherited::from_word(word).ok_or_else(missing)?;
-        let report =
-            Inherited::reopen(inherited.report, true).map_err(system_io("opening the report pipe"))?;
-        for number in [inherited.lifeline, inherited.report] {
-            unistd::close(number).map_err(system("closing an inherited descriptor"))?;
-        }
-        end_with_parent()?;
-        // Parent and init block signals to read them as data, and a child inherits that; the plugin and what it
-        // starts have to get them.
-        SigSet::empty().thread_set_mask().map_err(system("unblocking signals"))?;
-        Ok((Self(report), rest))
-    }
-
     /// Says that the plugin has returned `status`. To be called right before the process ends with that status.
     pub fn returned(mut self, status: i32) {
         // The parent may be gone; then nobody wants to know.
         let _ = self.0.write_all(format!("returned {status}\n").as_bytes());
+    }
+
+    fn failed(mut self, error: &SuperviseError) {
+        let text = crate::chain(error).replace('\n', " ");
+        let _ = self.0.write_all(format!("failed {text}\n").as_bytes());
     }
 
     /// Says that this process is about to become another program, whose exit status is then the plugin's.
@@ -394,21 +385,23 @@ mod tests {
 
     #[test]
     fn reports_are_judged_together() {
-        let raw = std::process::ExitStatus::from_raw;
-        assert_eq!(judge("returned 7\nexit 7\n", raw(7 << 8)).unwrap(), 7);
-        assert_eq!(judge("signal 11\n", raw(1 << 8)).unwrap_err().to_string(), "it died: SIGSEGV");
-        assert_eq!(judge("returned 0\nsignal 6\n", raw(0)).unwrap_err().to_string(), "it died: SIGABRT");
-        assert!(matches!(judge("exit 0\n", raw(0)), Err(SuperviseError::Exited(0))));
-        assert_eq!(judge("replaced\nexit 3\n", raw(3 << 8)).unwrap(), 3);
-        assert!(matches!(judge("replaced\nsignal 11\n", raw(1 << 8)), Err(SuperviseError::Killed(_))));
-        assert_eq!(judge("", raw(9)).unwrap_err().to_string(), "it died: SIGKILL");
+        let exited = |status| WaitStatus::Exited(Pid::this(), status);
+        let killed = WaitStatus::Signaled(Pid::this(), Signal::SIGKILL, false);
+        assert_eq!(judge("returned 7\nexit 7\n", exited(7)).unwrap(), 7);
+        assert_eq!(judge("signal 11\n", exited(1)).unwrap_err().to_string(), "it died: SIGSEGV");
+        assert_eq!(judge("returned 0\nsignal 6\n", exited(0)).unwrap_err().to_string(), "it died: SIGABRT");
+        assert!(matches!(judge("exit 0\n", exited(0)), Err(SuperviseError::Exited(0))));
+        assert_eq!(judge("replaced\nexit 3\n", exited(3)).unwrap(), 3);
+        assert!(matches!(judge("replaced\nsignal 11\n", exited(1)), Err(SuperviseError::Killed(_))));
+        assert_eq!(judge("", killed).unwrap_err().to_string(), "it died: SIGKILL");
+        let failed = judge("failed no /proc\nexit 1\n", exited(1)).unwrap_err();
+        assert_eq!(failed.to_string(), "no /proc");
     }
 
     #[test]
-    fn descriptors_cross_as_one_word() {
-        let word = Inherited { lifeline: 5, report: 8 }.to_word();
-        assert_eq!(word, "5,8");
-        assert!(Inherited::from_word(OsStr::new("5,x")).is_none());
-        assert_eq!(Inherited::from_word(OsStr::new("5,8")).map(|i| i.report), Some(8));
+    fn no_fork_beside_other_threads() {
+        // The test itself has a thread beside the main one.
+        let error = fork().unwrap_err();
+        assert!(crate::chain(&error).contains("several threads"), "{error}");
     }
 }
