@@ -17,6 +17,7 @@ use crate::{
     args::PreosArgs,
     failure::Failure,
     layout::Layout,
+    printable::line,
     python_list,
     worker::{self, Settings},
 };
@@ -34,7 +35,7 @@ pub(crate) fn with_names(command: clap::Command, words: &[OsString]) -> clap::Co
     let width = names.iter().map(|name| name.len()).max().unwrap_or(0);
     let mut list = String::from("PreOSes:\n");
     for preos in registry.iter() {
-        let line = format!("  {:width$}  {}", preos.name, escaped(&preos.summary));
+        let line = format!("  {:width$}  {}", preos.name, line(&preos.summary));
         list.push_str(line.trim_end());
         list.push('\n');
     }
@@ -124,7 +125,7 @@ fn launch(
         let origin = match preos.language {
             Language::Native(_) => origin(&preos.file, &preos.built_with),
             Language::Python => {
-                format!("({}, {})", escaped(&preos.file.to_string_lossy()), escaped(&preos.built_with))
+                format!("({}, {})", line(&preos.file.to_string_lossy()), line(&preos.built_with))
             }
         };
         match &error {
@@ -178,10 +179,10 @@ pub(crate) fn entries(registry: &Registry) -> Vec<Value> {
 pub(crate) fn table(registry: &Registry) -> String {
     let mut text = String::from("Available PreOS-es:\n");
     let width = |field: fn(&Registered) -> usize| registry.iter().map(field).max().unwrap_or(0);
-    let (name, summary) = (width(|preos| preos.name.len()), width(|preos| escaped(&preos.summary).len()));
+    let (name, summary) = (width(|preos| preos.name.len()), width(|preos| line(&preos.summary).len()));
     let api = width(|preos| version(preos).len());
     for preos in registry.iter() {
-        let (shown, file) = (escaped(&preos.summary), escaped(&preos.file.to_string_lossy()));
+        let (shown, file) = (line(&preos.summary), line(&preos.file.to_string_lossy()));
         text.push_str(&format!(
             "    - {:name$}  {shown:summary$}  {:api$}  {file}\n",
             preos.name,
@@ -200,12 +201,12 @@ fn version(preos: &Registered) -> String {
 
 fn report_skipped(registry: &Registry) {
     let mut stderr = std::io::stderr().lock();
-    let shown = |path: &Path| escaped(&path.to_string_lossy());
+    let shown = |path: &Path| line(&path.to_string_lossy());
     for skipped in &registry.skipped {
-        let _ = writeln!(stderr, "skipped {}: {}", shown(&skipped.file), escaped(&skipped.reason));
+        let _ = writeln!(stderr, "skipped {}: {}", shown(&skipped.file), line(&skipped.reason));
     }
     if let Some(reason) = &registry.no_python {
-        let _ = writeln!(stderr, "note: plugins that are Python files are left out: {}", escaped(reason));
+        let _ = writeln!(stderr, "note: plugins that are Python files are left out: {}", line(reason));
     }
     for replaced in &registry.replaced {
         let (by, was) = (shown(&replaced.by), shown(&replaced.was));
@@ -215,22 +216,12 @@ fn report_skipped(registry: &Registry) {
 
 /// Where a plugin comes from, for messages about its death.
 pub(crate) fn origin(file: &Path, built_with: &str) -> String {
-    format!("({}, built with {})", escaped(&file.to_string_lossy()), escaped(built_with))
-}
-
-/// Text from a plugin or the command line, safe for a terminal.
-fn escaped(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    format!("({}, built with {})", line(&file.to_string_lossy()), line(built_with))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn control_characters_are_shown() {
-        assert_eq!(escaped("a\x1b[2Jé\n"), "a\\u{1b}[2Jé\\n");
-    }
 
     #[test]
     fn directories_before_help() {

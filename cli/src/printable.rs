@@ -14,7 +14,7 @@ pub(crate) fn printable(text: &[u8], one_line: bool) -> String {
         for c in chunk.valid().chars() {
             match c {
                 '\n' | '\t' if !one_line => shown.push(c),
-                c if c.is_control() => shown.extend(c.escape_default()),
+                c if c.is_control() || turns_text(c) => shown.extend(c.escape_default()),
                 c => shown.push(c),
             }
         }
@@ -23,6 +23,11 @@ pub(crate) fn printable(text: &[u8], one_line: bool) -> String {
         }
     }
     shown
+}
+
+/// Whether it changes the direction of what comes after it, and so lets a text look like another one.
+fn turns_text(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A path as a word of a shell.
@@ -44,5 +49,6 @@ mod tests {
     fn control_characters_are_visible() {
         assert_eq!(printable(b"a\x1b[2J\tb\n\xff\xc3\xa9", false), "a\\u{1b}[2J\tb\n\\xff\u{e9}");
         assert_eq!(printable(b"a\nb", true), "a\\nb");
+        assert_eq!(line("exe\u{202e}gpj"), "exe\\u{202e}gpj");
     }
 }

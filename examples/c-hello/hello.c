@@ -52,14 +52,14 @@ static int hello(int argc, const char *const *argv, const cdist_preos_host *host
     step = host->step_begin(ctx, "greeting");
     for (i = 0; i < argc; i++) {
         if (host->cancelled(ctx)) {
-            host->step_end(ctx, step, 0);
+            host->step_end(ctx, step, 0, NULL);
             host->fail(ctx, "cancelled");
             return 130;
         }
         host->step_progress(ctx, step, (uint64_t)i, (uint64_t)argc, argv[i]);
         printf("Hello, %s\n", argv[i]);
     }
-    host->step_end(ctx, step, 1);
+    host->step_end(ctx, step, 1, NULL);
 
     /* The answer is a report, or the message of the error. */
     status = host->run(ctx, "command 1\narg uname\narg -m\n", &answer);

@@ -23,7 +23,10 @@ static void fake_progress(void *ctx, uint64_t step, uint64_t done, uint64_t tota
 {
     (void)ctx, (void)step, (void)done, (void)total, note("progress", what);
 }
-static void fake_end(void *ctx, uint64_t step, int ok) { (void)ctx, note("end", step == 7 && ok ? "ok" : "not ok"); }
+static void fake_end(void *ctx, uint64_t step, int ok, const char *outcome)
+{
+    (void)ctx, (void)outcome, note("end", step == 7 && ok ? "ok" : "not ok");
+}
 static int fake_cancelled(void *ctx) { return (void)ctx, stop; }
 static const char *fake_data_dir(void *ctx, const char *preos) { return (void)ctx, note("data", preos), "/data"; }
 static int fake_run(void *ctx, const char *command, const char **answer)

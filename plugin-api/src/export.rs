@@ -11,7 +11,8 @@ use crate::{Extension, Host, PluginError, PreosEntry};
 
 /// A PreOS: what `cdist preos NAME ARGS…` runs.
 pub trait PreOs {
-    /// The name of the PreOS (`_preos_name`); without it the name of the type in lower case.
+    /// The name of the PreOS (`_preos_name`); without it the name of the type in lower case. It is 1 to 64 ASCII letters,
+    /// digits, `.`, `_`, `+` or `-`, the first one a letter or digit; another one does not compile.
     const PREOS_NAME: Option<&'static str> = None;
 
     /// One line that says what it makes, for `cdist preos -h` and `-L`.
@@ -107,17 +108,32 @@ pub mod __private {
         let bytes = text.as_bytes();
         let mut i = 0;
         while i < bytes.len() {
-            assert!(bytes[i] >= b' ', "SUMMARY and PREOS_NAME must not hold control characters");
+            assert!(bytes[i] >= b' ', "SUMMARY must not hold control characters");
             i += 1;
         }
         text
     }
 
-    pub const fn or_empty(text: Option<&'static str>) -> &'static str {
-        match text {
+    /// The name, or nothing. One that cdist would refuse is refused while compiling.
+    pub const fn name(name: Option<&'static str>) -> &'static str {
+        let text = match name {
             Some(text) => text,
-            None => "",
+            None => return "",
+        };
+        let bytes = text.as_bytes();
+        assert!(
+            !bytes.is_empty() && bytes.len() <= 64 && bytes[0].is_ascii_alphanumeric(),
+            "PREOS_NAME must have 1 to 64 characters and begin with a letter or digit"
+        );
+        let mut i = 0;
+        while i < bytes.len() {
+            assert!(
+                bytes[i].is_ascii_alphanumeric() || matches!(bytes[i], b'.' | b'_' | b'+' | b'-'),
+                "PREOS_NAME must hold nothing but letters, digits, '.', '_', '+' and '-'"
+            );
+            i += 1;
         }
+        text
     }
 
     pub const fn entry<T: PreOs>(type_name: &'static str) -> PreosEntry {
@@ -142,6 +158,24 @@ pub mod __private {
 ///
 /// Once in a library, at the top level of its crate. `export_preos!(Debian, Ubuntu; extensions = function)` answers
 /// for abilities of the plugin that 1.0 did not know.
+///
+/// A name that cdist would refuse does not compile:
+///
+/// ```compile_fail
+/// use cdist_plugin_api::{export_preos, Host, PluginError, PreOs};
+///
+/// struct Slash;
+///
+/// impl PreOs for Slash {
+///     const PREOS_NAME: Option<&'static str> = Some("net/bsd");
+///     fn commandline(_: &[String], _: &Host) -> Result<i32, PluginError> {
+///         Ok(0)
+///     }
+/// }
+///
+/// export_preos!(Slash);
+/// # fn main() {}
+/// ```
 ///
 /// Besides the root module it emits the symbol `_cdist_preos`: text with the names, summaries, API version and
 /// compiler, which cdist reads without running any code of the plugin.
@@ -179,7 +213,7 @@ macro_rules! export_preos {
                 "cdist-preos ", $crate::API_VERSION, "\nbuilt-with ", private::RUSTC, "\n",
                 $(
                     "preos ",
-                    private::one_line(private::or_empty(<$preos as $crate::PreOs>::PREOS_NAME)),
+                    private::name(<$preos as $crate::PreOs>::PREOS_NAME),
                     "\t",
                     ::core::stringify!($preos),
                     "\t",

@@ -17,8 +17,8 @@ pub enum Call {
     Log(u8, String),
     /// A step began.
     StepBegin(String),
-    /// A step ended, well or not.
-    StepEnd(bool),
+    /// A step ended, well or not, and with what.
+    StepEnd(bool, String),
     /// A command was to be run.
     Run(Record),
     /// A recipe was to be built.
@@ -162,8 +162,8 @@ impl HostServices for FakeHost {
 
     fn step_progress(&self, _: StepId, _: u64, _: u64, _: RStr<'_>) {}
 
-    fn step_end(&self, _: StepId, ok: bool, _: RStr<'_>) {
-        self.with(|state| state.calls.push(Call::StepEnd(ok)));
+    fn step_end(&self, _: StepId, ok: bool, outcome: RStr<'_>) {
+        self.with(|state| state.calls.push(Call::StepEnd(ok, outcome.to_string())));
     }
 
     fn cancelled(&self) -> bool {

@@ -126,7 +126,8 @@ impl Recipe {
         leave_out => "pxe.leave-out";
     }
 
-    /// Sets a key that this version of the crate has no method for.
+    /// Adds a value of a key that this version of the crate has no method for. An older cdist refuses it, unless the key
+    /// begins with `?`.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
         self.0.push(key, value);

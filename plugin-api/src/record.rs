@@ -10,8 +10,8 @@
 //!
 //! The first line is the kind and its version. Every other line is a key, one space, and a value in which `\\`
 //! stands for a backslash, `\n` for a line end and `\r` for a carriage return. A key may come several times. C
-//! and Python write this as easily as Rust does. The reader refuses a key that it does not know, unless the key
-//! begins with `?`: then it may be ignored.
+//! and Python write this as easily as Rust does. cdist refuses a key of a request that it does not know, unless the key
+//! begins with `?`: then it may be ignored. A plugin passes over what it does not know in a report.
 
 use std::fmt;
 
@@ -25,6 +25,7 @@ pub struct Record {
 
 /// Why a text is no record.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RecordError {
     /// The line, counted from 1.
     pub line: usize,
@@ -41,9 +42,10 @@ impl fmt::Display for RecordError {
 impl std::error::Error for RecordError {}
 
 impl Record {
-    /// An empty record of a kind and version.
+    /// An empty record of a kind and version. `kind` must not be empty nor hold white space; such a character
+    /// becomes `_`.
     pub fn new(kind: &str, version: u32) -> Self {
-        Self { kind: kind.to_owned(), version, fields: Vec::new() }
+        Self { kind: word(kind), version, fields: Vec::new() }
     }
 
     /// What this is: `recipe`, `configure`, `command`, `report`.
@@ -58,14 +60,14 @@ impl Record {
 
     /// Appends a field. `key` must not be empty nor hold white space; such a character becomes `_`.
     pub fn push(&mut self, key: &str, value: impl Into<String>) {
-        let key: String = key.chars().map(|c| if c.is_whitespace() { '_' } else { c }).collect();
-        self.fields.push((if key.is_empty() { "_".to_owned() } else { key }, value.into()));
+        self.fields.push((word(key), value.into()));
     }
 
     /// Replaces every field of this key by one.
     pub fn set(&mut self, key: &str, value: impl Into<String>) {
-        self.fields.retain(|(k, _)| k != key);
-        self.push(key, value);
+        let key = word(key);
+        self.fields.retain(|(k, _)| *k != key);
+        self.fields.push((key, value.into()));
     }
 
     /// The last value of a key.
@@ -134,6 +136,16 @@ impl Record {
     }
 }
 
+/// What can stand before a space.
+fn word(text: &str) -> String {
+    let word: String = text.chars().map(|c| if c.is_whitespace() { '_' } else { c }).collect();
+    if word.is_empty() {
+        "_".to_owned()
+    } else {
+        word
+    }
+}
+
 fn unescape(value: &str) -> Option<String> {
     let mut plain = String::with_capacity(value.len());
     let mut chars = value.chars();
@@ -190,6 +202,9 @@ mod tests {
         record.push("k", "2");
         assert_eq!(record.get("k"), Some("2"));
         assert_eq!(record.all("k").collect::<Vec<_>>(), ["1", "2"]);
+        record.set("a b", "2");
+        assert_eq!(record.all("a_b").collect::<Vec<_>>(), ["2"]);
+        assert_eq!(Record::new("two\nlines", 1).to_text(), "two_lines 1\n");
         record.set("k", "3");
         assert_eq!(record.all("k").collect::<Vec<_>>(), ["3"]);
     }

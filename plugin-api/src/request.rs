@@ -96,7 +96,9 @@ impl ConfigureRequest {
     }
 }
 
-/// What a service of the host reports: named values, of which later versions may have more.
+/// What a service of the host reports: named values, of which later versions of cdist may have more.
+///
+/// It crosses as a [`Record`] of the kind `report`, version 1 in all of 1.x. That of a command has the key `stdout`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report(Record);
 
@@ -110,9 +112,14 @@ impl Report {
     ///
     /// # Errors
     ///
-    /// The text is no record.
+    /// The text is no record, or one of another kind or version.
     pub fn parse(text: &str) -> Result<Self, RecordError> {
-        Record::parse(text).map(Self)
+        let record = Record::parse(text)?;
+        if (record.kind(), record.version()) != ("report", 1) {
+            let found = format!("expected `report 1`, found `{} {}`", record.kind(), record.version());
+            return Err(RecordError { line: 1, reason: found });
+        }
+        Ok(Self(record))
     }
 
     /// The last value under a name.

@@ -30,7 +30,7 @@ static int ask(const cdist_preos_host *host) {
     step = host->step_begin(ctx, "asking");
     host->step_progress(ctx, step, 1, 2, "half");
     host->step_progress(ctx, step, 2, 0, "whole");
-    host->step_end(ctx, step, 1);
+    host->step_end(ctx, step, 1, "both");
 
     printf("cancelled: %s\n", word(host->cancelled(ctx)));
     printf("conf: %s\n", host->conf(ctx, "no-such-setting") ? "Some" : "None");

@@ -180,6 +180,18 @@ pub fn aborting_hostile() -> PathBuf {
     build_with("tests/fixtures/hostile", "target/examples-abort", &[("CARGO_PROFILE_DEV_PANIC", "abort")])
 }
 
+/// The directory with the exhibits of a release of the plugin API, for this processor.
+///
+/// # Panics
+///
+/// If there are none.
+#[must_use]
+pub fn museum(release: &str) -> PathBuf {
+    let dir = workspace().join("tests/museum").join(release).join(env::consts::ARCH);
+    assert!(dir.is_dir(), "{} is not there: tests/museum/build makes it on such a machine", dir.display());
+    dir
+}
+
 /// How a call of the program ended.
 #[derive(Debug)]
 pub struct Outcome {

@@ -17,7 +17,7 @@ use cdist_tests::{
     lab::process::run,
     plugins::{
         Outcome, Site, aborting_hostile, cargo, compile, dummies, finish_within, hostile, install,
-        install_bytes, lock, patch_text, wait, workspace,
+        install_bytes, lock, museum, patch_text, wait, workspace,
     },
 };
 
@@ -30,10 +30,7 @@ struct Case {
 impl Case {
     fn new() -> Self {
         let site = Site::new();
-        install(
-            &workspace().join("tests/museum/1.0.0/rustc-1.63.so"),
-            &site.home_plugins().join("a-good-one.so"),
-        );
+        install(&museum("1.0.0").join("rustc-1.63.so"), &site.home_plugins().join("a-good-one.so"));
         let file = site.home_plugins().join("plugin.so");
         Self { site, file }
     }
@@ -199,7 +196,7 @@ fn rows() -> Vec<(&'static str, &'static str, String)> {
         bytes
     };
     let api = |compiler: &str| {
-        let file = workspace().join("tests/museum/1.0.0").join(compiler);
+        let file = museum("1.0.0").join(compiler);
         Case::new().make(|to| install(&file, to)).runs(["exhibit", "from", compiler])
     };
     let slow = || {

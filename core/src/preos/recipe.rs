@@ -144,6 +144,8 @@ pub enum RecipeError {
     },
 }
 
+const SWITCHES: [&str; 3] = ["bootstrap", "configure", "remove-target"];
+
 const KEYS: [&str; 28] = [
     "name",
     "target",
@@ -192,6 +194,13 @@ impl Recipe {
         }
         let text = |key: &str| record.get(key).map(str::to_owned);
         let all = |key: &str| record.all(key).map(str::to_owned).collect::<Vec<_>>();
+        // Whoever writes `true` must not be told that nothing was asked for.
+        for key in SWITCHES {
+            if record.get(key).is_some_and(|value| value != "yes") {
+                let text = format!("the plugin's recipe has `{key}` with another value than `yes`");
+                return Err(RecipeError::Unfit(text));
+            }
+        }
         let switch = |key: &str| record.get(key) == Some("yes");
         let needed = |key: &str| {
             text(key)

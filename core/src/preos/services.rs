@@ -117,9 +117,11 @@ impl Services {
         let log = self.build_log()?;
         let mut command = Command::new(program).args(words).cancel(&self.context.cancel).log(log.file());
         for assignment in record.all("env") {
-            if let Some((name, value)) = assignment.split_once('=') {
-                command = command.env(name, value);
-            }
+            let (name, value) =
+                assignment.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
+                    PluginError::new("the plugin asks for a command with an `env` that is not NAME=VALUE")
+                })?;
+            command = command.env(name, value);
         }
         if let Some(dir) = record.get("cwd") {
             command = command.cwd(dir);

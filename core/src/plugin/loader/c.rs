@@ -46,7 +46,7 @@ pub(super) struct CHost {
     fail: unsafe extern "C" fn(Ctx, *const c_char),
     step_begin: unsafe extern "C" fn(Ctx, *const c_char) -> u64,
     step_progress: unsafe extern "C" fn(Ctx, u64, u64, u64, *const c_char),
-    step_end: unsafe extern "C" fn(Ctx, u64, c_int),
+    step_end: unsafe extern "C" fn(Ctx, u64, c_int, *const c_char),
     cancelled: unsafe extern "C" fn(Ctx) -> c_int,
     verbosity: unsafe extern "C" fn(Ctx) -> c_int,
     beta: unsafe extern "C" fn(Ctx) -> c_int,
@@ -119,7 +119,8 @@ pub(super) fn call(commandline: Commandline, args: &[String], host: &Host) -> Re
     match lock(&context.failure).take() {
         None => Ok(status),
         Some(message) => Err(PluginError {
-            exit_code: if status == 0 { 1 } else { status },
+            // What stands for a panic in Rust is no status of C's.
+            exit_code: if matches!(status, 0 | PluginError::PANICKED) { 1 } else { status },
             message: if message.trim().is_empty() {
                 "it failed without a message".into()
             } else {
@@ -268,8 +269,8 @@ unsafe extern "C" fn step_progress(ctx: Ctx, step: u64, done: u64, total: u64, w
     unsafe { context(ctx).services.step_progress(step, done, total, lossy(what).as_ref().into()) }
 }
 
-unsafe extern "C" fn step_end(ctx: Ctx, step: u64, ok: c_int) {
-    unsafe { context(ctx).services.step_end(step, ok != 0, "".into()) }
+unsafe extern "C" fn step_end(ctx: Ctx, step: u64, ok: c_int, outcome: *const c_char) {
+    unsafe { context(ctx).services.step_end(step, ok != 0, lossy(outcome).as_ref().into()) }
 }
 
 unsafe extern "C" fn cancelled(ctx: Ctx) -> c_int {
