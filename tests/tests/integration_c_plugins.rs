@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::{
+    ffi::OsStr,
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -85,6 +86,10 @@ fn the_plugin_of_the_documentation() {
     let outcome = site.preos(["netbsd", "/srv/netbsd"]);
     assert_eq!((outcome.status, outcome.stdout), (0, expected));
     assert_eq!(site.preos(["netbsd"]).error(), "netbsd: usage: cdist preos netbsd TARGET_DIR");
+    let library = site.home_plugins().join("netbsd.so");
+    let checked = site.plugin([OsStr::new("check"), library.as_os_str()]);
+    assert_eq!(checked.status, 0, "{checked:#?}");
+    assert!(checked.stdout.contains(" 0 warnings, 0 failed, "), "{checked:#?}");
 }
 
 #[test]
