@@ -466,6 +466,15 @@ mod tests {
     }
 
     #[test]
+    fn a_switch_is_yes_or_absent() {
+        for key in SWITCHES {
+            let asked = Asked::new("debian", "/srv/preos").with(key, "true");
+            let error = Recipe::parse(&asked.to_text()).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{key}` with another value than `yes`")), "{error}");
+        }
+    }
+
+    #[test]
     fn a_token_is_for_the_agent_and_checked_before_anything_is_done() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("root");
