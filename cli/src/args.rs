@@ -3,7 +3,7 @@
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use cdist_core::config::Mode;
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{
     banner_command::{self, BannerArgs},
@@ -147,11 +147,10 @@ fn split_preos(mut words: Vec<OsString>) -> (Vec<OsString>, Vec<OsString>) {
     if words.first().is_none_or(|word| word != "preos") {
         return (words, Vec::new());
     }
-    let cli = Cli::command();
+    // Not the whole command line, which takes longer to make than a PreOS to find.
+    let preos = PreosArgs::augment_args(clap::Command::new("preos"));
     let takes_value = |word: &str| {
-        let preos = cli.find_subcommand("preos");
-        let mut arguments = preos.into_iter().flat_map(clap::Command::get_arguments);
-        arguments.any(|argument| {
+        preos.get_arguments().any(|argument| {
             let long = argument.get_long().is_some_and(|long| word == format!("--{long}"));
             // `-c DIR`, also at the end of a cluster as in `-vc DIR`.
             let short =
