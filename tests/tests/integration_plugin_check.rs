@@ -362,6 +362,13 @@ fn python_files() {
     let file = python(&site, &GOOD_PYTHON.replace("WORK", "time.sleep(60)"));
     let verdicts_of = verdicts(&site, &file, &["--only", "cancel"]);
     assert_eq!(verdicts_of.with("passed"), ["cancel"], "{:#?}", verdicts_of.0);
+    // What it imports from beside it is there in every check; another plugin that is no good does not matter.
+    install_bytes(b"USAGE = 2\n", &site.dir("built").join("_common.py"));
+    install_bytes(b"raise RuntimeError('another one')\n", &site.dir("built").join("another.py"));
+    let file = python(&site, &format!("import _common\n{}", GOOD_PYTHON.replace("WORK", "pass")));
+    let verdicts_of = verdicts(&site, &file, &["--skip", "bad-arguments"]);
+    verdicts_of.assert_failed("imports", "");
+    assert!(verdicts_of.with("passed").contains(&"non-utf8"), "{:#?}", verdicts_of.0);
     for (text, reason) in [("1 / 0", "ZeroDivisionError"), ("sys.exit(3)", "it ends the program")] {
         let verdicts = verdicts(&site, &python(&site, text), &[]);
         verdicts.assert_failed(text, "listing");

@@ -35,8 +35,10 @@ pub(super) enum Event {
     Returned { status: i32, error: Option<String>, panicked: bool },
     /// Something that it left behind.
     Left(String),
-    /// Its process has died, or could not be started.
+    /// Its process has died.
     Died(String),
+    /// It was not called, through no fault of its own.
+    NotRun(String),
 }
 
 /// Where a process writes its events.

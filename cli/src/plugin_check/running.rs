@@ -1,10 +1,9 @@
 //! The checks that run code of the plugin, each run in a process of its own.
 
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     fs,
-    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
-    process::Command,
+    path::PathBuf,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -12,7 +11,7 @@ use std::{
     thread,
 };
 
-use cdist_core::plugin::{python, text::PreosText};
+use cdist_core::plugin::{check::Checker, file::parent_of, python, sandbox, text::PreosText};
 
 use super::{
     Subject, Verdict,
@@ -91,7 +90,17 @@ impl Subject {
                 });
                 self.each(plans, ended)
             }
-            Check::NonUtf8 => self.non_utf8(),
+            Check::NonUtf8 => {
+                let plans = self.chosen().map(|preos| Plan { work: Work::CommandLine, ..these(preos, &[]) });
+                self.each(plans, |_, seen| {
+                    let (status, _) = seen.returned()?;
+                    if status == 2 && String::from_utf8_lossy(&seen.stderr).contains("not UTF-8") {
+                        Ok(Verdict::Passed)
+                    } else {
+                        Err(format!("cdist ends with {status} instead of 2{}", seen.last_words()))
+                    }
+                })
+            }
             Check::Extensions => {
                 let plans = self.chosen().map(|preos| Plan { data: false, ..real(preos, Answers::Done) });
                 self.each(plans, |_, seen| {
@@ -202,34 +211,23 @@ impl Subject {
         })
     }
 
-    /// Asks the real command line, with a copy: it looks at all plugins of a directory.
-    fn non_utf8(&self) -> Result<Verdict, Failure> {
-        let failed = |error: std::io::Error| Failure::new(format!("copying the plugin: {error}"));
-        let dir = self.runner.new_dir().map_err(failed)?;
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).map_err(failed)?;
-        let copy = dir.join(self.file.file_name().unwrap_or_default());
-        fs::copy(&self.file, &copy).map_err(failed)?;
-        fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).map_err(failed)?;
-        for preos in self.chosen() {
-            let mut command = Command::new(&self.runner.program);
-            command
-                .args(["preos", "--plugin-dir"])
-                .arg(&dir)
-                .arg(preos.name())
-                .arg(OsStr::from_bytes(b"\xff"));
-            command.env("HOME", &dir).env("TMPDIR", &dir).env_remove("CDIST_PREOS_PATH").current_dir(&dir);
-            let (status, seen) = self.runner.finish(&mut command, self.runner.limit)?;
-            let said = String::from_utf8_lossy(&seen.stderr);
-            if seen.late.is_some() || status != Some(2) || !said.contains("not UTF-8") {
-                let status = status.map_or("a signal".to_owned(), |status| status.to_string());
-                let words = seen.last_words();
-                return Ok(Verdict::Failed(format!(
-                    "{}: cdist ends with {status} instead of 2{words}",
-                    preos.name()
-                )));
-            }
+    /// The directory of the plugin; only what a plugin may use there if it holds everybody's files. And cdist itself.
+    fn keep(&self) -> Vec<PathBuf> {
+        let directory = parent_of(&self.file);
+        let mut keep = vec![self.runner.program.clone()];
+        if sandbox::hidden(&self.temporary).iter().all(|hidden| hidden != directory) {
+            keep.push(directory.to_owned());
+            return keep;
         }
-        Ok(Verdict::Passed)
+        keep.push(self.file.clone());
+        if self.python {
+            keep.extend(python::importable(&self.file, &mut Checker::default()));
+        }
+        let data = self.preoses.iter().map(|preos| directory.join(preos.type_name.to_lowercase()));
+        keep.extend(data.filter(|data| data.is_dir()));
+        keep.sort();
+        keep.dedup();
+        keep
     }
 
     fn run(&self, plan: &Plan) -> Result<Seen, Failure> {
@@ -244,6 +242,7 @@ impl Subject {
             python: self.python,
             events: dir.with_extension("events"),
             temporary: self.temporary.clone(),
+            keep: self.keep(),
             dir,
         };
         let arguments: Vec<OsString> = match &plan.arguments {
