@@ -68,6 +68,9 @@ impl Verdict {
     }
 }
 
+/// How long a run may take if the user says nothing, in seconds.
+const LIMIT: u64 = 20;
+
 /// Options of `cdist plugin check`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckArgs {
@@ -90,12 +93,12 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// How long a run of the plugin may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = LIMIT, value_parser = clap::value_parser!(u64).range(1..=3600))]
     limit: u64,
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Arguments of a real use, for the checks that want the PreOS to work [default: a directory that is empty]
+    /// Arguments of a real use, for the checks that want the PreOS to work [default: an empty directory]
     #[arg(last = true, value_name = "ARGS")]
     arguments: Vec<OsString>,
 }
@@ -119,6 +122,9 @@ struct Subject {
 pub(crate) fn run(args: &CheckArgs) -> Result<i32, Failure> {
     let (only, skip) = (named(&args.only)?, named(&args.skip)?);
     let wanted = |check: &Check| (only.is_empty() || only.contains(check)) && !skip.contains(check);
+    if !Check::ALL.iter().any(wanted) {
+        return Err(Failure::usage("no check is left: --skip names all that --only does"));
+    }
     let file = match &args.file {
         Some(file) if !args.list => file,
         _ => {

@@ -32,6 +32,7 @@ use cdist_plugin_api::{Host, PluginError};
 use nix::{
     sys::{
         prctl,
+        resource::{Resource, getrlimit, setrlimit},
         signal::{Signal, kill},
     },
     unistd::{Pid, Uid},
@@ -53,6 +54,10 @@ pub(crate) const WORD: &str = "--plugin-probe";
 pub(super) const BUSY: Duration = Duration::from_secs(1);
 /// How long a plugin may take to stop.
 pub(super) const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// What a process of a run may take, in bytes: enough for every use, and no harm to the machine. No core is written.
+const LIMITS: [(Resource, u64); 3] =
+    [(Resource::RLIMIT_AS, 4 << 30), (Resource::RLIMIT_FSIZE, 1 << 30), (Resource::RLIMIT_CORE, 0)];
 
 /// Nobody defines an extension of this name.
 const UNKNOWN_EXTENSION: &str = "cdist.plugin-check.no-such-extension";
@@ -90,6 +95,13 @@ pub(crate) struct Probe {
     pub(super) keep: Vec<PathBuf>,
 }
 
+impl Probe {
+    /// An empty directory, the argument of a plugin for which the user gives none.
+    pub(super) fn target(&self) -> PathBuf {
+        self.dir.join("target")
+    }
+}
+
 fn parse(word: Option<&OsString>) -> Result<Probe, Failure> {
     let word = word.ok_or_else(|| Failure::usage("the description of the run is missing"))?;
     serde_json::from_str(&word.to_string_lossy())
@@ -123,7 +135,7 @@ fn work(
     events: &Arc<Events>,
     reporter: Reporter,
 ) -> i32 {
-    if let Err(failure) = prepare(probe).and_then(|()| {
+    if let Err(failure) = prepare(probe, arguments).and_then(|()| {
         if probe.work == Work::CommandLine {
             run_cdist(probe, layout, events)
         } else if probe.python {
@@ -138,13 +150,22 @@ fn work(
     0
 }
 
-fn prepare(probe: &Probe) -> Result<(), Failure> {
+fn prepare(probe: &Probe, arguments: &[OsString]) -> Result<(), Failure> {
     if Uid::effective().is_root() {
         sandbox::enter(&probe.temporary, &probe.dir, &probe.keep)
             .map_err(|error| Failure::new(format!("making the sandbox for the plugin: {error}")))?;
     }
     std::env::set_current_dir(&probe.dir)
         .map_err(|error| Failure::new(format!("entering {}: {error}", probe.dir.display())))?;
+    if arguments == [probe.target()] {
+        fs::create_dir(probe.target())
+            .map_err(|error| Failure::new(format!("making {}: {error}", probe.target().display())))?;
+    }
+    for (resource, limit) in LIMITS {
+        getrlimit(resource)
+            .and_then(|(_, most)| setrlimit(resource, limit.min(most), limit.min(most)))
+            .map_err(|error| Failure::new(format!("setting the limits of a run: {error}")))?;
+    }
     prctl::set_child_subreaper(true).map_err(|error| Failure::new(format!("becoming a subreaper: {error}")))
 }
 
@@ -209,9 +230,7 @@ fn run_library(
             panicked: error.exit_code == PluginError::PANICKED,
         },
     });
-    for left in before.left() {
-        events.put(&Event::Left(left));
-    }
+    before.report(events);
     Ok(())
 }
 
@@ -316,8 +335,9 @@ fn run_python(probe: &Probe, arguments: &[OsString], events: &Arc<Events>) -> Re
         }
         _ => Event::Died(format!("it died: {}", cdist_core::host::describe(status))),
     });
-    for left in before.left() {
-        events.put(&Event::Left(left));
+    // One that SIGTERM has killed had no chance to clean up; a real run does it.
+    if status.code().is_some() {
+        before.report(events);
     }
     Ok(())
 }

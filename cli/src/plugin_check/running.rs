@@ -126,18 +126,29 @@ impl Subject {
             }
             Check::ExitStatus => self.exit_status(),
             Check::Leaks => {
-                let plans = self.chosen().map(|preos| real(preos, Answers::Done));
-                self.each(plans, |_, seen| {
-                    seen.returned()?;
+                let plans = self.chosen().flat_map(|preos| {
+                    let cancel = Plan { work: Work::Cancel, ..real(preos, Answers::Wait) };
+                    [real(preos, Answers::Done), real(preos, Answers::Errors), cancel]
+                });
+                self.each(plans, |plan, seen| {
+                    // How it ends otherwise is a matter of other checks.
+                    if plan.answers == Answers::Done {
+                        seen.returned()?;
+                    }
                     let left: Vec<&str> = seen
                         .events
                         .iter()
                         .filter_map(|event| if let Event::Left(what) = event { Some(&**what) } else { None })
                         .collect();
+                    let when = match plan.answers {
+                        Answers::Done => "",
+                        Answers::Errors => " after an error of the host",
+                        Answers::Wait => " after SIGTERM",
+                    };
                     if left.is_empty() {
                         Ok(Verdict::Passed)
                     } else {
-                        Err(format!("it leaves {}", left.join(", ")))
+                        Err(format!("it leaves {}{when}", left.join(", ")))
                     }
                 })
             }
@@ -246,7 +257,7 @@ impl Subject {
             dir,
         };
         let arguments: Vec<OsString> = match &plan.arguments {
-            Arguments::Real if self.arguments.is_empty() => vec![probe.dir.join("target").into_os_string()],
+            Arguments::Real if self.arguments.is_empty() => vec![probe.target().into_os_string()],
             Arguments::Real => self.arguments.clone(),
             Arguments::These(words) => words.iter().map(OsString::from).collect(),
         };
