@@ -1,6 +1,6 @@
 //! `cdist plugin check`: finds out whether a plugin behaves, for its author.
 //!
-//! Each run of the plugin is a process of its own with a time limit ([`run`]), in the namespaces of a real run and, as
+//! Each run of the plugin, and each look at its file, is a process of its own with a time limit ([`run`]), in the namespaces of a real run and, as
 //! root, in a sandbox ([`probe`]). The host there does nothing ([`host`]); what it sees it writes to a file ([`events`]).
 
 mod arguments;
@@ -25,6 +25,7 @@ use std::{
 };
 
 use cdist_core::plugin::{search, text::PreosText};
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::probe::{WORD as PROBE_WORD, supervise};
 use self::{
@@ -35,7 +36,7 @@ use self::{
 use crate::{failure::Failure, layout::Layout, plugin_command::print, printable::line};
 
 /// What a check says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Verdict {
     Passed,
     Warning(String),
@@ -197,11 +198,10 @@ pub(crate) fn run(args: &CheckArgs) -> Result<i32, Failure> {
 impl Subject {
     fn check(&mut self, check: Check) -> Result<Verdict, Failure> {
         let (verdict, preoses) = match check {
-            Check::File => return Ok(reading::file(&self.file)),
-            Check::Record => return Ok(reading::record(&self.file)),
-            Check::Elf => return Ok(reading::elf(&self.file)),
-            Check::PanicStrategy => return Ok(reading::panic_strategy(&self.file)),
-            Check::Text => reading::text(&self.file),
+            Check::File | Check::Record | Check::Elf | Check::PanicStrategy => {
+                return Ok(self.reads(check)?.0);
+            }
+            Check::Text => self.reads(check)?,
             Check::Listing => self.listing()?,
             _ => return self.run_check(check),
         };

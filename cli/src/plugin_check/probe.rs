@@ -44,6 +44,7 @@ use super::{
     events::{Event, Events, cut},
     host::{Answers, CheckHost},
     leftovers::Before,
+    reading,
 };
 use crate::{failure::Failure, layout::Layout};
 
@@ -65,6 +66,8 @@ const UNKNOWN_EXTENSION: &str = "cdist.plugin-check.no-such-extension";
 /// What a run does with the plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Work {
+    /// Read the file, for this check.
+    Read(Check),
     /// Load it; a Python file is listed, and the list goes to standard output.
     Load,
     /// Call `commandline`.
@@ -135,7 +138,9 @@ fn work(
     events: &Arc<Events>,
     reporter: Reporter,
 ) -> i32 {
-    if let Err(failure) = prepare(probe, arguments).and_then(|()| {
+    if let Work::Read(check) = probe.work {
+        events.put(&reading::read(check, &probe.file));
+    } else if let Err(failure) = prepare(probe, arguments).and_then(|()| {
         if probe.work == Work::CommandLine {
             run_cdist(probe, layout, events)
         } else if probe.python {

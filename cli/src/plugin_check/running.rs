@@ -1,4 +1,4 @@
-//! The checks that run code of the plugin, each run in a process of its own.
+//! The runs that the checks want, each in a process of its own, and what the checks see in them.
 
 use std::{
     ffi::OsString,
@@ -166,20 +166,26 @@ impl Subject {
         self.preoses.iter().filter(|preos| self.preos.as_ref().is_none_or(|name| *name == preos.name()))
     }
 
+    /// Reads the file, in a process of its own: it may be damaged in a way that nobody has thought of.
+    pub(super) fn reads(&self, check: Check) -> Result<(Verdict, Vec<PreosText>), Failure> {
+        let seen = self.run(&no_preos(Work::Read(check)))?;
+        let trouble = seen.returned().err().unwrap_or_default();
+        let judged = seen.events.into_iter().find_map(|event| match event {
+            Event::Judged { verdict, preoses } => Some((verdict, preoses)),
+            _ => None,
+        });
+        let Some((verdict, preoses)) = judged else { return Ok((Verdict::Failed(trouble), Vec::new())) };
+        let text = |(preos_name, type_name, summary)| PreosText { preos_name, type_name, summary };
+        Ok((verdict, preoses.into_iter().map(text).collect()))
+    }
+
     /// Executes a Python file as the list of PreOSes does.
     pub(super) fn listing(&self) -> Result<(Verdict, Vec<PreosText>), Failure> {
         if python::is_helper(&self.file) {
             let reason = "its name begins with `_`: it is there for other files to import, and no plugin";
             return Ok((Verdict::Failed(reason.to_owned()), Vec::new()));
         }
-        let plan = Plan {
-            preos: String::new(),
-            work: Work::Load,
-            answers: Answers::Errors,
-            data: false,
-            arguments: Arguments::These(Vec::new()),
-        };
-        let seen = self.run(&plan)?;
+        let seen = self.run(&no_preos(Work::Load))?;
         let failed = |reason| Ok((Verdict::Failed(reason), Vec::new()));
         if let Err(trouble) = seen.returned() {
             return failed(trouble);
@@ -300,6 +306,12 @@ impl Subject {
         let verdicts = verdicts.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(Verdict::of_all(verdicts.into_iter().flatten()))
     }
+}
+
+/// Something with the file before its PreOSes are known.
+fn no_preos(work: Work) -> Plan {
+    let arguments = Arguments::These(Vec::new());
+    Plan { preos: String::new(), work, answers: Answers::Errors, data: false, arguments }
 }
 
 fn these(preos: &PreosText, words: &[&str]) -> Plan {
