@@ -67,6 +67,8 @@ fn a_python_file_is_executed_in_the_sandbox_only() {
     require_root("the sandbox of a check");
     let site = Site::new();
     let outside = workspace().join("target/vandal-python");
+    // Of a run that failed.
+    let _ = fs::remove_file(&outside);
     let file = site.dir("built").join("plain.py");
     python(&file, &format!("try:\n    open({:?}, 'a')\nexcept OSError:\n    pass", outside.display()));
     let outcome =
@@ -124,16 +126,19 @@ fn the_sandbox_of_a_container_without_root() {
         "--only",
         "non-utf8",
     ];
-    let within = |tool: &str, options: &[&str]| {
+    let within = |command: &mut Command| {
         let own = site.command_of("plugin");
-        let mut command = Command::new(process::tool(tool, "util-linux"));
-        finish(command.args(options).arg(own.get_program()).args(words).current_dir(site.root()))
+        finish(command.arg(own.get_program()).args(words).current_dir(site.root()))
     };
+    let tool = |name: &str| Command::new(process::tool(name, "util-linux"));
     // Such a namespace may not take away the flags of the mounts that it was given.
-    let outcome = within("unshare", &["--user", "--map-root-user", "--mount"]);
+    let script = "mount -t tmpfs -o noexec,nosuid,nodev tmpfs mounted\n\
+                  exec unshare --user --map-root-user --mount \"$@\"";
+    let _ = site.dir("mounted");
+    let outcome = within(tool("unshare").args(["--mount", "sh", "-e", "-c", script, "sh"]));
     assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""), "{outcome:#?}");
     // What cdist cannot do is no failure of the plugin.
-    let outcome = within("setpriv", &["--bounding-set", "-sys_admin", "--"]);
+    let outcome = within(tool("setpriv").args(["--bounding-set", "-sys_admin", "--"]));
     assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""), "{outcome:#?}");
     assert!(outcome.error().starts_with("the check cannot be done: making a PID namespace"), "{outcome:#?}");
 }
