@@ -226,6 +226,22 @@ fn what_is_left_behind() {
     let verdicts = hostile_verdicts("leaksprocess");
     verdicts.assert_failed("leaksprocess", "leaks");
     assert_eq!(verdicts.reason("leaks"), "leaksprocess: it leaves the process sleep");
+    for (name, when) in
+        [("leaksaftererror", "after an error of the host"), ("leaksaftercancel", "after SIGTERM")]
+    {
+        let verdicts = hostile_verdicts(name);
+        verdicts.assert_failed(name, "leaks");
+        assert_eq!(verdicts.reason("leaks"), format!("{name}: it leaves the process sleep {when}"));
+    }
+}
+
+#[test]
+fn a_plugin_cannot_take_all_of_the_machine() {
+    let site = Site::new();
+    let verdicts =
+        verdicts(&site, &copied(&site, &hostile()), &["--preos", "hungry", "--only", "extensions"]);
+    let reason = verdicts.reason("extensions");
+    assert!(reason.ends_with("memory false, file 1073741824, core 0"), "{reason}");
 }
 
 #[test]
@@ -362,6 +378,19 @@ fn python_files() {
     let file = python(&site, &GOOD_PYTHON.replace("WORK", "time.sleep(60)"));
     let verdicts_of = verdicts(&site, &file, &["--only", "cancel"]);
     assert_eq!(verdicts_of.with("passed"), ["cancel"], "{:#?}", verdicts_of.0);
+    // What it imports from beside it is there in every check; another plugin that is no good does not matter.
+    install_bytes(b"USAGE = 2\n", &site.dir("built").join("_common.py"));
+    install_bytes(b"raise RuntimeError('another one')\n", &site.dir("built").join("another.py"));
+    let file = python(&site, &format!("import _common\n{}", GOOD_PYTHON.replace("WORK", "pass")));
+    let verdicts_of = verdicts(&site, &file, &["--skip", "bad-arguments"]);
+    verdicts_of.assert_failed("imports", "");
+    assert!(verdicts_of.with("passed").contains(&"non-utf8"), "{:#?}", verdicts_of.0);
+    // Without arguments of a user it gets an empty directory.
+    let file = python(&site, &GOOD_PYTHON.replace("WORK", "assert os.listdir(args[0]) == []"));
+    let verdicts_of = verdicts(&site, &file, &["--only", "leaks"]);
+    assert_eq!(verdicts_of.with("passed"), ["leaks"], "{:#?}", verdicts_of.0);
+    let file = python(&site, &GOOD_PYTHON.replace("WORK", "assert not os.path.isdir(args[0])"));
+    verdicts(&site, &file, &["--only", "leaks"]).assert_failed("a directory", "leaks");
     for (text, reason) in [("1 / 0", "ZeroDivisionError"), ("sys.exit(3)", "it ends the program")] {
         let verdicts = verdicts(&site, &python(&site, text), &[]);
         verdicts.assert_failed(text, "listing");
@@ -392,6 +421,7 @@ fn checks_are_listed_chosen_and_left_out() {
         &["--preos", "openbsd"],
         &["--seed", "x"],
         &["--limit", "0"],
+        &["--only", "leaks", "--skip", "leaks"],
     ] {
         let outcome = check(&site, &file, more);
         assert_eq!(outcome.status, 2, "{more:?} {outcome:#?}");
@@ -415,6 +445,26 @@ fn a_seed_repeats_what_was_random() {
     let last = random.lines().last().unwrap();
     let seed = last.split("seed ").nth(1).unwrap().split(';').next().unwrap();
     assert!(seed.parse::<u64>().is_ok() && last.ends_with(&format!("--only NAME --seed {seed}")), "{last}");
+}
+
+#[test]
+fn the_last_line_repeats_the_check() {
+    let site = Site::new();
+    let file = site.dir("it's built").join("plugin $1.so");
+    install(&hostile(), &file);
+    // It says which of its arguments it could write to.
+    let more =
+        ["--preos", "vandal", "--only", "extensions", "--limit", "30", "--", "/dev/null", "it's; two  words"];
+    let first = check(&site, &file, &more);
+    let (_, again) = first.stdout.trim_end().rsplit_once("one check again: ").unwrap();
+    assert!(again.ends_with(" --limit 30 -- /dev/null 'it'\\''s; two  words'"), "{again}");
+    let script = again.replacen("cdist ", "\"$0\" ", 1).replace("NAME", "extensions");
+    let own = site.command_of("plugin");
+    let mut shell = Command::new("sh");
+    let second = finish(shell.args(["-c", &script]).arg(own.get_program()).current_dir(site.root()));
+    let said = |outcome: &Outcome| outcome.stdout.split_once("; holds: ").unwrap().0.to_owned();
+    assert_eq!(said(&second), said(&first));
+    assert!(second.stdout.trim_end().ends_with(again), "{second:#?}");
 }
 
 #[test]
@@ -490,17 +540,17 @@ fn an_ordinary_user_sees_the_same() {
 #[test]
 fn a_signal_stops_the_check() {
     let site = Site::new();
-    let file = copied(&site, &hostile());
+    let file = python(&site, "def commandline(cls, args):\n    while True:\n        print('y' * 8000)\n");
     let temporary = site.dir("temporary");
     let mut command = site.command_of("plugin");
-    command.args(words(&file, &["--preos", "floods", "--only", "no-arguments", "--limit", "60"]));
+    command.args(words(&file, &["--only", "no-arguments", "--limit", "60"]));
     let mut child =
         command.env("TMPDIR", &temporary).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let runs = || {
         let dirs = fs::read_dir(&temporary).unwrap().flatten();
         dirs.filter(|dir| dir.path().join("3.events").is_file()).count()
     };
-    // The fourth run is the one that floods.
+    // The first three look at the file, at the record and at the list; the fourth one floods.
     wait("the plugin runs", Duration::from_secs(30), || runs() == 1);
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
     assert_eq!(status_number(child.wait().unwrap()), 143);

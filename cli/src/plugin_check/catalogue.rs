@@ -1,7 +1,9 @@
 //! The checks: their names, in the order in which they run, and what each looks at.
 
+use serde::{Deserialize, Serialize};
+
 /// A check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Check {
     File,
     Record,

@@ -10,6 +10,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::Verdict;
+
 /// More is not written by one process: a plugin may call a service in an endless loop.
 const EVENTS_MAX: usize = 200;
 /// Longer texts of a plugin are cut.
@@ -35,8 +37,12 @@ pub(super) enum Event {
     Returned { status: i32, error: Option<String>, panicked: bool },
     /// Something that it left behind.
     Left(String),
-    /// Its process has died, or could not be started.
+    /// What a check that only reads the file says: the verdict, and name, type and summary of each PreOS.
+    Judged { verdict: Verdict, preoses: Vec<(Option<String>, String, String)> },
+    /// Its process has died.
     Died(String),
+    /// It was not called, through no fault of its own.
+    NotRun(String),
 }
 
 /// Where a process writes its events.

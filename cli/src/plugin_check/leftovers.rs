@@ -10,6 +10,8 @@ use std::{
 
 use cdist_core::host::mounts::mount_points;
 
+use super::events::{Event, Events};
+
 /// How long a process that was told to end may take.
 const GRACE: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(10);
@@ -25,9 +27,16 @@ impl Before {
         Ok(Self(counted(mount_points()?)))
     }
 
+    /// Writes down what the plugin has left behind.
+    pub(super) fn report(&self, events: &Events) {
+        for left in self.left() {
+            events.put(&Event::Left(left));
+        }
+    }
+
     /// What there is more than before: a clause for each. The calling process has to be a child subreaper, so that also
     /// what has made itself a daemon is its descendant.
-    pub(super) fn left(&self) -> Vec<String> {
+    fn left(&self) -> Vec<String> {
         let mut found = Vec::new();
         for (point, count) in counted(mount_points().unwrap_or_default()) {
             if count > self.0.get(&point).copied().unwrap_or(0) {

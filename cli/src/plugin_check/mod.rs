@@ -1,6 +1,6 @@
 //! `cdist plugin check`: finds out whether a plugin behaves, for its author.
 //!
-//! Each run of the plugin is a process of its own with a time limit ([`run`]), in the namespaces of a real run and, as
+//! Each run of the plugin, and each look at its file, is a process of its own with a time limit ([`run`]), in the namespaces of a real run and, as
 //! root, in a sandbox ([`probe`]). The host there does nothing ([`host`]); what it sees it writes to a file ([`events`]).
 
 mod arguments;
@@ -25,6 +25,7 @@ use std::{
 };
 
 use cdist_core::plugin::{search, text::PreosText};
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::probe::{WORD as PROBE_WORD, supervise};
 use self::{
@@ -35,7 +36,7 @@ use self::{
 use crate::{failure::Failure, layout::Layout, plugin_command::print, printable::line};
 
 /// What a check says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Verdict {
     Passed,
     Warning(String),
@@ -68,6 +69,9 @@ impl Verdict {
     }
 }
 
+/// How long a run may take if the user says nothing, in seconds.
+const LIMIT: u64 = 20;
+
 /// Options of `cdist plugin check`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckArgs {
@@ -90,12 +94,12 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// How long a run of the plugin may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = LIMIT, value_parser = clap::value_parser!(u64).range(1..=3600))]
     limit: u64,
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Arguments of a real use, for the checks that want the PreOS to work [default: a directory that is empty]
+    /// Arguments of a real use, for the checks that want the PreOS to work [default: an empty directory]
     #[arg(last = true, value_name = "ARGS")]
     arguments: Vec<OsString>,
 }
@@ -119,6 +123,9 @@ struct Subject {
 pub(crate) fn run(args: &CheckArgs) -> Result<i32, Failure> {
     let (only, skip) = (named(&args.only)?, named(&args.skip)?);
     let wanted = |check: &Check| (only.is_empty() || only.contains(check)) && !skip.contains(check);
+    if !Check::ALL.iter().any(wanted) {
+        return Err(Failure::usage("no check is left: --skip names all that --only does"));
+    }
     let file = match &args.file {
         Some(file) if !args.list => file,
         _ => {
@@ -191,11 +198,10 @@ pub(crate) fn run(args: &CheckArgs) -> Result<i32, Failure> {
 impl Subject {
     fn check(&mut self, check: Check) -> Result<Verdict, Failure> {
         let (verdict, preoses) = match check {
-            Check::File => return Ok(reading::file(&self.file)),
-            Check::Record => return Ok(reading::record(&self.file)),
-            Check::Elf => return Ok(reading::elf(&self.file)),
-            Check::PanicStrategy => return Ok(reading::panic_strategy(&self.file)),
-            Check::Text => reading::text(&self.file),
+            Check::File | Check::Record | Check::Elf | Check::PanicStrategy => {
+                return Ok(self.reads(check)?.0);
+            }
+            Check::Text => self.reads(check)?,
             Check::Listing => self.listing()?,
             _ => return self.run_check(check),
         };

@@ -1,9 +1,14 @@
 //! The processes of one run of a plugin in a check: the one that supervises, and the worker that calls the plugin.
 
 use std::{
-    ffi::OsString,
-    os::unix::process::ExitStatusExt,
-    path::{Path, PathBuf},
+    ffi::{OsStr, OsString},
+    fs::{self, DirBuilder, Permissions},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{DirBuilderExt, PermissionsExt},
+        process::ExitStatusExt,
+    },
+    path::PathBuf,
     process::Command,
     sync::{
         Arc,
@@ -20,13 +25,14 @@ use cdist_core::{
         check::{Checker, Content},
         loader::{LoadError, Plugin},
         python, sandbox,
-        supervise::{self, Reporter},
+        supervise::{self, Reporter, SuperviseError},
     },
 };
 use cdist_plugin_api::{Host, PluginError};
 use nix::{
     sys::{
         prctl,
+        resource::{Resource, getrlimit, setrlimit},
         signal::{Signal, kill},
     },
     unistd::{Pid, Uid},
@@ -38,6 +44,7 @@ use super::{
     events::{Event, Events, cut},
     host::{Answers, CheckHost},
     leftovers::Before,
+    reading,
 };
 use crate::{failure::Failure, layout::Layout};
 
@@ -49,18 +56,26 @@ pub(super) const BUSY: Duration = Duration::from_secs(1);
 /// How long a plugin may take to stop.
 pub(super) const STOP_LIMIT: Duration = Duration::from_secs(5);
 
+/// What a process of a run may take, in bytes: enough for every use, and no harm to the machine. No core is written.
+const LIMITS: [(Resource, u64); 3] =
+    [(Resource::RLIMIT_AS, 4 << 30), (Resource::RLIMIT_FSIZE, 1 << 30), (Resource::RLIMIT_CORE, 0)];
+
 /// Nobody defines an extension of this name.
 const UNKNOWN_EXTENSION: &str = "cdist.plugin-check.no-such-extension";
 
 /// What a run does with the plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Work {
+    /// Read the file, for this check.
+    Read(Check),
     /// Load it; a Python file is listed, and the list goes to standard output.
     Load,
     /// Call `commandline`.
     Call,
     /// Call it, and ask it to stop when it asks for a service, or after a time.
     Cancel,
+    /// Call it through the real command line, with an argument that is not UTF-8.
+    CommandLine,
 }
 
 /// One run.
@@ -79,6 +94,15 @@ pub(crate) struct Probe {
     pub(super) dir: PathBuf,
     /// The directory for temporary files, which holds `dir`.
     pub(super) temporary: PathBuf,
+    /// What the plugin has to see in directories that the sandbox hides.
+    pub(super) keep: Vec<PathBuf>,
+}
+
+impl Probe {
+    /// An empty directory, the argument of a plugin for which the user gives none.
+    pub(super) fn target(&self) -> PathBuf {
+        self.dir.join("target")
+    }
 }
 
 fn parse(word: Option<&OsString>) -> Result<Probe, Failure> {
@@ -92,50 +116,61 @@ pub(crate) fn supervise(words: &[OsString]) -> Result<i32, Failure> {
     let failed = |error| Failure::from_error(&error);
     supervise::end_with_parent().map_err(failed)?;
     let probe = parse(words.first())?;
-    let events = open(&probe)?;
+    // Before the sandbox, which hides it.
+    let events = Events::open(&probe.events)
+        .map_err(|error| Failure::new(format!("opening {}: {error}", probe.events.display())))?;
+    let events = Arc::new(events);
     let layout = Layout::find_or_fail()?;
-    if let Err(error) = supervise::run(|reporter| work(&probe, &layout, &words[1..], reporter)) {
-        events.put(&Event::Died(chain(&error)));
+    if let Err(error) = supervise::run(|reporter| work(&probe, &layout, &words[1..], &events, reporter)) {
+        events.put(&match error {
+            SuperviseError::System { .. } | SuperviseError::Init(_) => Event::NotRun(chain(&error)),
+            _ => Event::Died(chain(&error)),
+        });
     }
     Ok(0)
 }
 
-fn open(probe: &Probe) -> Result<Events, Failure> {
-    let path = &probe.events;
-    Events::open(path).map_err(|error| Failure::new(format!("opening {}: {error}", path.display())))
-}
-
 /// Runs as the worker.
-fn work(probe: &Probe, layout: &Layout, arguments: &[OsString], reporter: Reporter) -> i32 {
-    // Before the sandbox, which hides it.
-    let events = match open(probe) {
-        Ok(events) => Arc::new(events),
-        Err(failure) => {
-            failure.print();
-            return failure.status;
-        }
-    };
-    if let Err(failure) = prepare(probe).and_then(|()| {
-        if probe.python {
-            run_python(probe, arguments, &events)
+fn work(
+    probe: &Probe,
+    layout: &Layout,
+    arguments: &[OsString],
+    events: &Arc<Events>,
+    reporter: Reporter,
+) -> i32 {
+    if let Work::Read(check) = probe.work {
+        events.put(&reading::read(check, &probe.file));
+    } else if let Err(failure) = prepare(probe, arguments).and_then(|()| {
+        if probe.work == Work::CommandLine {
+            run_cdist(probe, layout, events)
+        } else if probe.python {
+            run_python(probe, arguments, events)
         } else {
-            run_library(probe, layout, arguments, &events)
+            run_library(probe, layout, arguments, events)
         }
     }) {
-        events.put(&Event::Died(failure.message().to_owned()));
+        events.put(&Event::NotRun(failure.message().to_owned()));
     }
     reporter.returned(0);
     0
 }
 
-fn prepare(probe: &Probe) -> Result<(), Failure> {
+fn prepare(probe: &Probe, arguments: &[OsString]) -> Result<(), Failure> {
     if Uid::effective().is_root() {
-        let keep = probe.file.parent().unwrap_or(Path::new("/"));
-        sandbox::enter(&probe.temporary, &probe.dir, keep)
-            .map_err(|error| Failure::new(format!("cdist cannot make the sandbox for it: {error}")))?;
+        sandbox::enter(&probe.temporary, &probe.dir, &probe.keep)
+            .map_err(|error| Failure::new(format!("making the sandbox for the plugin: {error}")))?;
     }
     std::env::set_current_dir(&probe.dir)
         .map_err(|error| Failure::new(format!("entering {}: {error}", probe.dir.display())))?;
+    if arguments == [probe.target()] {
+        fs::create_dir(probe.target())
+            .map_err(|error| Failure::new(format!("making {}: {error}", probe.target().display())))?;
+    }
+    for (resource, limit) in LIMITS {
+        getrlimit(resource)
+            .and_then(|(_, most)| setrlimit(resource, limit.min(most), limit.min(most)))
+            .map_err(|error| Failure::new(format!("setting the limits of a run: {error}")))?;
+    }
     prctl::set_child_subreaper(true).map_err(|error| Failure::new(format!("becoming a subreaper: {error}")))
 }
 
@@ -150,8 +185,12 @@ fn run_library(
     };
     let text = match Checker::default().check(&probe.file) {
         Ok(Content::Library(text)) => text,
-        Ok(Content::Python) => return Err(Failure::new("it is no library")),
-        Err(error) => return Err(Failure::new(error.to_string())),
+        Ok(Content::Python) => return Err(Failure::new("a Python file is no library")),
+        // Another check has opened it before.
+        Err(error) => {
+            events.put(&Event::Died(error.to_string()));
+            return Ok(());
+        }
     };
     let plugin = match Plugin::load(&probe.file, &probe.name, &text) {
         Ok(plugin) => plugin,
@@ -196,9 +235,7 @@ fn run_library(
             panicked: error.exit_code == PluginError::PANICKED,
         },
     });
-    for left in before.left() {
-        events.put(&Event::Left(left));
-    }
+    before.report(events);
     Ok(())
 }
 
@@ -235,19 +272,59 @@ fn watch(probe: &Probe, events: &Arc<Events>, calls: Receiver<()>, process: Pid)
     returned
 }
 
+/// With copies: the command line looks at all plugins of a directory.
+fn run_cdist(probe: &Probe, layout: &Layout, events: &Events) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::new(format!("copying the plugin: {error}"));
+    let dir = probe.dir.join("plugins");
+    DirBuilder::new().mode(0o755).create(&dir).map_err(failed)?;
+    let mut files = vec![probe.file.clone()];
+    if probe.python {
+        files.extend(python::importable(&probe.file, &mut Checker::default()));
+    }
+    for file in files {
+        let copy = dir.join(file.file_name().unwrap_or_default());
+        fs::copy(&file, &copy).map_err(failed)?;
+        fs::set_permissions(&copy, Permissions::from_mode(0o644)).map_err(failed)?;
+    }
+    let status = Command::new(&layout.program)
+        .args(["preos", "--plugin-dir"])
+        .arg(&dir)
+        .arg(&probe.name)
+        .arg(OsStr::from_bytes(b"\xff"))
+        .env_remove("CDIST_PREOS_PATH")
+        .status()
+        .map_err(|error| Failure::new(format!("starting {}: {error}", layout.program.display())))?;
+    events.put(&match status.code() {
+        Some(status) => Event::Returned { status, error: None, panicked: false },
+        None => Event::Died(format!("cdist died: {}", cdist_core::host::describe(status))),
+    });
+    Ok(())
+}
+
 /// The interpreter is a child here, where a real run becomes it: so there is somebody to see what it leaves.
 fn run_python(probe: &Probe, arguments: &[OsString], events: &Arc<Events>) -> Result<(), Failure> {
     let words = match probe.work {
-        Work::Load => Ok(python::list_words([probe.file.clone().into_os_string()])),
-        Work::Call | Work::Cancel => {
-            python::run_words(0, &probe.name, &probe.file, arguments.iter().cloned())
+        Work::Load => {
+            // First, and with what it may import.
+            let mut files = vec![probe.file.clone()];
+            let beside = python::importable(&probe.file, &mut Checker::default());
+            files.extend(beside.into_iter().filter(|other| *other != probe.file));
+            Ok(python::list_words(files.into_iter().map(PathBuf::into_os_string)))
+        }
+        _ => python::run_words(0, &probe.name, &probe.file, arguments.iter().cloned()),
+    };
+    let words = match words {
+        Ok(words) => words,
+        Err(reason) => {
+            events.put(&Event::Died(reason));
+            return Ok(());
         }
     };
     let interpreter = python::interpreter()
         .ok_or_else(|| Failure::new("there is no python3; install the package python3"))?;
     let before = Before::now().map_err(|error| Failure::new(error.to_string()))?;
     let mut child = Command::new(&interpreter)
-        .args(words.map_err(Failure::new)?)
+        .args(words)
         .spawn()
         .map_err(|error| Failure::new(format!("starting {}: {error}", interpreter.display())))?;
     // Its host has no services that it could ask for.
@@ -263,8 +340,9 @@ fn run_python(probe: &Probe, arguments: &[OsString], events: &Arc<Events>) -> Re
         }
         _ => Event::Died(format!("it died: {}", cdist_core::host::describe(status))),
     });
-    for left in before.left() {
-        events.put(&Event::Left(left));
+    // One that SIGTERM has killed had no chance to clean up; a real run does it.
+    if status.code().is_some() {
+        before.report(events);
     }
     Ok(())
 }

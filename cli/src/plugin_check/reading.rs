@@ -1,4 +1,4 @@
-//! The checks that only read the file. Nothing in them trusts what is in it, so they need no process of their own.
+//! The checks that only read the file. They run outside of the sandbox, which has other directories above it.
 
 use std::{collections::HashSet, path::Path};
 
@@ -11,16 +11,31 @@ use cdist_core::plugin::{
     text::{self, PreosText},
 };
 
-use super::Verdict;
+use super::{Verdict, catalogue::Check, events::Event};
 
 /// A longer summary does not fit beside the name in a list.
 const SUMMARY_MAX: usize = 80;
 
-pub(super) fn file(path: &Path) -> Verdict {
+/// Does one of these checks; the verdict, and the PreOSes if it is the check of the text.
+pub(super) fn read(check: Check, path: &Path) -> Event {
+    let (verdict, preoses) = match check {
+        Check::File => (file(path), Vec::new()),
+        Check::Record => (record(path), Vec::new()),
+        Check::Elf => (elf(path), Vec::new()),
+        Check::PanicStrategy => (panic_strategy(path), Vec::new()),
+        Check::Text => text(path),
+        _ => return Event::NotRun(format!("the check {} does not only read the file", check.name())),
+    };
+    let preoses =
+        preoses.into_iter().map(|preos| (preos.preos_name, preos.type_name, preos.summary)).collect();
+    Event::Judged { verdict, preoses }
+}
+
+fn file(path: &Path) -> Verdict {
     judged(Checker::default().open(path))
 }
 
-pub(super) fn record(path: &Path) -> Verdict {
+fn record(path: &Path) -> Verdict {
     let mut opener = Opener::default();
     match Sums::of_directory(path.parent().unwrap_or(Path::new("/")), &mut opener) {
         Ok(None) => Verdict::Skipped("there is no plugins.sha256 beside it".to_owned()),
@@ -35,7 +50,7 @@ pub(super) fn record(path: &Path) -> Verdict {
     }
 }
 
-pub(super) fn elf(path: &Path) -> Verdict {
+fn elf(path: &Path) -> Verdict {
     match Opener::default().open(path) {
         Ok((file, _)) => judged(elf::read_text(&file)),
         Err(error) => Verdict::Failed(error.to_string()),
@@ -43,7 +58,7 @@ pub(super) fn elf(path: &Path) -> Verdict {
 }
 
 /// The verdict, and what the text names.
-pub(super) fn text(path: &Path) -> (Verdict, Vec<PreosText>) {
+fn text(path: &Path) -> (Verdict, Vec<PreosText>) {
     let failed = |reason: String| (Verdict::Failed(reason), Vec::new());
     let bytes = match Opener::default().open(path) {
         Ok((file, _)) => elf::read_text(&file),
@@ -85,7 +100,7 @@ fn summary_warning(summary: &str) -> Option<String> {
 }
 
 /// A warning and no failure: cdist runs such a plugin, and one that never panics is as good as any other.
-pub(super) fn panic_strategy(path: &Path) -> Verdict {
+fn panic_strategy(path: &Path) -> Verdict {
     let elf = match Facts::read(path) {
         Ok(facts) => facts.elf,
         Err(error) => return Verdict::Failed(format!("reading it: {error}")),

@@ -1,11 +1,14 @@
 //! What `cdist plugin check` prints: for people a line for each check as it ends, for programs one JSON object.
 
-use std::path::Path;
+use std::{ffi::OsStr, path::Path};
 
 use serde_json::{Value, json};
 
-use super::{CheckArgs, Verdict, catalogue::Check};
-use crate::{plugin_command::print, printable::line};
+use super::{CheckArgs, LIMIT, Verdict, catalogue::Check};
+use crate::{
+    plugin_command::print,
+    printable::{line, quoted},
+};
 
 /// Longer reasons are cut: they may hold what a plugin says.
 const REASON_MAX: usize = 600;
@@ -38,18 +41,27 @@ pub(super) struct Report {
     file: String,
     seed: u64,
     json: bool,
-    /// The options that a repetition needs.
-    more: String,
+    /// The command that does one check again.
+    repeat: String,
     rows: Vec<Row>,
 }
 
 impl Report {
     pub(super) fn new(file: &Path, seed: u64, args: &CheckArgs) -> Self {
-        let mut more = args.preos.as_ref().map(|name| format!(" --preos {}", line(name))).unwrap_or_default();
-        if !args.arguments.is_empty() {
-            more.push_str(" -- ARGS");
+        let word = |word: &OsStr| line(&quoted(Path::new(word)));
+        let mut more =
+            args.preos.as_ref().map(|name| format!(" --preos {}", word(name.as_ref()))).unwrap_or_default();
+        if args.limit != LIMIT {
+            more.push_str(&format!(" --limit {}", args.limit));
         }
-        Self { file: line(&file.to_string_lossy()), seed, json: args.json, more, rows: Vec::new() }
+        if !args.arguments.is_empty() {
+            more.push_str(" --");
+        }
+        for argument in &args.arguments {
+            more.push_str(&format!(" {}", word(argument)));
+        }
+        let repeat = format!("cdist plugin check {} --only NAME --seed {seed}{more}", word(file.as_os_str()));
+        Self { file: line(&file.to_string_lossy()), seed, json: args.json, repeat, rows: Vec::new() }
     }
 
     pub(super) fn add(&mut self, row: Row) {
@@ -81,10 +93,7 @@ impl Report {
                 format!("{count} {outcome}{s}")
             })
             .join(", ");
-        let Self { file, seed, more, .. } = self;
-        print(&format!(
-            "{counts}; seed {seed}; one check again: cdist plugin check {file} --only NAME --seed {seed}{more}\n"
-        ));
+        print(&format!("{counts}; seed {}; one check again: {}\n", self.seed, self.repeat));
         status
     }
 

@@ -72,6 +72,11 @@ impl Runner {
         let more = if probe.work == Work::Cancel { BUSY + STOP_LIMIT } else { Duration::ZERO };
         let (_, mut seen) = self.finish(&mut command, self.limit + more)?;
         seen.events = events::read(&probe.events);
+        for event in &seen.events {
+            if let Event::NotRun(reason) = event {
+                return Err(Failure::new(format!("the check cannot be done: {reason}")));
+            }
+        }
         Ok(seen)
     }
 

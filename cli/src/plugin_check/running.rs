@@ -1,10 +1,9 @@
-//! The checks that run code of the plugin, each run in a process of its own.
+//! The runs that the checks want, each in a process of its own, and what the checks see in them.
 
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     fs,
-    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
-    process::Command,
+    path::PathBuf,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -12,7 +11,7 @@ use std::{
     thread,
 };
 
-use cdist_core::plugin::{python, text::PreosText};
+use cdist_core::plugin::{check::Checker, file::parent_of, python, sandbox, text::PreosText};
 
 use super::{
     Subject, Verdict,
@@ -91,7 +90,17 @@ impl Subject {
                 });
                 self.each(plans, ended)
             }
-            Check::NonUtf8 => self.non_utf8(),
+            Check::NonUtf8 => {
+                let plans = self.chosen().map(|preos| Plan { work: Work::CommandLine, ..these(preos, &[]) });
+                self.each(plans, |_, seen| {
+                    let (status, _) = seen.returned()?;
+                    if status == 2 && String::from_utf8_lossy(&seen.stderr).contains("not UTF-8") {
+                        Ok(Verdict::Passed)
+                    } else {
+                        Err(format!("cdist ends with {status} instead of 2{}", seen.last_words()))
+                    }
+                })
+            }
             Check::Extensions => {
                 let plans = self.chosen().map(|preos| Plan { data: false, ..real(preos, Answers::Done) });
                 self.each(plans, |_, seen| {
@@ -117,18 +126,29 @@ impl Subject {
             }
             Check::ExitStatus => self.exit_status(),
             Check::Leaks => {
-                let plans = self.chosen().map(|preos| real(preos, Answers::Done));
-                self.each(plans, |_, seen| {
-                    seen.returned()?;
+                let plans = self.chosen().flat_map(|preos| {
+                    let cancel = Plan { work: Work::Cancel, ..real(preos, Answers::Wait) };
+                    [real(preos, Answers::Done), real(preos, Answers::Errors), cancel]
+                });
+                self.each(plans, |plan, seen| {
+                    // How it ends otherwise is a matter of other checks.
+                    if plan.answers == Answers::Done {
+                        seen.returned()?;
+                    }
                     let left: Vec<&str> = seen
                         .events
                         .iter()
                         .filter_map(|event| if let Event::Left(what) = event { Some(&**what) } else { None })
                         .collect();
+                    let when = match plan.answers {
+                        Answers::Done => "",
+                        Answers::Errors => " after an error of the host",
+                        Answers::Wait => " after SIGTERM",
+                    };
                     if left.is_empty() {
                         Ok(Verdict::Passed)
                     } else {
-                        Err(format!("it leaves {}", left.join(", ")))
+                        Err(format!("it leaves {}{when}", left.join(", ")))
                     }
                 })
             }
@@ -146,20 +166,26 @@ impl Subject {
         self.preoses.iter().filter(|preos| self.preos.as_ref().is_none_or(|name| *name == preos.name()))
     }
 
+    /// Reads the file, in a process of its own: it may be damaged in a way that nobody has thought of.
+    pub(super) fn reads(&self, check: Check) -> Result<(Verdict, Vec<PreosText>), Failure> {
+        let seen = self.run(&no_preos(Work::Read(check)))?;
+        let trouble = seen.returned().err().unwrap_or_default();
+        let judged = seen.events.into_iter().find_map(|event| match event {
+            Event::Judged { verdict, preoses } => Some((verdict, preoses)),
+            _ => None,
+        });
+        let Some((verdict, preoses)) = judged else { return Ok((Verdict::Failed(trouble), Vec::new())) };
+        let text = |(preos_name, type_name, summary)| PreosText { preos_name, type_name, summary };
+        Ok((verdict, preoses.into_iter().map(text).collect()))
+    }
+
     /// Executes a Python file as the list of PreOSes does.
     pub(super) fn listing(&self) -> Result<(Verdict, Vec<PreosText>), Failure> {
         if python::is_helper(&self.file) {
             let reason = "its name begins with `_`: it is there for other files to import, and no plugin";
             return Ok((Verdict::Failed(reason.to_owned()), Vec::new()));
         }
-        let plan = Plan {
-            preos: String::new(),
-            work: Work::Load,
-            answers: Answers::Errors,
-            data: false,
-            arguments: Arguments::These(Vec::new()),
-        };
-        let seen = self.run(&plan)?;
+        let seen = self.run(&no_preos(Work::Load))?;
         let failed = |reason| Ok((Verdict::Failed(reason), Vec::new()));
         if let Err(trouble) = seen.returned() {
             return failed(trouble);
@@ -202,34 +228,23 @@ impl Subject {
         })
     }
 
-    /// Asks the real command line, with a copy: it looks at all plugins of a directory.
-    fn non_utf8(&self) -> Result<Verdict, Failure> {
-        let failed = |error: std::io::Error| Failure::new(format!("copying the plugin: {error}"));
-        let dir = self.runner.new_dir().map_err(failed)?;
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).map_err(failed)?;
-        let copy = dir.join(self.file.file_name().unwrap_or_default());
-        fs::copy(&self.file, &copy).map_err(failed)?;
-        fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).map_err(failed)?;
-        for preos in self.chosen() {
-            let mut command = Command::new(&self.runner.program);
-            command
-                .args(["preos", "--plugin-dir"])
-                .arg(&dir)
-                .arg(preos.name())
-                .arg(OsStr::from_bytes(b"\xff"));
-            command.env("HOME", &dir).env("TMPDIR", &dir).env_remove("CDIST_PREOS_PATH").current_dir(&dir);
-            let (status, seen) = self.runner.finish(&mut command, self.runner.limit)?;
-            let said = String::from_utf8_lossy(&seen.stderr);
-            if seen.late.is_some() || status != Some(2) || !said.contains("not UTF-8") {
-                let status = status.map_or("a signal".to_owned(), |status| status.to_string());
-                let words = seen.last_words();
-                return Ok(Verdict::Failed(format!(
-                    "{}: cdist ends with {status} instead of 2{words}",
-                    preos.name()
-                )));
-            }
+    /// The directory of the plugin; only what a plugin may use there if it holds everybody's files. And cdist itself.
+    fn keep(&self) -> Vec<PathBuf> {
+        let directory = parent_of(&self.file);
+        let mut keep = vec![self.runner.program.clone()];
+        if sandbox::hidden(&self.temporary).iter().all(|hidden| hidden != directory) {
+            keep.push(directory.to_owned());
+            return keep;
         }
-        Ok(Verdict::Passed)
+        keep.push(self.file.clone());
+        if self.python {
+            keep.extend(python::importable(&self.file, &mut Checker::default()));
+        }
+        let data = self.preoses.iter().map(|preos| directory.join(preos.type_name.to_lowercase()));
+        keep.extend(data.filter(|data| data.is_dir()));
+        keep.sort();
+        keep.dedup();
+        keep
     }
 
     fn run(&self, plan: &Plan) -> Result<Seen, Failure> {
@@ -244,10 +259,11 @@ impl Subject {
             python: self.python,
             events: dir.with_extension("events"),
             temporary: self.temporary.clone(),
+            keep: self.keep(),
             dir,
         };
         let arguments: Vec<OsString> = match &plan.arguments {
-            Arguments::Real if self.arguments.is_empty() => vec![probe.dir.join("target").into_os_string()],
+            Arguments::Real if self.arguments.is_empty() => vec![probe.target().into_os_string()],
             Arguments::Real => self.arguments.clone(),
             Arguments::These(words) => words.iter().map(OsString::from).collect(),
         };
@@ -290,6 +306,12 @@ impl Subject {
         let verdicts = verdicts.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(Verdict::of_all(verdicts.into_iter().flatten()))
     }
+}
+
+/// Something with the file before its PreOSes are known.
+fn no_preos(work: Work) -> Plan {
+    let arguments = Arguments::These(Vec::new());
+    Plan { preos: String::new(), work, answers: Answers::Errors, data: false, arguments }
 }
 
 fn these(preos: &PreosText, words: &[&str]) -> Plan {

@@ -16,6 +16,15 @@ const TABLE: &str = "/proc/self/mountinfo";
 ///
 /// The table cannot be read, as without `/proc`.
 pub fn mount_points() -> io::Result<Vec<PathBuf>> {
+    Ok(mounts()?.into_iter().map(|(point, _)| point).collect())
+}
+
+/// As [`mount_points`], with the options that each mount has beside those of its file system: `rw,noexec,relatime`.
+///
+/// # Errors
+///
+/// The table cannot be read, as without `/proc`.
+pub fn mounts() -> io::Result<Vec<(PathBuf, String)>> {
     Ok(parse(&fs::read(TABLE)?))
 }
 
@@ -33,12 +42,15 @@ pub fn mounts_under(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The fifth field of each line is the mount point, with blanks and backslashes written as `\040`.
-fn parse(table: &[u8]) -> Vec<PathBuf> {
+/// The fifth field of each line is the mount point, with blanks and backslashes written as `\040`; the sixth its options.
+fn parse(table: &[u8]) -> Vec<(PathBuf, String)> {
     table
         .split(|&b| b == b'\n')
-        .filter_map(|line| line.split(|&b| b == b' ').nth(4))
-        .map(|field| PathBuf::from(OsString::from_vec(unescape(field))))
+        .filter_map(|line| {
+            let mut fields = line.split(|&b| b == b' ').skip(4);
+            let point = PathBuf::from(OsString::from_vec(unescape(fields.next()?)));
+            Some((point, String::from_utf8_lossy(fields.next().unwrap_or_default()).into_owned()))
+        })
         .collect()
 }
 
@@ -66,7 +78,9 @@ mod tests {
     fn reads_mount_points_with_odd_names() {
         let table = b"22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n\
             30 22 0:5 / /dev\\040x/\\134y rw - devtmpfs udev rw\n";
-        assert_eq!(parse(table), [PathBuf::from("/"), PathBuf::from("/dev x/\\y")]);
+        let options = |text: &str| text.to_owned();
+        let expected = [("/".into(), options("rw,relatime")), ("/dev x/\\y".into(), options("rw"))];
+        assert_eq!(parse(table), expected);
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl Opener {
 }
 
 /// The directory that holds `path`; for a bare name the working directory.
-pub(super) fn parent_of(path: &Path) -> &Path {
+pub fn parent_of(path: &Path) -> &Path {
     match path.parent() {
         None => Path::new("/"),
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),

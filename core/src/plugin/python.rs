@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use super::{
     check::Checker,
+    file::parent_of,
     search,
     text::{self, PreosText, TextError},
 };
@@ -85,12 +86,8 @@ pub fn run_words(
     let file = std::path::absolute(file).map_err(|error| error.to_string())?;
     let mut checker = Checker::default();
     checker.check(&file).map_err(|error| error.to_string())?;
-    let beside = search::plugins(file.parent().unwrap_or(Path::new("/"))).unwrap_or_default();
-    let beside: Vec<OsString> = beside
-        .into_iter()
-        .filter(|other| search::is_python(other) && checker.check(other).is_ok())
-        .map(PathBuf::into_os_string)
-        .collect();
+    let beside: Vec<OsString> =
+        importable(&file, &mut checker).into_iter().map(PathBuf::into_os_string).collect();
 
     let mut words = words("run");
     words.extend([verbosity.to_string().into(), name.into(), file.into_os_string()]);
@@ -98,6 +95,13 @@ pub fn run_words(
     words.extend(beside);
     words.extend(arguments);
     Ok(words)
+}
+
+/// The Python files in the directory of `file` that it may import: those that are as well protected. It is one of them.
+pub fn importable(file: &Path, checker: &mut Checker) -> Vec<PathBuf> {
+    let mut beside = search::plugins(parent_of(file)).unwrap_or_default();
+    beside.retain(|other| search::is_python(other) && checker.check(other).is_ok());
+    beside
 }
 
 /// One line of the list.
