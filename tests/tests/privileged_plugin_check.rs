@@ -39,9 +39,9 @@ fn a_plugin_changes_nothing_outside_of_its_directory() {
     let (_, holds) = outcome.stdout.split_once(expected).unwrap_or_else(|| panic!("{outcome:#?}"));
     let holds: Vec<&str> = holds.lines().next().unwrap().split(' ').collect();
     let own = |name: &str| fs::read_link(format!("/proc/self/ns/{name}")).unwrap().display().to_string();
-    let [uts, ipc, mine, ended] = holds[..] else { panic!("{holds:?}") };
+    let [uts, ipc, mine, inherited] = holds[..] else { panic!("{holds:?}") };
     assert!(uts.starts_with("uts:") && uts != own("uts") && ipc.starts_with("ipc:") && ipc != own("ipc"));
-    for capabilities in [mine, ended] {
+    for capabilities in [mine, inherited] {
         // See capabilities(7): SYS_MODULE is 16, SYS_RAWIO 17, SYS_BOOT 22, SYS_TIME 25.
         let bits = u64::from_str_radix(capabilities, 16).unwrap();
         assert!(bits != 0 && bits & (1 << 16 | 1 << 17 | 1 << 22 | 1 << 25) == 0, "{holds:?}");
