@@ -92,6 +92,18 @@ pub fn compile(source: &Path, library: &Path, flags: &[&str]) {
     fs::set_permissions(library, fs::Permissions::from_mode(0o644)).expect("setting the mode of a plugin");
 }
 
+/// `make`, with neither the flags nor the jobs of a make that runs these tests.
+///
+/// # Panics
+///
+/// If it is not installed.
+#[must_use]
+pub fn make() -> Command {
+    let mut make = Command::new(crate::lab::process::tool("make", "make"));
+    make.env_remove("MAKEFLAGS").env_remove("MFLAGS").env_remove("MAKELEVEL");
+    make
+}
+
 /// The directory with the staged header `cdist_preos.h`.
 ///
 /// # Panics

@@ -12,7 +12,7 @@ use std::{
 
 use cdist_tests::{
     lab::process::run,
-    plugins::{Outcome, STRICT, Site, compile, finish, include_dir, workspace},
+    plugins::{Outcome, STRICT, Site, compile, finish, include_dir, make, workspace},
     running::Running,
 };
 use nix::sys::signal::{Signal, kill};
@@ -40,11 +40,10 @@ fn example(site: &Site, name: &str, targets: &[&str]) -> PathBuf {
     let dir = site.root().join(name);
     run(Command::new("cp").arg("-R").arg(workspace().join("examples").join(name)).arg(&dir));
     let flags = STRICT.join(" ");
-    let mut make = Command::new("make");
+    let mut make = make();
     make.arg("-C").arg(&dir).args(["CFLAGS", "CXXFLAGS"].map(|name| format!("{name}={flags}")));
     make.arg(format!("CDIST_INCLUDE={}", include_dir().display())).args(targets);
-    // Neither the flags nor the jobs of a make that runs these tests.
-    run(make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL"));
+    run(&mut make);
     for file in fs::read_dir(&dir).unwrap() {
         let file = file.unwrap().path();
         if file.extension().is_some_and(|extension| extension == "so") {

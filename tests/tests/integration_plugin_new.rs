@@ -13,7 +13,7 @@ use std::{
 
 use cdist_tests::{
     lab::process::{run, tool},
-    plugins::{Outcome, Site, cargo, finish, lock, workspace},
+    plugins::{Outcome, Site, cargo, finish, lock, make, workspace},
 };
 
 const LANGUAGES: [&str; 3] = ["rust", "c", "python"];
@@ -99,12 +99,12 @@ fn c_builds_passes_its_tests_and_runs() {
     let site = Site::new();
     for name in NAMES {
         let dir = new(&site, name, "c");
-        let make = |words: &[&str]| run(Command::new(tool("make", "make")).args(words).current_dir(&dir));
-        let tests = make(&["--silent", "test"]);
+        let run_make = |words: &[&str]| run(make().args(words).current_dir(&dir));
+        let tests = run_make(&["--silent", "test"]);
         assert_eq!(tests, "3 tests passed\n");
-        make(&[]);
+        run_make(&[]);
         works(&site, &dir, ".", name);
-        make(&["clean"]);
+        run_make(&["clean"]);
     }
 }
 
