@@ -4,7 +4,7 @@ use std::{fs, os::unix::net::UnixListener, path::Path, process::Command};
 
 use cdist_tests::{
     lab::process::{self, require_root},
-    plugins::{Site, finish, hostile, install, install_bytes, workspace},
+    plugins::{Site, finish, hostile, install, install_bytes},
 };
 
 #[test]
@@ -14,11 +14,10 @@ fn a_plugin_changes_nothing_outside_of_its_directory() {
     let file = site.dir("built").join("hostile.so");
     install(&hostile(), &file);
     let hostname = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
-    let outside = workspace().join("target/vandal");
     let before = Path::new("/tmp/cdist-vandal");
     let beside = site.dir("built").join("vandal");
     let paths = [
-        outside.to_str().unwrap(),
+        "/usr/local/cdist-vandal",
         "/root/cdist-vandal",
         beside.to_str().unwrap(),
         "/etc/cdist-vandal",
@@ -66,9 +65,10 @@ fn python(file: &Path, body: &str) {
 fn a_python_file_is_executed_in_the_sandbox_only() {
     require_root("the sandbox of a check");
     let site = Site::new();
-    let outside = workspace().join("target/vandal-python");
+    // Not below the checkout, which may lie among temporary files.
+    let outside = Path::new("/usr/local/cdist-vandal-python");
     // Of a run that failed.
-    let _ = fs::remove_file(&outside);
+    let _ = fs::remove_file(outside);
     let file = site.dir("built").join("plain.py");
     python(&file, &format!("try:\n    open({:?}, 'a')\nexcept OSError:\n    pass", outside.display()));
     let outcome =
