@@ -5,10 +5,14 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params_from_iter, types::Value};
 
 use super::{
@@ -35,6 +39,8 @@ const SMALL: u64 = 16 * 1024 * 1024;
 const LARGE: u64 = 512 * 1024 * 1024;
 /// How long a reader waits for a writer that is at a checkpoint.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a start waits for the lock of a server that has been killed.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The store of a server. Nobody else can open its state directory meanwhile.
 #[derive(Debug)]
@@ -272,7 +278,7 @@ pub fn backup(state_dir: &Path, to: &Path) -> Result<(), StoreError> {
     let path = state_dir.join(FILE);
     let io = |doing: String| move |source| StoreError::Io { doing, source };
     if !path.exists() {
-        let source = io::Error::from(nix::errno::Errno::ENOENT);
+        let source = io::Error::from(Errno::ENOENT);
         return Err(io(format!("opening the database {}", path.display()))(source));
     }
     if to.symlink_metadata().is_ok() && !is_ours(to) {
@@ -378,8 +384,19 @@ fn make_state_dir(dir: &Path) -> Result<(), StoreError> {
 
 fn lock(dir: &Path) -> Result<Flock<File>, StoreError> {
     let path = dir.join("lock");
+    let failed =
+        |doing: &str, source| StoreError::Io { doing: format!("{doing} {}", path.display()), source };
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
-    let file =
-        file.map_err(|source| StoreError::Io { doing: format!("opening {}", path.display()), source })?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, _)| StoreError::InUse(dir.to_owned()))
+    let mut file = file.map_err(|source| failed("opening", source))?;
+    // A child that a killed server was about to start holds its lock until it is the program to start.
+    let end = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((back, Errno::EAGAIN)) if Instant::now() < end => file = back,
+            Err((_, Errno::EAGAIN)) => return Err(StoreError::InUse(dir.to_owned())),
+            Err((_, errno)) => return Err(failed("locking", errno.into())),
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
 }

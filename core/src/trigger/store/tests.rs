@@ -145,6 +145,18 @@ fn a_commit_that_fails_leaves_nothing() {
 }
 
 #[test]
+fn the_lock_of_a_server_that_is_ending_is_waited_for() {
+    let state = state();
+    let store = Sqlite::open(&state.path).unwrap();
+    let ending = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        drop(store);
+    });
+    Sqlite::open(&state.path).unwrap();
+    ending.join().unwrap();
+}
+
+#[test]
 fn a_directory_of_others_or_of_another_server_is_refused() {
     let state = state();
     let store = Sqlite::open(&state.path).unwrap();
