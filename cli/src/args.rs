@@ -97,6 +97,13 @@ pub(crate) struct PreosArgs {
     pub(crate) name: Option<OsString>,
 }
 
+impl PreosArgs {
+    /// How much the user wants to read: -1 quiet, 0 normal, 1 and more for each `-v`.
+    pub(crate) fn verbosity(&self) -> i32 {
+        if self.quiet { -1 } else { i32::from(self.verbose) }
+    }
+}
+
 /// The whole command line.
 pub(crate) fn command() -> clap::Command {
     Cli::command()

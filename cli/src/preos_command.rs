@@ -13,14 +13,7 @@ use cdist_core::plugin::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    args::PreosArgs,
-    failure::Failure,
-    layout::Layout,
-    printable::line,
-    python_list,
-    worker::{self, Settings},
-};
+use crate::{args::PreosArgs, failure::Failure, layout::Layout, printable::line, python_list, worker};
 
 /// Puts the names of all PreOSes into the help text, when it is asked for.
 pub(crate) fn with_names(command: clap::Command, words: &[OsString]) -> clap::Command {
@@ -93,8 +86,7 @@ pub(crate) fn run(args: &PreosArgs, arguments: &[OsString]) -> Result<i32, Failu
     let Some(preos) = registry.get(&wanted) else {
         return Err(unknown(&registry, &wanted));
     };
-    let settings = Settings::from_args(args);
-    launch(&layout, preos, &settings, arguments)
+    launch(&layout, preos, args, arguments)
 }
 
 /// All plugins, or those that tell which one is `wanted`; says on standard error what is wrong with them.
@@ -112,7 +104,7 @@ pub(crate) fn registry(layout: &Layout, search: &SearchPath, wanted: Option<&str
 fn launch(
     layout: &Layout,
     preos: &Registered,
-    settings: &Settings,
+    args: &PreosArgs,
     arguments: &[OsString],
 ) -> Result<i32, Failure> {
     if let Some(bad) = arguments.iter().find(|argument| argument.to_str().is_none()) {
@@ -120,7 +112,7 @@ fn launch(
             "the argument {bad:?} is not UTF-8; rename the file or use another path"
         )));
     }
-    let run = supervise::run(|reporter| worker::work(layout, settings, preos, arguments, reporter));
+    let run = supervise::run(|reporter| worker::work(layout, args, preos, arguments, reporter));
     run.map_err(|error| {
         let origin = match preos.language {
             Language::Native(_) => origin(&preos.file, &preos.built_with),

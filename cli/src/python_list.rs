@@ -30,9 +30,8 @@ const OUTPUT_MAX: usize = 16 * 1024 * 1024;
 
 /// What `files`, which are absolute, hold; or why none of them can be listed.
 pub(crate) fn list(program: &Path, files: &[PathBuf]) -> Result<Listing, String> {
-    if python::interpreter().is_none() {
-        return Err("there is no python3; install the package python3".to_owned());
-    }
+    // Before a process is started for it.
+    let _ = python::interpreter()?;
     let mut child = Command::new(program)
         .arg0("cdist")
         .arg(WORD)

@@ -6,7 +6,20 @@ use std::sync::{
 };
 
 use cdist_core::host::Cancel;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tokio::signal::unix::{SignalKind, signal};
+
+use crate::failure::Failure;
+
+/// What SIGINT, SIGTERM and SIGHUP of this process set, in a program without tokio.
+pub(crate) fn cancel_on_signals() -> Result<Cancel, Failure> {
+    let cancel = Cancel::default();
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, cancel.flag())
+            .map_err(|error| Failure::new(format!("listening for signals: {error}")))?;
+    }
+    Ok(cancel)
+}
 
 /// Set once a signal has asked to stop.
 pub(crate) struct Signalled(Arc<AtomicU8>);

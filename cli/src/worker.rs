@@ -1,15 +1,8 @@
 //! What the worker of `cdist preos` does: it runs the plugin, in a process of its own.
 
-use std::{
-    ffi::OsString,
-    os::unix::process::CommandExt,
-    path::{Path, PathBuf},
-    process::Command,
-    sync::Arc,
-};
+use std::{ffi::OsString, os::unix::process::CommandExt, path::Path, process::Command, sync::Arc};
 
 use cdist_core::{
-    host::Cancel,
     plugin::{
         Language, Registered,
         check::{Checker, Content},
@@ -24,47 +17,27 @@ use cdist_plugin_api::{Host, PluginError};
 
 use crate::{
     args::PreosArgs, failure::Failure, layout::Layout, logging, preos_command, progress_display::Display,
+    signals,
 };
-
-/// How a plugin is to be run.
-#[derive(Debug)]
-pub(crate) struct Settings {
-    verbosity: i32,
-    beta: bool,
-    json_progress: bool,
-    conf_dirs: Vec<PathBuf>,
-}
-
-impl Settings {
-    pub(crate) fn from_args(args: &PreosArgs) -> Self {
-        Self {
-            verbosity: if args.quiet { -1 } else { i32::from(args.verbose) },
-            beta: args.beta || std::env::var_os("CDIST_BETA").is_some(),
-            json_progress: args.json_progress,
-            conf_dirs: args.conf_dirs.clone(),
-        }
-    }
-}
 
 /// Runs as the worker: loads the plugin and calls it, or becomes the interpreter that does.
 pub(crate) fn work(
     layout: &Layout,
-    settings: &Settings,
+    args: &PreosArgs,
     preos: &Registered,
     arguments: &[OsString],
     reporter: Reporter,
 ) -> i32 {
     if preos.language == Language::Python {
-        let words =
-            python::run_words(settings.verbosity, &preos.name, &preos.file, arguments.iter().cloned())
-                .map_err(|reason| Failure::new(format!("loading {}: {reason}", preos.file.display())));
+        let words = python::run_words(args.verbosity(), &preos.name, &preos.file, arguments.iter().cloned())
+            .map_err(|reason| Failure::new(format!("loading {}: {reason}", preos.file.display())));
         return become_python(reporter, words, None);
     }
     let arguments: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
 
-    let display = Arc::new(Display::new(settings.json_progress, settings.verbosity < 0));
-    logging::start(settings.verbosity, &display);
-    let status = match call(layout, settings, preos, &arguments, &display) {
+    let display = Arc::new(Display::new(args.json_progress, args.quiet));
+    logging::start(args.verbosity(), &display);
+    let status = match call(layout, args, preos, &arguments, &display) {
         Ok(status) => {
             if status == 0 {
                 display.summary();
@@ -87,8 +60,7 @@ pub(crate) fn list_python(files: &[OsString], reporter: Reporter) -> i32 {
 
 /// Becomes the interpreter, so that signals reach it, and its exit status is the plugin's. Returns only if that fails.
 fn become_python(reporter: Reporter, words: Result<Vec<OsString>, Failure>, directory: Option<&Path>) -> i32 {
-    let missing = || Failure::new("there is no python3; install the package python3");
-    let failure = match words.and_then(|words| Ok((words, python::interpreter().ok_or_else(missing)?))) {
+    let failure = match words.and_then(|words| Ok((words, python::interpreter().map_err(Failure::new)?))) {
         Ok((words, interpreter)) => {
             let mut command = Command::new(&interpreter);
             command.args(words);
@@ -109,26 +81,22 @@ fn become_python(reporter: Reporter, words: Result<Vec<OsString>, Failure>, dire
 
 fn call(
     layout: &Layout,
-    settings: &Settings,
+    args: &PreosArgs,
     preos: &Registered,
     arguments: &[String],
     display: &Arc<Display>,
 ) -> Result<i32, Failure> {
-    let cancel = Cancel::default();
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
-        signal_hook::flag::register(signal, cancel.flag())
-            .map_err(|error| Failure::new(format!("listening for signals: {error}")))?;
-    }
-    let (plugin, built_with) = load(preos, settings.verbosity)?;
+    let cancel = signals::cancel_on_signals()?;
+    let (plugin, built_with) = load(preos, args.verbosity())?;
     let host = Host::new(Services::new(Context {
         preos: preos.name.clone(),
         plugin_file: preos.file.clone(),
         cdist_exe: layout.program.clone(),
         distribution_conf: layout.conf.clone(),
-        conf_dirs: settings.conf_dirs.clone(),
+        conf_dirs: args.conf_dirs.clone(),
         home: dirs::home_dir(),
-        verbosity: settings.verbosity,
-        beta: settings.beta,
+        verbosity: args.verbosity(),
+        beta: args.beta || std::env::var_os("CDIST_BETA").is_some(),
         progress: Progress::new(Arc::clone(display) as _),
         cancel,
     }));
@@ -153,7 +121,7 @@ fn call(
     Ok(status)
 }
 
-/// The plugin and its compiler. The file is checked once more: this process is a new one, and the file may have been replaced since.
+/// The plugin and its compiler. The file is checked once more: the file may have been replaced since.
 fn load(preos: &Registered, verbosity: i32) -> Result<(Plugin, String), Failure> {
     let fail = |reason: String| Failure::new(format!("loading {}: {reason}", preos.file.display()));
     let content = Checker::default().check(&preos.file).map_err(|error| fail(error.to_string()))?;

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use cdist_core::host::Cancel;
+use cdist_core::{host::Cancel, preos::services::data_dir};
 use cdist_plugin_api::{
     Extension, HostServices, PluginError, Record, StepId,
     abi::{ROption, RResult, RStr, RString},
@@ -93,9 +93,8 @@ impl HostServices for CheckHost {
     }
 
     fn data_dir(&self, type_name: RStr<'_>) -> ROption<RString> {
-        let beside = self.plugin_file.as_ref().and_then(|file| file.parent());
-        let dir = beside.map(|dir| dir.join(type_name.as_str().to_lowercase()));
-        dir.filter(|dir| dir.is_dir()).map(|dir| RString::from(dir.display().to_string())).into()
+        let file = self.plugin_file.as_ref();
+        file.and_then(|file| data_dir(file, &type_name)).map(RString::from).into()
     }
 
     fn cdist_exe(&self) -> RString {

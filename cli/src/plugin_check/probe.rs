@@ -20,7 +20,6 @@ use std::{
 
 use cdist_core::{
     chain,
-    host::Cancel,
     plugin::{
         check::{Checker, Content},
         loader::{LoadError, Plugin},
@@ -46,7 +45,7 @@ use super::{
     leftovers::Before,
     reading,
 };
-use crate::{failure::Failure, layout::Layout};
+use crate::{failure::Failure, layout::Layout, signals};
 
 /// The first word of the command line of the process that supervises a run.
 pub(crate) const WORD: &str = "--plugin-probe";
@@ -207,11 +206,7 @@ fn run_library(
         events.put(&Event::KnowsEverything);
     }
 
-    let cancel = Cancel::default();
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
-        signal_hook::flag::register(signal, cancel.flag())
-            .map_err(|error| Failure::new(format!("listening for signals: {error}")))?;
-    }
+    let cancel = signals::cancel_on_signals()?;
     let (called, calls) = mpsc::channel();
     let host = Host::new(CheckHost {
         answers: probe.answers,
@@ -320,8 +315,7 @@ fn run_python(probe: &Probe, arguments: &[OsString], events: &Arc<Events>) -> Re
             return Ok(());
         }
     };
-    let interpreter = python::interpreter()
-        .ok_or_else(|| Failure::new("there is no python3; install the package python3"))?;
+    let interpreter = python::interpreter().map_err(Failure::new)?;
     let before = Before::now().map_err(|error| Failure::new(error.to_string()))?;
     let mut child = Command::new(&interpreter)
         .args(words)

@@ -37,9 +37,14 @@ pub struct Listing {
     pub files: Vec<Result<Vec<PreosText>, String>>,
 }
 
-/// The interpreter, if there is one.
-pub fn interpreter() -> Option<PathBuf> {
+/// The interpreter.
+///
+/// # Errors
+///
+/// There is none; one sentence with the remedy.
+pub fn interpreter() -> Result<PathBuf, String> {
     find(Path::new(INTERPRETER), std::env::var_os("PATH").as_deref())
+        .ok_or_else(|| "there is no python3; install the package python3".to_owned())
 }
 
 fn find(first: &Path, path: Option<&OsStr>) -> Option<PathBuf> {

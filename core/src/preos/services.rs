@@ -224,6 +224,12 @@ fn answer(result: Result<Record, PluginError>) -> RResult<RString, PluginError> 
     result.map(|record| RString::from(record.to_text())).into()
 }
 
+/// The directory with the data files of a PreOS: beside the plugin's file, named as the type in lower case, if it is there.
+pub fn data_dir(plugin_file: &Path, type_name: &str) -> Option<String> {
+    let dir = plugin_file.parent()?.join(type_name.to_lowercase());
+    dir.is_dir().then(|| dir.display().to_string())
+}
+
 impl HostServices for Services {
     fn log(&self, level: u8, message: RStr<'_>) {
         let (plugin, text) = (self.context.preos.as_str(), message.as_str());
@@ -268,8 +274,7 @@ impl HostServices for Services {
     }
 
     fn data_dir(&self, type_name: RStr<'_>) -> ROption<RString> {
-        let dir = self.context.plugin_file.parent().map(|dir| dir.join(type_name.as_str().to_lowercase()));
-        dir.filter(|dir| dir.is_dir()).map(|dir| RString::from(dir.display().to_string())).into()
+        data_dir(&self.context.plugin_file, &type_name).map(RString::from).into()
     }
 
     fn cdist_exe(&self) -> RString {
