@@ -8,10 +8,14 @@ SHELL = /bin/sh
 # Where `cargo install` puts its programs.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
+# How the staged program is built: release, or dev for a quick look.
+PROFILE ?= release
 PREFIX ?= /usr/local
 DESTDIR ?=
 CARGO ?= cargo
 DIST := target/dist
+# Cargo calls the directory of its profile dev "debug".
+BUILT = target/$(PROFILE:dev=debug)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # Oldest compiler that builds the workspace; Debian's cargo-web is newer.
@@ -28,6 +32,15 @@ SCHEMATHESIS := 4.32.5
 
 # The conformance suite of the original's behaviour; it is no part of this repository.
 CONFORMANCE ?= ../shared/conformance
+
+# What `make test` runs, in this order. The staged program is built once.
+TIERS = build lint package book unit fuzz integration web conformance conformance-types privileged sshd lab
+
+# One selection of crates and features, so that one build serves all tiers.
+NEXTEST = $(CARGO) nextest run --workspace --all-features --locked
+
+# The tests with a count.
+SOAK = trigger_kill::|mutated_plugins::|histories|at_once_
 
 # How long `make fuzz` runs each target.
 FUZZ_SECONDS ?= 4
@@ -52,19 +65,19 @@ done; \
 if [ "$$missing" ]; then DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y --no-install-recommends $$missing; fi
 endef
 
-.PHONY: help build preos install test lint package book audit unit integration web conformance conformance-types fuzz privileged sshd lab bench bench-config bench-plugins bench-trigger clean \
+.PHONY: help build preos install test soak soak-tests lint package book audit unit integration web conformance conformance-types fuzz privileged sshd lab bench bench-config bench-plugins bench-trigger clean \
 	install-build-packages install-test-packages install-bench-packages install-test-tools install-web-tools
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 26
 
 build: ## build and stage everything under target/dist
-	$(CARGO) build --release --locked -p cdist -p cdist-preos-debian -p cdist-preos-ubuntu
+	$(CARGO) build --profile $(PROFILE) --locked -p cdist -p cdist-preos-debian -p cdist-preos-ubuntu
 	rm -rf $(DIST)
 	mkdir -p $(DIST)/bin $(DIST)/lib/cdist/preos $(DIST)/share/cdist
-	cp target/release/cdist $(DIST)/bin/cdist
-	cp target/release/libcdist_preos_debian.so $(DIST)/lib/cdist/preos/debian.so
-	cp target/release/libcdist_preos_ubuntu.so $(DIST)/lib/cdist/preos/ubuntu.so
+	cp $(BUILT)/cdist $(DIST)/bin/cdist
+	cp $(BUILT)/libcdist_preos_debian.so $(DIST)/lib/cdist/preos/debian.so
+	cp $(BUILT)/libcdist_preos_ubuntu.so $(DIST)/lib/cdist/preos/ubuntu.so
 	mkdir -p $(DIST)/share/cdist/conf
 	for part in explorer type manifest; do \
 		if [ -d core/conf/$$part ]; then cp -R core/conf/$$part $(DIST)/share/cdist/conf/; fi; \
@@ -92,10 +105,23 @@ preos: install-build-packages build ## set everything up and make a Debian PreOS
 		-t "/usr/bin/curl http://10.0.2.2:3000/install/" -s $(SUITE) $(if $(MIRROR),-m $(MIRROR))
 	@ls -l $(PREOS_DIR)/pxe
 
-test: install-build-packages install-test-packages install-test-tools ## install what tests need, and run all tiers
-	$(MAKE) lint package book unit fuzz build integration web conformance conformance-types privileged sshd lab
+test: install-build-packages install-test-packages install-test-tools ## install what tests need, run all tiers, print a table of them
+	tests/tiers $(TIERS)
 
-lint: ## formatting, clippy, licences and advisories, unused dependencies, spelling, shell, types
+# Counts of the tests that repeat themselves; a test without one of these variables repeats a little.
+soak: export CDIST_TEST_KILLS = 1000
+soak: export CDIST_TEST_MUTANTS = 10000
+soak: export CDIST_TEST_HISTORIES = 100000
+soak: export CDIST_TEST_STARTS = 50
+soak: export NEXTEST_PROFILE = soak
+soak: FUZZ_SECONDS = 60
+soak: install-build-packages install-test-packages install-test-tools ## what is long or repeated, whole: kills, mutants, histories, fuzzing; prints what it covered
+	FUZZ_SECONDS=$(FUZZ_SECONDS) tests/tiers build soak-tests fuzz
+
+soak-tests: ## the tests that repeat themselves, as often as their variables say; `make soak` sets these
+	$(NEXTEST) -E 'test(/$(SOAK)/)'
+
+lint: ## formatting, clippy, licences, unused dependencies, spelling, shell, types; needs `make build`
 	$(CARGO) fmt --all --check
 	for crate in fuzz/ examples/*/ tests/fixtures/*/ tests/museum/exhibit/; do \
 		[ ! -f $${crate}Cargo.toml ] || (cd $$crate && $(CARGO) fmt --check) || exit 1; \
@@ -105,8 +131,8 @@ lint: ## formatting, clippy, licences and advisories, unused dependencies, spell
 	$(CARGO) machete --skip-target-dir
 	codespell
 	core/conf/lint
-	$(CARGO) run --quiet --locked -p cdist -- check-type --strict core/conf/type/*
-	shellcheck -s sh fuzz/run tests/bench/preos tests/conformance/upstream-types plugins/apt-family/src/manifest.sh core/src/config/diff_prelude.sh --exclude=SC2148 .ci/run examples/dummies/toolbox/bootstrap examples/*/src/*.sh \
+	$(DIST)/bin/cdist check-type --strict core/conf/type/*
+	shellcheck -s sh fuzz/run tests/tiers tests/bench/preos tests/conformance/upstream-types plugins/apt-family/src/manifest.sh core/src/config/diff_prelude.sh --exclude=SC2148 .ci/run examples/dummies/toolbox/bootstrap examples/*/src/*.sh \
 		tests/abi/compiler tests/museum/build
 
 package: ## the crate for authors of plugins: its documentation, and a package that could be published; needs the crate registry
@@ -120,11 +146,11 @@ audit: ## known vulnerabilities of the crates; needs the network
 	$(CARGO) deny --all-features check advisories
 
 unit: ## tests inside the crates; no root, no network
-	$(CARGO) nextest run --workspace --exclude cdist-tests --all-features --locked -E 'not test(/privileged_/)'
-	$(CARGO) test --doc --workspace --locked
+	$(NEXTEST) -E 'not package(cdist-tests) and not test(/privileged_/)'
+	$(CARGO) test --doc --workspace --all-features --locked
 
 integration: ## the staged program with stub commands and hostile plugins, and the lab itself; no root needed
-	$(CARGO) nextest run -p cdist-tests --locked -E 'binary(/^integration/) or kind(lib) or kind(bin)'
+	$(NEXTEST) -E 'package(cdist-tests) and (binary(integration) or kind(lib) or kind(bin))'
 
 # Debian's Python has these modules; another one in the path may not.
 web: install-web-tools ## the second listener of the trigger server: page in a browser, API by its description; needs `make build`
@@ -145,14 +171,13 @@ fuzz: ## each fuzz target for some seconds (FUZZ_SECONDS); needs g++
 	fuzz/run -t $(FUZZ_SECONDS)
 
 privileged: ## real mounts, namespaces and bootstraps; needs root and a Debian mirror
-	$(CARGO) nextest run --workspace --exclude cdist-tests --locked -E 'test(/privileged_/)'
-	$(CARGO) nextest run -p cdist-tests --locked -E 'binary(/^privileged/)'
+	$(NEXTEST) -E 'binary(privileged) or (not package(cdist-tests) and test(/privileged_/))'
 
 sshd: ## hosts configured through real ssh servers, in namespaces of this machine; needs root
-	$(CARGO) nextest run -p cdist-tests --locked -E 'binary(/^sshd/)'
+	$(NEXTEST) -E 'binary(sshd)'
 
 lab: ## boots in QEMU, with DHCP and TFTP in a network namespace; needs root and a Debian mirror
-	$(CARGO) nextest run -p cdist-tests --locked -E 'binary(/^lab/)'
+	$(NEXTEST) -E 'binary(lab)'
 
 bench: build ## ratios against the original's pipeline and other peers, measured in the same run
 	tests/bench/preos
