@@ -95,17 +95,22 @@ fn a_failure_names_the_object_and_its_last_words() {
 #[test]
 fn cancelling_ends_a_script_and_cleans_up() {
     let lab = Lab::new();
-    lab.write("type/__step/gencode-remote", "echo 'sleep 60 & wait'");
+    let begun = lab.path("begun");
+    lab.write("type/__step/gencode-remote", &format!("echo ': >{}; sleep 60 & wait'", begun.display()));
     let run = lab.run("__step x\n");
     let cancel = run.cancel.clone();
-    std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(700));
+    let canceller = std::thread::spawn(move || {
+        let limit = Instant::now() + Duration::from_secs(30);
+        while !begun.exists() && Instant::now() < limit {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         cancel.cancel();
+        Instant::now()
     });
-    let start = Instant::now();
     let error = lab.configure(run).unwrap_err();
+    let took = canceller.join().unwrap().elapsed();
     assert!(error.is_cancelled(), "{}", error.report());
-    assert!(start.elapsed() < Duration::from_secs(5));
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[test]

@@ -151,8 +151,7 @@ fn how_the_shell_ends_is_told() {
     let outcome = lab.shell(&mut sh(), "__own\n");
     assert_eq!(outcome.status, 1);
     assert!(outcome.stderr.contains("__own: error: "), "{}", outcome.stderr);
-    lab.shell(&mut lab.cdist(&["shell", "-s", "/proc/none/sh"]), "")
-        .refused(1, "choose another one with -s");
+    lab.shell(&mut lab.cdist(&["shell", "-s", "/proc/none/sh"]), "").refused(1, "choose another one with -s");
     lab.shell(&mut lab.cdist(&["shell", "-s", ""]), "").refused(1, "the name of the shell is empty");
     lab.shell(lab.cdist(&["shell", "-q", "-s", "sh"]).env("SHELL", "x"), "exit 1").quiet(1);
 }
