@@ -9,6 +9,8 @@ use std::{
 use cdist_core::config::check::{Finding, Severity, check};
 use serde_json::json;
 
+use crate::printable;
+
 /// The options of `cdist check-type`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct CheckTypeArgs {
@@ -45,5 +47,5 @@ fn as_json(findings: &[Finding]) -> String {
             json!({ "path": path, "severity": finding.severity.name(), "text": finding.text })
         })
         .collect();
-    format!("{:#}\n", json!(all))
+    printable::json(&format!("{:#}\n", json!(all)))
 }

@@ -5,6 +5,14 @@ use std::{
     io::{IsTerminal, Write},
 };
 
+use crate::printable;
+
+/// Says on standard error what is surprising, and no failure.
+pub(crate) fn warn(text: &str) {
+    // Nowhere to say that saying failed.
+    let _ = writeln!(std::io::stderr(), "warning: {}", printable::line(text));
+}
+
 /// A failed run: a sentence, perhaps a hint, an exit status.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -56,9 +64,9 @@ impl Failure {
         let colour = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let label = if colour { "\x1b[1;31merror:\x1b[0m" } else { "error:" };
         // Nowhere to say that saying failed.
-        let _ = writeln!(stderr, "{label} {}", self.message.trim_end());
+        let _ = writeln!(stderr, "{label} {}", printable::lines(self.message.trim_end()));
         if let Some(hint) = &self.hint {
-            let _ = writeln!(stderr, "hint: {hint}");
+            let _ = writeln!(stderr, "hint: {}", printable::lines(hint));
         }
     }
 }

@@ -3,7 +3,9 @@
 
 use std::{
     fmt,
-    io::{self, Write},
+    fs::File,
+    io::{self, IsTerminal, Write},
+    os::fd::{AsFd, BorrowedFd},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -20,6 +22,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use crate::{
     host_result::{HostResult, State},
     job_log::{JobLog, Piped},
+    printable::{line, lines},
 };
 
 /// In which form it is told that hosts begin and end.
@@ -62,11 +65,16 @@ impl HostTable {
 
     /// Writes to standard error, above the table.
     pub(crate) fn error_text(&self, text: &str) {
+        self.error_bytes(lines(text).as_bytes());
+    }
+
+    /// As [`error_text`](Self::error_text), for what is safe for a terminal.
+    pub(crate) fn error_bytes(&self, bytes: &[u8]) {
         if let Some(log) = &self.log {
-            return log.write(text.as_bytes());
+            return log.write(bytes);
         }
-        // Nobody is left to tell if standard error is closed.
-        self.multi.suspend(|| drop(io::stderr().lock().write_all(text.as_bytes())));
+        // No one is left to tell if standard error is closed.
+        self.multi.suspend(|| drop(io::stderr().lock().write_all(bytes)));
     }
 
     /// Writes to standard output, above the table.
@@ -81,15 +89,32 @@ impl HostTable {
         }
     }
 
-    /// Lets scripts whose output is not saved write here, too.
+    /// Lets scripts whose output is not saved write here, too. To a terminal nothing goes as it is.
     ///
     /// # Errors
     ///
     /// There is no pipe.
     pub(crate) fn take_streams(&self, run: &mut Run) -> io::Result<Option<Piped>> {
-        let (Some(log), Streams::Inherit) = (&self.log, &run.streams) else { return Ok(None) };
-        let (file, piped) = log.pipe()?;
-        run.streams = Streams::To(Arc::new(file));
+        let Streams::Inherit = &run.streams else { return Ok(None) };
+        if let Some(log) = &self.log {
+            let (file, piped) = log.pipe()?;
+            let file = Arc::new(file);
+            run.streams = Streams::To { stdout: Arc::clone(&file), stderr: file };
+            return Ok(Some(piped));
+        }
+        let terminals = (io::stdout().is_terminal(), io::stderr().is_terminal());
+        if terminals == (false, false) {
+            return Ok(None);
+        }
+        let table = self.clone();
+        let to_stderr = move |text: &str| table.error_bytes(text.as_bytes());
+        let table = self.clone();
+        let to_stdout = move |text: &str| drop(table.output(|out| out.write_all(text.as_bytes())));
+        let mut piped = Piped::default();
+        let own = |fd: BorrowedFd<'_>| Ok::<_, io::Error>(File::from(fd.try_clone_to_owned()?));
+        let stdout = if terminals.0 { piped.shown(to_stdout)? } else { own(io::stdout().as_fd())? };
+        let stderr = if terminals.1 { piped.shown(to_stderr)? } else { own(io::stderr().as_fd())? };
+        run.streams = Streams::To { stdout: Arc::new(stdout), stderr: Arc::new(stderr) };
         Ok(Some(piped))
     }
 
@@ -100,7 +125,7 @@ impl HostTable {
             if let Ok(style) = ProgressStyle::with_template("{prefix}: {wide_msg} {elapsed}") {
                 bar.set_style(style);
             }
-            bar.set_prefix(host.to_owned());
+            bar.set_prefix(line(host));
             bar.enable_steady_tick(Duration::from_millis(250));
             bar
         });
@@ -170,9 +195,8 @@ impl Sink for Line {
             }
             Event::Doing { what, .. } => {
                 // An object's name may hold anything.
-                let what: String = what.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
                 let separator = if counter.is_empty() { "" } else { ", " };
-                self.bar.set_message(format!("{counter}{separator}{what}"));
+                self.bar.set_message(format!("{counter}{separator}{}", line(what)));
             }
             _ => {}
         }

@@ -19,6 +19,7 @@ use crate::{
     conf_args::ConfArgs,
     layout::Layout,
     log_lines::{LogLines, is_colored},
+    printable::line,
     refusal::Refusal,
 };
 
@@ -152,8 +153,7 @@ fn details(kind: &Type) -> String {
 
 /// Text of a type on one line, safe for a terminal.
 fn shown(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    line(&String::from_utf8_lossy(text))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::{
     config_command::inventory_dir,
     log_args::LogArgs,
     log_lines::{LogLines, is_colored},
+    printable::line,
     refusal::Refusal,
 };
 
@@ -200,9 +201,9 @@ fn list(
     for host in hosts {
         let Some(tags) = inventory.tags(&host)? else { continue };
         if host_only {
-            writeln!(out, "{host}")?;
+            writeln!(out, "{}", line(&host))?;
         } else {
-            writeln!(out, "{host} {}", tags.join(","))?;
+            writeln!(out, "{}", line(&format!("{host} {}", tags.join(","))))?;
         }
     }
     Ok(())

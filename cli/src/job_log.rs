@@ -22,6 +22,8 @@ use nix::{
 };
 use tokio::{sync::oneshot, time::timeout};
 
+use crate::printable::Pieces;
+
 /// A longer file becomes the old one, in place of an older one.
 const LENGTH_MAX: u64 = 8 * 1024 * 1024;
 /// What a script has started in the background may keep its output open.
@@ -108,7 +110,7 @@ impl JobLog {
             log.follow(&reader);
             let _ = end.send(());
         })?;
-        Ok((OwnedFd::from(writer).into(), Piped(ended)))
+        Ok((OwnedFd::from(writer).into(), Piped(vec![ended])))
     }
 
     /// Takes what comes out of the pipe to its end.
@@ -139,15 +141,41 @@ impl JobLog {
     }
 }
 
-/// The reading end of a pipe into the log.
-#[derive(Debug)]
-pub(crate) struct Piped(oneshot::Receiver<()>);
+/// The reading ends of pipes into a log, or to a terminal.
+#[derive(Debug, Default)]
+pub(crate) struct Piped(Vec<oneshot::Receiver<()>>);
 
 impl Piped {
-    /// Waits until everything that scripts have said is in the log. What they have left running goes on writing there.
+    /// Adds a pipe out of which everything is given to `print`, in pieces, as text that is safe for a terminal.
+    ///
+    /// # Errors
+    ///
+    /// There are no more pipes or threads.
+    pub(crate) fn shown(&mut self, print: impl Fn(&str) + Send + 'static) -> io::Result<File> {
+        let (mut reader, writer) = io::pipe()?;
+        let (end, ended) = oneshot::channel();
+        std::thread::Builder::new().name("script output".to_owned()).spawn(move || {
+            let (mut text, mut buffer) = (Pieces::default(), vec![0; PIPE_LENGTH]);
+            loop {
+                match reader.read(&mut buffer).map(|length| buffer.get(..length).unwrap_or_default()) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Ok([]) | Err(_) => break,
+                    Ok(piece) => print(&text.shown(piece)),
+                }
+            }
+            print(&text.rest());
+            let _ = end.send(());
+        })?;
+        self.0.push(ended);
+        Ok(OwnedFd::from(writer).into())
+    }
+
+    /// Waits until everything that scripts have said has been read. What they have left running goes on writing there.
     pub(crate) async fn end(self) {
-        // An error is the end of the thread.
-        let _ = timeout(LINGER, self.0).await;
+        for ended in self.0 {
+            // An error is the end of the thread.
+            let _ = timeout(LINGER, ended).await;
+        }
     }
 }
 

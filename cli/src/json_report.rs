@@ -11,7 +11,10 @@ use std::{
 use cdist_core::config::{ConfigError, Mode, ObjectName, Report};
 use serde::Serialize;
 
-use crate::host_result::{HostResult, State};
+use crate::{
+    host_result::{HostResult, State},
+    printable,
+};
 
 /// Raised when a field changes its meaning or goes; new fields do not raise it.
 const FORMAT: u32 = 1;
@@ -109,8 +112,7 @@ pub(crate) fn write(
         exit_status,
         hosts: results.iter().map(|result| host(result, content)).collect(),
     };
-    serde_json::to_writer_pretty(&mut *out, &document)?;
-    writeln!(out)
+    writeln!(out, "{}", printable::json(&serde_json::to_string_pretty(&document)?))
 }
 
 fn host(result: &HostResult, content: Content) -> Host<'_> {

@@ -8,7 +8,10 @@ use cdist_core::config::{
     settings::Colors,
 };
 
-use crate::host_table::{Form, HostTable};
+use crate::{
+    host_table::{Form, HostTable},
+    printable,
+};
 
 /// Writes `LEVEL: NAME: MESSAGE`.
 #[derive(Clone, Debug)]
@@ -63,12 +66,13 @@ impl LogLines {
         let own = matches!(name, "cdist" | "cdist-type");
         let pid = if self.with_pid && !own { format!("[{}]: ", std::process::id()) } else { String::new() };
         let time = if self.with_time && !own { format!("[{}] ", timestamp()) } else { String::new() };
+        let (name, message) = (printable::line(name), printable::lines(message));
         let mut line = format!("{}: {pid}{name}: {time}{message}", level.name());
         if self.colored {
             line = format!("\x1b[{}m{line}\x1b[0m", color(level));
         }
         line.push('\n');
-        self.table.error_text(&line);
+        self.table.error_bytes(line.as_bytes());
     }
 }
 

@@ -23,6 +23,7 @@ mod log_lines;
 mod logging;
 mod manual_page;
 mod new_type_command;
+mod own_places;
 mod plan;
 mod plugin_check;
 mod plugin_command;
@@ -61,6 +62,10 @@ fn main() -> ExitCode {
         return emulator::main();
     }
     let words: Vec<OsString> = words.collect();
+    if let Err(failure) = own_places::leave_those_of_others(&own_name, &words) {
+        failure.print();
+        return exit_code(failure.status);
+    }
     let result = match words.first().and_then(|word| word.to_str()) {
         Some(python_list::WORD) => python_list::supervise(&words[1..]).map(exit_code),
         Some(plugin_check::PROBE_WORD) => plugin_check::supervise(&words[1..]).map(exit_code),

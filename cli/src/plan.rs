@@ -10,7 +10,7 @@ use cdist_core::config::{ObjectName, Report};
 
 use crate::{
     host_result::{HostResult, State},
-    printable::{line, printable},
+    printable::{line, lines},
 };
 
 /// What is printed, and how.
@@ -76,7 +76,7 @@ impl Plan {
                 if error.kind() == io::ErrorKind::BrokenPipe {
                     return Err(error);
                 }
-                writeln!(out, "# reading {}: {error}", path.display())?;
+                writeln!(out, "# {}", line(&format!("reading {}: {error}", path.display())))?;
             }
             writeln!(out)?;
         }
@@ -97,7 +97,7 @@ impl Plan {
     }
 
     fn write(&self, out: &mut dyn Write, text: &[u8]) -> io::Result<()> {
-        if self.escaped { out.write_all(printable(text, false).as_bytes()) } else { out.write_all(text) }
+        if self.escaped { out.write_all(lines(text).as_bytes()) } else { out.write_all(text) }
     }
 }
 

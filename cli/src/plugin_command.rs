@@ -13,7 +13,7 @@ use crate::{
     plugin_inspect, plugin_install,
     plugin_new::{self, Language},
     preos_command::{self, search_path},
-    printable::line,
+    printable::{self, line},
 };
 
 /// What to do with plugins.
@@ -151,5 +151,5 @@ fn list_json(registry: &Registry) -> String {
     let value = json!({
         "preoses": preoses, "skipped": skipped, "replaced": replaced, "no_python": registry.no_python,
     });
-    format!("{value:#}\n")
+    printable::json(&format!("{value:#}\n"))
 }

@@ -10,7 +10,10 @@ use cdist_core::plugin::{
 };
 use serde_json::{Value, json};
 
-use crate::{plugin_command::print, printable::line};
+use crate::{
+    plugin_command::print,
+    printable::{self, line},
+};
 
 /// Prints the facts; exit status 0 if the file would be used, else 1.
 pub(crate) fn run(file: &Path, as_json: bool) -> i32 {
@@ -141,5 +144,5 @@ fn to_json(file: &Path, facts: Option<&Facts>, refusal: Option<&str>) -> String 
             "stripped": elf.stripped,
         })),
     });
-    format!("{value:#}\n")
+    printable::json(&format!("{value:#}\n"))
 }

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    io::Write,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
@@ -15,7 +14,7 @@ use cdist_core::plugin::{
 };
 
 use crate::{
-    failure::Failure,
+    failure::{Failure, warn},
     layout::Layout,
     plugin_command::print,
     preos_command::{registry, search_path},
@@ -148,9 +147,4 @@ fn failure(error: &InstallError) -> Failure {
 
 fn shown(path: &Path) -> String {
     line(&path.to_string_lossy())
-}
-
-fn warn(text: &str) {
-    // Nowhere to say that saying failed.
-    let _ = writeln!(std::io::stderr(), "warning: {text}");
 }

@@ -13,7 +13,13 @@ use cdist_core::plugin::{
 };
 use serde_json::{Value, json};
 
-use crate::{args::PreosArgs, failure::Failure, layout::Layout, printable::line, python_list, worker};
+use crate::{
+    args::PreosArgs,
+    failure::Failure,
+    layout::Layout,
+    printable::{self, line},
+    python_list, worker,
+};
 
 /// Puts the names of all PreOSes into the help text, when it is asked for.
 pub(crate) fn with_names(command: clap::Command, words: &[OsString]) -> clap::Command {
@@ -148,7 +154,8 @@ fn unknown(registry: &Registry, wanted: &str) -> Failure {
 }
 
 fn list(registry: &Registry, as_json: bool) -> Result<i32, Failure> {
-    let text = if as_json { format!("{:#}\n", json!(entries(registry))) } else { table(registry) };
+    let text =
+        if as_json { printable::json(&format!("{:#}\n", json!(entries(registry)))) } else { table(registry) };
     // A reader that went away early is no failure of ours.
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(0)

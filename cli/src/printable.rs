@@ -1,38 +1,39 @@
-//! Text of targets for terminals.
+//! What people read on terminals.
 
 use std::path::Path;
 
-/// Text without line ends and other control characters.
-pub(crate) fn line(text: &str) -> String {
-    printable(text.as_bytes(), true)
+pub(crate) use cdist_core::printable::{json, line, lines};
+
+/// Text that comes in pieces, which may end within a character.
+#[derive(Debug, Default)]
+pub(crate) struct Pieces {
+    begun: Vec<u8>,
 }
 
-/// Text in which control characters are visible: what comes from a target must not give orders to a terminal.
-pub(crate) fn printable(text: &[u8], one_line: bool) -> String {
-    let mut shown = String::new();
-    for chunk in text.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                '\n' | '\t' if !one_line => shown.push(c),
-                c if c.is_control() || turns_text(c) => shown.extend(c.escape_default()),
-                c => shown.push(c),
-            }
+impl Pieces {
+    /// What can be shown by now.
+    pub(crate) fn shown(&mut self, piece: &[u8]) -> String {
+        let mut whole = std::mem::take(&mut self.begun);
+        whole.extend_from_slice(piece);
+        let last = whole.utf8_chunks().last().map_or(0, |chunk| chunk.invalid().len());
+        let end = whole.len() - last;
+        // A character has four bytes at most; more, or what cannot be the beginning of one, is none.
+        let is_begun = std::str::from_utf8(&whole[end..]).is_err_and(|error| error.error_len().is_none());
+        if is_begun {
+            self.begun = whole.split_off(end);
         }
-        for byte in chunk.invalid() {
-            shown.push_str(&format!("\\x{byte:02x}"));
-        }
+        lines(&whole)
     }
-    shown
+
+    /// What is left at the end.
+    pub(crate) fn rest(&mut self) -> String {
+        lines(std::mem::take(&mut self.begun))
+    }
 }
 
-/// Whether it changes the direction of what comes after it, and so lets a text look like another one.
-fn turns_text(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// A path as a word of a shell.
+/// A path as a word of a shell; one with characters that must not be printed is not the same word.
 pub(crate) fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
+    let text = line(&path.to_string_lossy());
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
         text
@@ -46,9 +47,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_characters_are_visible() {
-        assert_eq!(printable(b"a\x1b[2J\tb\n\xff\xc3\xa9", false), "a\\u{1b}[2J\tb\n\\xff\u{e9}");
-        assert_eq!(printable(b"a\nb", true), "a\\nb");
-        assert_eq!(line("exe\u{202e}gpj"), "exe\\u{202e}gpj");
+    fn pieces_are_whole_characters() {
+        let mut text = Pieces::default();
+        assert_eq!(text.shown(b"a\x1b[2J\n\xc3"), "a\\u{1b}[2J\n");
+        assert_eq!(text.shown(b"\xa9\xff\n\xf0\x9f"), "\u{e9}\\xff\n");
+        assert_eq!(text.shown(b"x"), "\\xf0\\x9fx");
+        assert_eq!(text.shown(b"\xe2\x82"), "");
+        assert_eq!(text.rest(), "\\xe2\\x82");
+    }
+
+    #[test]
+    fn words_of_a_shell_hold_nothing_hidden() {
+        assert_eq!(quoted(Path::new("/a b/it's")), "'/a b/it'\\''s'");
+        assert_eq!(quoted(Path::new("/a\u{1b}[2J")), "'/a\\u{1b}[2J'");
     }
 }

@@ -11,6 +11,8 @@ use cdist_core::progress::{Event, Sink, StepId, Unit};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use crate::printable;
+
 /// The form in which progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -61,10 +63,11 @@ impl Display {
         self.multi.suspend(|| {
             let mut stderr = std::io::stderr().lock();
             // Nowhere to say that saying failed.
-            let _ = if self.form == Form::Json && !text.starts_with('{') {
-                writeln!(stderr, "{}", json!({ "event": "log", "text": text }))
+            let _ = if self.form == Form::Json {
+                let value = json!({ "event": "log", "text": text });
+                writeln!(stderr, "{}", printable::json(&value.to_string()))
             } else {
-                writeln!(stderr, "{text}")
+                writeln!(stderr, "{}", printable::lines(text))
             };
         });
     }
@@ -100,7 +103,7 @@ impl Display {
                 if let Ok(style) = ProgressStyle::with_template(&template) {
                     bar.set_style(style);
                 }
-                bar.set_prefix(name.clone());
+                bar.set_prefix(printable::line(name));
                 bar.enable_steady_tick(Duration::from_millis(250));
                 state.bars.insert(*id, bar);
             }
@@ -117,7 +120,7 @@ impl Display {
             }
             Event::Doing { id, what } => {
                 if let Some(bar) = state.bars.get(id) {
-                    bar.set_message(what.chars().take(60).collect::<String>());
+                    bar.set_message(printable::line(&what.chars().take(60).collect::<String>()));
                 }
             }
             Event::Finished { id, .. } => {
@@ -167,7 +170,11 @@ impl Sink for Display {
                 self.plain(event);
             }
             Form::Plain => self.plain(event),
-            Form::Json => self.line(&as_json(event).to_string()),
+            Form::Json => {
+                let text = printable::json(&as_json(event).to_string());
+                // Nowhere to say that saying failed.
+                let _ = writeln!(std::io::stderr(), "{text}");
+            }
         }
     }
 }

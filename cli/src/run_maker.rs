@@ -15,6 +15,7 @@ use cdist_core::{
     },
     connector::{Chroot, Connector, Custom, Holder, HostKeys, Local, Ssh, SshOptions},
     host::Cancel,
+    trust,
 };
 
 use crate::{layout::Layout, log_lines::LogLines, refusal::Refusal, run_args::RunArgs};
@@ -129,6 +130,7 @@ impl RunMaker {
             self.connector(target),
             self.layout.program.clone(),
         );
+        self.check_programs()?;
         run.mode = mode;
         run.jobs = self.jobs;
         run.dry_run = args.dry_run;
@@ -164,6 +166,25 @@ impl RunMaker {
         run.log_server = args.log_server;
         run.cancel = cancel.clone();
         Ok(run)
+    }
+
+    /// What is run here for each host, besides what the configuration directories hold.
+    fn check_programs(&self) -> Result<(), Refusal> {
+        let (exec, copy) = self.remote_commands();
+        let first = |command: Option<String>| Some(PathBuf::from(command?.split_whitespace().next()?));
+        let used = [
+            ("the remote exec command", first(exec)),
+            ("the remote copy command", first(copy)),
+            ("the local shell", self.settings.local_shell.clone()),
+            // Never a name that is looked up in PATH, as one without a slash is of the others.
+            ("the ssh configuration", self.ssh_config().and_then(|file| std::path::absolute(file).ok())),
+        ];
+        for (what, path) in used {
+            if let Some(path) = path.filter(|path| path.components().count() > 1) {
+                trust::file_for_root(what, &path).map_err(|error| Refusal(error.to_string()))?;
+            }
+        }
+        Ok(())
     }
 
     /// The work directory on the target, if it is not the usual one.

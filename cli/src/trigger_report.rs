@@ -5,6 +5,7 @@ use cdist_core::trigger::runner::{End, Ended, RunReport, StreamEnd};
 use crate::{
     host_result::{HostResult, State},
     json_report,
+    printable::lines,
 };
 
 /// As much of a stream is kept.
@@ -68,9 +69,7 @@ fn end_of(text: &str) -> &str {
 
 /// Text for pages and terminals: what comes from a machine must not give orders to them.
 fn plain(text: &str) -> String {
-    let shown =
-        |c: char| if c.is_control() && c != '\n' && c != '\t' { char::REPLACEMENT_CHARACTER } else { c };
-    text.chars().map(shown).collect()
+    lines(text)
 }
 
 #[cfg(test)]
@@ -108,7 +107,7 @@ mod tests {
         assert_eq!((report.script.as_deref(), report.exit_status), (Some("code-remote"), Some(3)));
         assert_eq!(report.facts["type"], "/conf/type/__x");
         assert_eq!((report.streams.len(), report.streams[0].name.as_str()), (8, "s2"));
-        assert_eq!(report.streams[0].text, "one\u{fffd}[2J\t2\n");
+        assert_eq!(report.streams[0].text, "one\\u{1b}[2J\t2\n");
         assert!(report.hint.unwrap().ends_with("; or do it right"));
     }
 

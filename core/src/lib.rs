@@ -17,9 +17,11 @@ pub mod inventory;
 mod near;
 pub mod plugin;
 pub mod preos;
+pub mod printable;
 pub mod progress;
 pub mod token;
 pub mod trigger;
+pub mod trust;
 
 pub use chain::chain;
 pub use near::near_match;

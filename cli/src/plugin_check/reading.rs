@@ -2,13 +2,16 @@
 
 use std::{collections::HashSet, path::Path};
 
-use cdist_core::plugin::{
-    check::Checker,
-    elf,
-    facts::{Facts, Kind, Panic},
-    file::Opener,
-    sums::Sums,
-    text::{self, PreosText},
+use cdist_core::{
+    plugin::{
+        check::Checker,
+        elf,
+        facts::{Facts, Kind, Panic},
+        sums::Sums,
+        text::{self, PreosText},
+    },
+    printable,
+    trust::Trust,
 };
 
 use super::{Verdict, catalogue::Check, events::Event};
@@ -36,11 +39,11 @@ fn file(path: &Path) -> Verdict {
 }
 
 fn record(path: &Path) -> Verdict {
-    let mut opener = Opener::default();
-    match Sums::of_directory(path.parent().unwrap_or(Path::new("/")), &mut opener) {
+    let mut trust = Trust::default();
+    match Sums::of_directory(path.parent().unwrap_or(Path::new("/")), &mut trust) {
         Ok(None) => Verdict::Skipped("there is no plugins.sha256 beside it".to_owned()),
         Ok(Some(sums)) => {
-            let (file, _) = match opener.open(path) {
+            let (file, _) = match trust.open(path) {
                 Ok(opened) => opened,
                 Err(error) => return Verdict::Failed(error.to_string()),
             };
@@ -51,7 +54,7 @@ fn record(path: &Path) -> Verdict {
 }
 
 fn elf(path: &Path) -> Verdict {
-    match Opener::default().open(path) {
+    match Trust::default().open(path) {
         Ok((file, _)) => judged(elf::read_text(&file)),
         Err(error) => Verdict::Failed(error.to_string()),
     }
@@ -60,7 +63,7 @@ fn elf(path: &Path) -> Verdict {
 /// The verdict, and what the text names.
 fn text(path: &Path) -> (Verdict, Vec<PreosText>) {
     let failed = |reason: String| (Verdict::Failed(reason), Vec::new());
-    let bytes = match Opener::default().open(path) {
+    let bytes = match Trust::default().open(path) {
         Ok((file, _)) => elf::read_text(&file),
         Err(error) => return failed(error.to_string()),
     };
@@ -90,7 +93,7 @@ fn summary_warning(summary: &str) -> Option<String> {
     let columns = summary.chars().count();
     if summary.trim().is_empty() {
         Some("it has no summary; the list of PreOSes shows one".to_owned())
-    } else if summary.chars().any(char::is_control) {
+    } else if summary.contains(printable::is_hidden) {
         Some("its summary holds control characters".to_owned())
     } else if columns > SUMMARY_MAX {
         Some(format!("its summary has {columns} characters; up to {SUMMARY_MAX} fit into a list"))

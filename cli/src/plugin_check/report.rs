@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{CheckArgs, LIMIT, Verdict, catalogue::Check};
 use crate::{
     plugin_command::print,
-    printable::{line, quoted},
+    printable::{json as json_text, line, quoted},
 };
 
 /// Longer reasons are cut: they may hold what a plugin says.
@@ -109,7 +109,7 @@ impl Report {
         let counts: serde_json::Map<_, _> =
             counts.iter().map(|&(outcome, count)| (outcome.to_owned(), count.into())).collect();
         let value = json!({"file": self.file, "seed": self.seed, "status": status, "counts": counts, "checks": checks});
-        format!("{value:#}\n")
+        json_text(&format!("{value:#}\n"))
     }
 }
 
@@ -120,7 +120,7 @@ pub(super) fn list(checks: &[Check], as_json: bool) -> String {
             .iter()
             .map(|check| json!({"name": check.name(), "description": check.description()}))
             .collect();
-        return format!("{:#}\n", json!(checks));
+        return json_text(&format!("{:#}\n", json!(checks)));
     }
     checks
         .iter()

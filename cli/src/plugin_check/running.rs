@@ -11,7 +11,10 @@ use std::{
     thread,
 };
 
-use cdist_core::plugin::{check::Checker, file::parent_of, python, sandbox, text::PreosText};
+use cdist_core::{
+    host::parent_of,
+    plugin::{check::Checker, python, sandbox, text::PreosText},
+};
 
 use super::{
     Subject, Verdict,

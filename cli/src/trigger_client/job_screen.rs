@@ -15,7 +15,7 @@ use super::{
     screen::{Screen, wrapped},
     times::took,
 };
-use crate::printable::{line, printable};
+use crate::printable::{line, lines};
 
 /// Width of the names at the left.
 const NAMES: usize = 11;
@@ -130,7 +130,7 @@ fn streams(failure: Option<&RunReport>, room: Option<usize>) -> Vec<String> {
         if left.is_some_and(|left| left < STREAM_MIN) {
             break;
         }
-        let shown = printable(stream.text.trim_end().as_bytes(), false);
+        let shown = lines(stream.text.trim_end());
         let lines: Vec<&str> = shown.lines().collect();
         let from = left.map_or(0, |left| lines.len().saturating_sub(left));
         let part = if from > 0 { ", the end" } else { "" };

@@ -12,7 +12,7 @@ use super::{
     client::{self, Client},
     screen::Screen,
 };
-use crate::{failure::Failure, printable::printable};
+use crate::{failure::Failure, printable::Pieces};
 
 /// Prints the log of an attempt. Followed to its end, the exit status tells how the job came out.
 pub(super) fn print(
@@ -26,13 +26,18 @@ pub(super) fn print(
 ) -> Result<i32, Stopped> {
     let attempt = attempt.map(|attempt| format!("&attempt={attempt}")).unwrap_or_default();
     let path = format!("/jobs/{id}/log?follow={}{attempt}", u8::from(follow));
-    let mut text = Text { escaped: screen.size.is_some(), begun: Vec::new() };
+    let mut text = screen.size.map(|_| Pieces::default());
     client.stream::<Stopped>(&path, |piece| {
-        out.write_all(&text.shown(piece))?;
+        match &mut text {
+            Some(text) => out.write_all(text.shown(piece).as_bytes())?,
+            None => out.write_all(piece)?,
+        }
         // Whoever follows wants to see it now.
         Ok(out.flush()?)
     })?;
-    out.write_all(&text.rest())?;
+    if let Some(mut text) = text {
+        out.write_all(text.rest().as_bytes())?;
+    }
     out.flush()?;
     if !follow {
         return Ok(0);
@@ -54,51 +59,5 @@ pub(super) fn print(
             let failure = Failure::new(format!("job {id} {has} {state}"));
             Err(failure.hint(format!("`{}` tells why", next(&format!("show {id}")))).into())
         }
-    }
-}
-
-/// A log on a terminal, in pieces that may end within a character.
-struct Text {
-    escaped: bool,
-    begun: Vec<u8>,
-}
-
-impl Text {
-    fn shown(&mut self, piece: &[u8]) -> Vec<u8> {
-        if !self.escaped {
-            return piece.to_vec();
-        }
-        let mut whole = std::mem::take(&mut self.begun);
-        whole.extend_from_slice(piece);
-        let last = whole.utf8_chunks().last().map_or(0, |chunk| chunk.invalid().len());
-        let end = whole.len() - last;
-        // A character has four bytes at most; more, or what cannot be the beginning of one, is none.
-        let is_begun = std::str::from_utf8(&whole[end..]).is_err_and(|error| error.error_len().is_none());
-        if is_begun {
-            self.begun = whole.split_off(end);
-        }
-        printable(&whole, false).into_bytes()
-    }
-
-    fn rest(&mut self) -> Vec<u8> {
-        printable(&std::mem::take(&mut self.begun), false).into_bytes()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_terminal_gets_no_orders_and_whole_characters() {
-        let mut text = Text { escaped: true, begun: Vec::new() };
-        let mut shown = |piece: &[u8]| String::from_utf8(text.shown(piece)).unwrap();
-        assert_eq!(shown(b"a\x1b[2J\n\xc3"), "a\\u{1b}[2J\n");
-        assert_eq!(shown(b"\xa9\xff\n\xf0\x9f"), "\u{e9}\\xff\n");
-        assert_eq!(shown(b"x"), "\\xf0\\x9fx");
-        assert_eq!(shown(b"\xe2\x82"), "");
-        assert_eq!(text.rest(), b"\\xe2\\x82");
-        let mut text = Text { escaped: false, begun: Vec::new() };
-        assert_eq!(text.shown(b"\x1b\xc3"), b"\x1b\xc3");
     }
 }

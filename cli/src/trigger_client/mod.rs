@@ -26,7 +26,11 @@ use cdist_core::trigger::{
 use serde_json::json;
 
 use self::{client::Client, screen::Screen};
-use crate::{failure::Failure, printable::quoted, trigger_args, trigger_command};
+use crate::{
+    failure::Failure,
+    printable::{self, line, quoted},
+    trigger_args, trigger_command,
+};
 
 /// What is asked of a running server.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -209,7 +213,7 @@ fn answer(command: &TriggerCommand, screen: &Screen, out: &mut dyn Write) -> Res
             let path = jobs::path(*state, *kind, host.as_deref(), *n);
             let text = server.client()?.get(&path)?;
             if output.json {
-                out.write_all(text.as_bytes())?;
+                out.write_all(printable::json(&text).as_bytes())?;
             } else {
                 out.write_all(jobs::table(&client::read(&text)?, screen).as_bytes())?;
             }
@@ -217,7 +221,7 @@ fn answer(command: &TriggerCommand, screen: &Screen, out: &mut dyn Write) -> Res
         TriggerCommand::Show { id, output, server } => {
             let text = server.client()?.get(&format!("/jobs/{id}"))?;
             if output.json {
-                out.write_all(text.as_bytes())?;
+                out.write_all(printable::json(&text).as_bytes())?;
             } else {
                 let job: JobDetails = client::read(&text)?;
                 let next = |words: &str| server.command(words);
@@ -230,16 +234,16 @@ fn answer(command: &TriggerCommand, screen: &Screen, out: &mut dyn Write) -> Res
         }
         TriggerCommand::Cancel { id, server } => {
             let done: JobDone = server.client()?.post(&format!("/jobs/{id}/cancel"), None)?;
-            writeln!(out, "{}", done.message)?;
+            writeln!(out, "{}", line(&done.message))?;
         }
         TriggerCommand::Retry { id, server } => {
             let done: JobDone = server.client()?.post(&format!("/jobs/{id}/retry"), None)?;
             let follow = server.command(&format!("log -f {}", done.job));
-            writeln!(out, "{}; `{follow}` shows how", done.message)?;
+            writeln!(out, "{}; `{follow}` shows how", line(&done.message))?;
         }
         TriggerCommand::Arm { host, off: true, server, .. } => {
             let done: MachineDone = server.client()?.post(&client::machine(host, "/disarm"), None)?;
-            writeln!(out, "{}", done.message)?;
+            writeln!(out, "{}", line(&done.message))?;
         }
         TriggerCommand::Arm { host, time, server, .. } => {
             let body = json!({ "seconds": time.as_secs() });
@@ -251,19 +255,20 @@ fn answer(command: &TriggerCommand, screen: &Screen, out: &mut dyn Write) -> Res
         TriggerCommand::Hosts { output, server } => {
             let machines = hosts::all(&server.client()?)?;
             if output.json {
-                writeln!(out, "{}", json!({ "machines": machines, "next": null }))?;
+                let all = json!({ "machines": machines, "next": null });
+                writeln!(out, "{}", printable::json(&all.to_string()))?;
             } else {
                 out.write_all(hosts::table(&machines, screen).as_bytes())?;
             }
         }
         TriggerCommand::Forget { host, server } => {
             let done: MachineDone = server.client()?.delete(&client::machine(host, ""))?;
-            writeln!(out, "{}", done.message)?;
+            writeln!(out, "{}", line(&done.message))?;
         }
         TriggerCommand::Status { output, server } => {
             let text = server.client()?.get("/status")?;
             if output.json {
-                out.write_all(text.as_bytes())?;
+                out.write_all(printable::json(&text).as_bytes())?;
             } else {
                 let status: StatusView = client::read(&text)?;
                 out.write_all(server_screen::text(&status, screen).as_bytes())?;

@@ -92,7 +92,7 @@ impl Engine {
         }
         // Output that is to be seen at once cannot wait until it is taken apart.
         let alone = !self.run.connector.takes_scripts_on_stdin()
-            || matches!(self.run.streams, Streams::Inherit | Streams::To(_));
+            || matches!(self.run.streams, Streams::Inherit | Streams::To { .. });
         if !alone {
             batch.steps.clone_from(&steps);
         }

@@ -14,6 +14,7 @@ use super::{
     stage::Stage,
     types::visible_entries,
 };
+use crate::trust;
 
 /// What a configuration directory may hold.
 const PARTS: [&str; 4] = ["explorer", "files", "manifest", "type"];
@@ -38,6 +39,10 @@ pub(super) fn merge(dirs: &[PathBuf], stage: &Stage, log: &dyn LogSink) -> Resul
         let dir = std::path::absolute(&dir)
             .map_err(ConfigError::io(format!("resolving the configuration directory {}", dir.display())))?;
         for part in PARTS {
+            // One that is not there now could be another's in the next moment.
+            if !trust::tree_for_root("the configuration directory", &dir.join(part))? {
+                continue;
+            }
             link_entries(&dir.join(part), &stage.conf(part), part)?;
         }
     }

@@ -21,6 +21,7 @@ use super::{
     relations::{self, Relations},
     types::{Parameter, Type, lines_of},
 };
+use crate::printable;
 
 /// More than any configuration nests on purpose.
 const DEPTH_MAX: usize = 100;
@@ -155,7 +156,7 @@ pub fn main() -> ExitCode {
         _ => (format!("ERROR: cdist: {error}\n"), 1),
     };
     // Nobody is left to tell if standard error is closed.
-    let _ = io::stderr().write_all(text.as_bytes());
+    let _ = io::stderr().write_all(printable::lines(text).as_bytes());
     ExitCode::from(status)
 }
 

@@ -53,6 +53,9 @@ pub enum ConfigError {
     /// The initial manifest is a directory or the like.
     #[error("Initial manifest '{}' is no regular file", .0.display())]
     ManifestKind(PathBuf),
+    /// Root would use what others can change.
+    #[error(transparent)]
+    Untrusted(#[from] crate::trust::Untrusted),
     /// A work directory on the target that must never be wiped.
     #[error("'{}' cannot be the work directory on the target, for it is wiped at each run", .0.display())]
     RemoteDir(PathBuf),

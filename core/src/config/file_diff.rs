@@ -8,6 +8,8 @@ use similar::{
     group_diff_ops,
 };
 
+use crate::printable;
+
 /// Longer files are not compared line by line.
 pub(super) const SIZE_MAX: usize = 1024 * 1024;
 /// Unchanged lines around a change.
@@ -185,10 +187,7 @@ fn header(content: Option<&[u8]>, path: &str) -> String {
 
 /// A path on one line.
 fn shown(path: &[u8]) -> String {
-    let text = String::from_utf8_lossy(path);
-    text.chars()
-        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
-        .collect()
+    printable::line(&String::from_utf8_lossy(path))
 }
 
 fn write_hunks(text: &mut Vec<u8>, old: &[u8], new: &[u8]) {

@@ -10,6 +10,7 @@ use super::{
     engine::Engine, error::ConfigError, explorers::wrap, log::Level, messages::Messages, object::ObjectName,
     relations, report::Entity, run::Manifest,
 };
+use crate::trust;
 
 impl Engine {
     /// Runs the manifest that declares the first objects.
@@ -42,6 +43,7 @@ impl Engine {
             };
             return Err(ConfigError::ManifestMissing(missing));
         }
+        trust::file_for_root("the manifest", path)?;
         self.log(Level::Verbose, &format!("Running initial manifest {}", path.display()));
         let messages = self.open_messages(OsStr::new("initialmanifest"))?;
         let mut variables = self.manifest_variables(path, &messages);

@@ -7,21 +7,33 @@ use std::{
 };
 
 use super::{
+    batch::WIPE,
     engine::Engine,
     environment::Variables,
     error::ConfigError,
     log::Level,
     quote::{posix, posix_always},
 };
-use crate::connector::{Context, Done, Exec, Output};
+use crate::{
+    connector::{Context, Done, Exec, Output},
+    trust::guard_line,
+};
 
 impl Engine {
-    /// Wipes and makes the work directory, by commands without standard input.
+    /// Wipes and makes the work directory, by a command without standard input.
     pub(super) async fn make_remote_dirs(&self) -> Result<(), ConfigError> {
-        let dir = posix(&self.stage.remote);
-        self.remote_plain(&self.context, &["rm".into(), "-rf".into(), dir.clone()]).await?;
-        self.remote_plain(&self.context, &["mkdir".into(), "-p".into(), dir.clone()]).await?;
-        self.remote_plain(&self.context, &["chmod".into(), "0700".into(), dir]).await
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let dir = &self.stage.remote;
+        let script = posix_always(format!("{}{WIPE}", guard_line()));
+        let words = vec!["/bin/sh".into(), "-c".into(), script, "cdist".into(), posix(dir)];
+        let stdout = self.output(&self.stage.out, "stdout", "remote")?;
+        let exec = Exec { words, stdin: self.input(), stdout, stderr: Output::Capture };
+        let done = self.run.connector.exec(&self.context, exec).await?;
+        if done.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&done.stderr).trim().replace('\n', "; ");
+        Err(ConfigError::Send { dir: dir.clone(), said, status: done.status })
     }
 
     /// Removes the work directory.

@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     fs,
     num::NonZeroUsize,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
@@ -24,8 +25,9 @@ use super::{
 };
 use crate::{
     connector::{Connector, Holder, Locked},
-    host::Cancel,
+    host::{self, Cancel},
     progress::{Progress, Unit},
+    trust,
 };
 
 /// The manifest that declares the first objects.
@@ -55,8 +57,13 @@ pub enum Streams {
     Save,
     /// To the output of this process.
     Inherit,
-    /// Both into this file or pipe.
-    To(Arc<fs::File>),
+    /// Into these files or pipes.
+    To {
+        /// Takes standard output.
+        stdout: Arc<fs::File>,
+        /// Takes standard error, and what comes back from the target.
+        stderr: Arc<fs::File>,
+    },
     /// Nowhere.
     Discard,
 }
@@ -255,6 +262,7 @@ async fn attempt_with(mut run: Run, started: Instant, report: &mut Report) -> Re
         }
     }
     if let Some(cache) = &engine.run.cache {
+        trust::directory_for_root("the cache", host::parent_of(cache))?;
         save(&engine.stage, cache, &engine.run.host)?;
         report.files = Some(cache.clone());
     }
@@ -278,6 +286,13 @@ async fn prepare(run: Run, host_base: &Path) -> Result<Engine, ConfigError> {
                 .map_err(ConfigError::Task)?
         }
     };
+    // Wiped by its name, and scripts that others could exchange would be run from there.
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(host_base)
+        .map_err(ConfigError::io(format!("making {}", host_base.display())))?;
+    trust::directory_for_root("the directory of the run", host_base)?;
     let stage = Stage::create(host_base.join("data"), run.remote_dir.clone())?;
     conf_dirs::merge(&run.conf_dirs, &stage, run.log.as_ref())?;
     stage.link_emulator(&run.cdist_exe)?;

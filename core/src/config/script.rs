@@ -50,7 +50,8 @@ impl Engine {
         Ok(match &self.run.streams {
             Streams::Save => Output::File(open_append(&dir.join(stream).join(name))?),
             Streams::Inherit => Output::Inherit,
-            Streams::To(file) => Output::File(another(file)?),
+            Streams::To { stdout: file, .. } if stream == "stdout" => Output::File(another(file)?),
+            Streams::To { stderr: file, .. } => Output::File(another(file)?),
             Streams::Discard => Output::Null,
         })
     }

@@ -12,6 +12,7 @@ use std::{
 };
 
 use super::log::Level;
+use crate::trust;
 
 /// When output has colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +112,7 @@ impl Settings {
             path: path.to_owned(),
             source,
         };
+        trust::file_for_root("the configuration file", path).map_err(|e| failed(e.into()))?;
         match fs::read_to_string(path) {
             Ok(text) => Self::parse(&text).map_err(|e| failed(e.into())),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),

@@ -15,7 +15,12 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
+
+use super::{
+    claim::{Claim, claim, claim_left_behind},
+    parent_of,
+};
 
 /// A file that appears under its name only when it is complete.
 ///
@@ -96,9 +101,13 @@ impl TemporaryDir {
     /// The parent directory is missing or cannot be written to.
     pub fn beside(target: &Path) -> io::Result<Self> {
         remove_left_behind(target);
-        let ((), path) = create_beside(target, |path| fs::DirBuilder::new().mode(0o700).create(path))?;
-        let lock = lock(&path)?;
-        Ok(Self { temporary: Temporary { path, directory: true }, _lock: lock })
+        loop {
+            let ((), path) = create_beside(target, |path| fs::DirBuilder::new().mode(0o700).create(path))?;
+            // Until it is locked, another process may take it for a left-behind; then that one removes it.
+            if let Claim::Held(lock) = claim(&path)? {
+                return Ok(Self { temporary: Temporary { path, directory: true }, _lock: lock });
+            }
+        }
     }
 
     /// Where it is.
@@ -179,11 +188,6 @@ impl Drop for Temporary {
     }
 }
 
-/// The directory that holds `path`; for a bare name the working directory.
-fn parent_of(path: &Path) -> &Path {
-    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// Names that are in use are passed over: another process with the same number may be at work, as process
 /// numbers repeat in containers, or one may have been killed.
 fn create_beside<T>(target: &Path, create: impl Fn(&Path) -> io::Result<T>) -> io::Result<(T, PathBuf)> {
@@ -202,10 +206,6 @@ fn create_beside<T>(target: &Path, create: impl Fn(&Path) -> io::Result<T>) -> i
     }
 }
 
-fn lock(path: &Path) -> io::Result<Flock<File>> {
-    Flock::lock(File::open(path)?, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno.into())
-}
-
 /// Removes directories for the same place whose process was killed. One that stays is no reason to fail.
 fn remove_left_behind(target: &Path) {
     let Some(name) = target.file_name() else { return };
@@ -213,8 +213,11 @@ fn remove_left_behind(target: &Path) {
     for entry in fs::read_dir(parent_of(target)).into_iter().flatten().filter_map(Result::ok) {
         let numbers = entry.file_name().as_bytes().strip_prefix(prefix.as_bytes()).map(<[u8]>::to_vec);
         let ours = numbers.is_some_and(|rest| rest.iter().all(|b| b.is_ascii_digit() || *b == b'-'));
-        // A directory, and not a link to one.
-        if ours && entry.file_type().is_ok_and(|kind| kind.is_dir()) && lock(&entry.path()).is_ok() {
+        if !ours {
+            continue;
+        }
+        // Locked until it is gone, so that its name is not given to another one meanwhile.
+        if let Some(_lock) = claim_left_behind(&entry.path()) {
             tracing::info!("removing {}, which a killed run left", entry.path().display());
             let _ = fs::remove_dir_all(entry.path());
         }

@@ -1,11 +1,23 @@
 //! The only code that touches the operating system.
 
+use std::path::Path;
+
 pub mod atomic;
 pub mod beneath;
 mod cancel;
+pub mod claim;
 mod command;
 pub mod mounts;
 pub mod remove;
 
 pub use cancel::Cancel;
 pub use command::{Command, CommandError, Output, Stream, describe};
+
+/// The directory that holds `path`; for a bare name the working directory.
+pub fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        None => Path::new("/"),
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+    }
+}

@@ -5,12 +5,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::trust;
+
 /// Why the inventory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum InventoryError {
     /// The inventory is something else.
     #[error("Invalid inventory db basedir '{}', must be a directory", .0.display())]
     NotADirectory(PathBuf),
+    /// Root would use what others can change.
+    #[error(transparent)]
+    Untrusted(#[from] trust::Untrusted),
     /// A host's entry is something else.
     #[error("Host path '{}' exists, but is not a valid file", .0.display())]
     NotAFile(PathBuf),
@@ -49,9 +54,11 @@ impl Inventory {
     ///
     /// # Errors
     ///
-    /// `dir` is something else than a directory.
+    /// `dir` is something else than a directory; or this process is root's, and others can change what is in it.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, InventoryError> {
         let dir = dir.into();
+        // Its entries decide which hosts are configured, and how.
+        trust::tree_for_root("the inventory", &dir)?;
         if dir.exists() && !dir.is_dir() {
             return Err(InventoryError::NotADirectory(dir));
         }

@@ -8,10 +8,13 @@ use std::{
 
 use super::{
     elf::{self, ElfError},
-    file::{FileError, Opener, parent_of},
     search,
     sums::{SumError, Sums},
     text::{self, PluginText, PreosText, TextError},
+};
+use crate::{
+    host::parent_of,
+    trust::{Trust, TrustError},
 };
 
 /// Why a file is not used. The messages complete the line "skipped FILE: …".
@@ -22,7 +25,7 @@ pub enum CheckError {
     Name,
     /// Others can change it, or it is no regular file.
     #[error(transparent)]
-    File(#[from] FileError),
+    File(#[from] TrustError),
     /// It is not what was recorded.
     #[error(transparent)]
     Sum(#[from] SumError),
@@ -56,7 +59,7 @@ impl Content {
 /// Checks files; reads the record of a directory once.
 #[derive(Debug, Default)]
 pub struct Checker {
-    opener: Opener,
+    trust: Trust,
     sums: HashMap<PathBuf, Option<Sums>>,
 }
 
@@ -65,9 +68,9 @@ impl Checker {
     ///
     /// # Errors
     ///
-    /// Those of [`Opener::open`], or the name is not a plugin's.
+    /// Those of [`Trust::open`], or the name is not a plugin's.
     pub fn open(&mut self, path: &Path) -> Result<(File, Metadata), CheckError> {
-        let opened = self.opener.open(path)?;
+        let opened = self.trust.open(path)?;
         if search::is_plugin(path) { Ok(opened) } else { Err(CheckError::Name) }
     }
 
@@ -82,7 +85,7 @@ impl Checker {
         let sums = match self.sums.get(directory) {
             Some(sums) => sums,
             None => {
-                let read = Sums::of_directory(directory, &mut self.opener)?;
+                let read = Sums::of_directory(directory, &mut self.trust)?;
                 self.sums.entry(directory.to_owned()).or_insert(read)
             }
         };

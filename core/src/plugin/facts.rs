@@ -7,14 +7,14 @@ use std::{
     path::Path,
 };
 
-use nix::{fcntl::OFlag, unistd::Uid};
+use nix::fcntl::OFlag;
 use object::{
     Endianness, ReadCache, ReadRef, elf as format,
     read::elf::{Dyn, FileHeader, SectionHeader, SectionTable, Sym},
 };
 
 use super::{
-    elf, file, search, sums,
+    elf, search, sums,
     text::{self, PluginText},
 };
 
@@ -108,7 +108,7 @@ impl Facts {
         let cache = cache.as_ref();
         Ok(Self {
             size: metadata.len(),
-            owner: file::name_of(Uid::from_raw(metadata.uid())),
+            owner: crate::trust::name_of(metadata.uid()),
             mode: metadata.mode() & 0o7777,
             sha256,
             text: cache

@@ -7,7 +7,7 @@ use std::{
     ffi::OsStr,
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -16,14 +16,16 @@ use nix::fcntl::{Flock, FlockArg, OFlag};
 use super::{
     check::{CheckError, Checker, Content},
     elf,
-    file::{FileError, Opener},
     python::Listing,
     registry::{Registry, Skipped},
     search::{self, SearchPath},
     sums::{self, SumError, Sums},
     text,
 };
-use crate::host::atomic::{AtomicFile, sync_parent};
+use crate::{
+    host::atomic::{AtomicFile, sync_parent},
+    trust::{Trust, TrustError, Use},
+};
 
 /// The biggest plugin that is installed: it is held in memory, so that what was checked is what is written.
 const SIZE_MAX: u64 = 512 * 1024 * 1024;
@@ -54,7 +56,7 @@ pub enum InstallError {
         /// The directory.
         directory: PathBuf,
         /// Why.
-        reason: FileError,
+        reason: TrustError,
     },
     /// The record is there and cannot be used.
     #[error("nothing is changed in {}: {reason}", .directory.display())]
@@ -187,13 +189,13 @@ pub fn remove(
 /// The whole file, read once. Links are followed: a build tool may have made one, and only the copy has to be safe.
 fn read(source: &Path) -> Result<Vec<u8>, InstallError> {
     let refused =
-        |reason: FileError| InstallError::Refused { file: source.to_owned(), reason: reason.into() };
+        |reason: TrustError| InstallError::Refused { file: source.to_owned(), reason: reason.into() };
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let opened = OpenOptions::new().read(true).custom_flags(flags.bits()).open(source);
-    let file = opened.map_err(|error| refused(FileError::Open(error)))?;
+    let file = opened.map_err(|error| refused(TrustError::Open(error)))?;
     let metadata = file.metadata().map_err(system("reading", source))?;
     if !metadata.is_file() {
-        return Err(refused(FileError::NotRegular));
+        return Err(refused(TrustError::NotRegular));
     }
     let mut bytes = Vec::new();
     file.take(SIZE_MAX + 1).read_to_end(&mut bytes).map_err(system("reading", source))?;
@@ -235,17 +237,12 @@ struct Held<'a> {
 impl<'a> Held<'a> {
     fn new(directory: &'a Path) -> Result<Self, InstallError> {
         let refused = |reason| InstallError::Directory { directory: directory.to_owned(), reason };
-        let mut opener = Opener::default();
-        opener.check_directory(directory).map_err(refused)?;
+        let mut trust = Trust::default();
+        trust.directory(directory, Use::Filled).map_err(refused)?;
         let opened = File::open(directory).map_err(system("opening", directory))?;
-        let metadata = opened.metadata().map_err(system("opening", directory))?;
-        // The sticky bit makes others' additions harmless above, but not where the libraries and their record lie.
-        if metadata.mode() & 0o022 != 0 {
-            return Err(refused(FileError::Writable { path: directory.display().to_string() }));
-        }
         let lock = Flock::lock(opened, FlockArg::LockExclusive)
             .map_err(|(_, errno)| system("locking", directory)(errno.into()))?;
-        let sums = Sums::of_directory(directory, &mut opener)
+        let sums = Sums::of_directory(directory, &mut trust)
             .map_err(|reason| InstallError::Record { directory: directory.to_owned(), reason })?;
         Ok(Self { directory, sums, _lock: lock })
     }
@@ -293,7 +290,7 @@ mod tests {
         for mode in [0o777, 0o1777, 0o775] {
             fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode)).unwrap();
             let error = remove("x", dir.path(), no_python).unwrap_err();
-            assert!(matches!(error, InstallError::Directory { reason: FileError::Writable { .. }, .. }));
+            assert!(matches!(error, InstallError::Directory { reason: TrustError::Writable { .. }, .. }));
         }
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         assert!(matches!(remove("x", dir.path(), no_python), Err(InstallError::Unknown { .. })));

@@ -1,7 +1,6 @@
 //! PreOS plugins: finding the files, reading what they hold (libraries without running them), and running one.
 //!
 //! - [`search`]: the directories, in order, and the files in them
-//! - [`file`]: who may have written the file
 //! - [`elf`]: the text symbol `_cdist_preos` of a shared library, read without loading it
 //! - [`text`]: what that text says
 //! - [`sums`]: the SHA-256 sums that may lie beside the plugins
@@ -17,7 +16,6 @@
 pub mod check;
 pub mod elf;
 pub mod facts;
-pub mod file;
 #[cfg(test)]
 mod frozen;
 pub mod install;

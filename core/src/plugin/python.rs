@@ -16,10 +16,10 @@ use serde::Deserialize;
 
 use super::{
     check::Checker,
-    file::parent_of,
     search,
     text::{self, PreosText, TextError},
 };
+use crate::host::parent_of;
 
 /// How long all files together may take to be listed.
 pub const LIST_LIMIT: Duration = Duration::from_secs(10);

@@ -15,8 +15,10 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::file::{FileError, Opener};
-use crate::host::atomic::write_atomic;
+use crate::{
+    host::atomic::write_atomic,
+    trust::{Trust, TrustError},
+};
 
 /// The name of the record.
 pub const FILE_NAME: &str = "plugins.sha256";
@@ -28,7 +30,7 @@ const RECORD_MAX: u64 = 1024 * 1024;
 pub enum SumError {
     /// The record may be somebody else's.
     #[error("{FILE_NAME} beside it is not trusted: {0}")]
-    Untrusted(#[source] FileError),
+    Untrusted(#[source] TrustError),
     /// The record or the plugin cannot be read.
     #[error("reading {what}: {error}")]
     Read {
@@ -66,10 +68,10 @@ impl Sums {
     /// # Errors
     ///
     /// It cannot be read, others can change it, or it is in another format. Then nothing beside it may be loaded.
-    pub fn of_directory(directory: &Path, opener: &mut Opener) -> Result<Option<Self>, SumError> {
-        let (file, _) = match opener.open(&directory.join(FILE_NAME)) {
+    pub fn of_directory(directory: &Path, trust: &mut Trust) -> Result<Option<Self>, SumError> {
+        let (file, _) = match trust.open(&directory.join(FILE_NAME)) {
             Ok(opened) => opened,
-            Err(FileError::Open(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(TrustError::Open(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(SumError::Untrusted(error)),
         };
         let mut bytes = Vec::new();
@@ -240,7 +242,7 @@ mod tests {
             let words = [&[mode][..], &names].concat();
             assert_eq!(Sums::parse(&sha256sum(&words).stdout).unwrap(), sums);
         }
-        let read = Sums::of_directory(dir.path(), &mut Opener::default()).unwrap();
+        let read = Sums::of_directory(dir.path(), &mut Trust::default()).unwrap();
         assert_eq!(read, Some(sums));
     }
 
@@ -282,14 +284,14 @@ mod tests {
     fn a_record_that_others_can_write_is_not_trusted() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE_NAME);
-        let read = || Sums::of_directory(dir.path(), &mut Opener::default());
+        let read = || Sums::of_directory(dir.path(), &mut Trust::default());
         assert_eq!(read().unwrap(), None);
         fs::write(&path, "").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
-        assert!(matches!(read(), Err(SumError::Untrusted(FileError::Writable { .. }))));
+        assert!(matches!(read(), Err(SumError::Untrusted(TrustError::Writable { .. }))));
         fs::remove_file(&path).unwrap();
         symlink("nothing", &path).unwrap();
-        assert!(matches!(read(), Err(SumError::Untrusted(FileError::SymbolicLink))));
+        assert!(matches!(read(), Err(SumError::Untrusted(TrustError::SymbolicLink))));
     }
 
     proptest::proptest! {

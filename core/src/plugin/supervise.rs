@@ -23,7 +23,7 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::OFlag,
+    fcntl::{OFlag, open},
     mount::{MsFlags, mount},
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sched::{CloneFlags, unshare},
@@ -31,6 +31,7 @@ use nix::{
         prctl,
         signal::{SigSet, Signal, kill},
         signalfd::{SfdFlags, SignalFd},
+        stat::Mode,
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
     unistd::{self, ForkResult, Pid, Uid},
@@ -284,11 +285,41 @@ fn init(
 fn enter_mount_namespace() -> Result<(), SuperviseError> {
     const NONE: Option<&str> = None;
     unshare(CloneFlags::CLONE_NEWNS).map_err(system("making a mount namespace for the plugin"))?;
-    mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)
-        .map_err(system("making the mounts of the plugin private"))?;
+    match mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE) {
+        // In a chroot whose root is no mount point.
+        Err(Errno::EINVAL) => make_root_a_mount(),
+        result => result,
+    }
+    .map_err(system("making the mounts of the plugin private"))?;
     // Programs look themselves up in /proc; it has to show the new PID namespace.
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("proc"), "/proc", Some("proc"), flags, NONE).map_err(system("mounting /proc for the plugin"))
+}
+
+/// Makes all mounts of this namespace private from within a chroot, and the root of the chroot a mount point.
+///
+/// The mount that the chroot lies in has its root outside, where no path leads. But a process whose working directory is
+/// not below its root can go up from there to the root of the namespace.
+fn make_root_a_mount() -> Result<(), Errno> {
+    const NONE: Option<&str> = None;
+    // More directories than any path has.
+    const DEPTH_MAX: usize = 4096;
+    let here = unistd::getcwd()?;
+    let own = open("/", OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    unistd::chdir("/")?;
+    unistd::chroot("proc")?;
+    let privately = (0..DEPTH_MAX)
+        .try_for_each(|_| unistd::chdir(".."))
+        .and_then(|()| mount(NONE, ".", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE));
+    // Back, whatever has become of it.
+    unistd::fchdir(&own)?;
+    unistd::chroot(".")?;
+    privately?;
+    mount(Some("/"), "/", NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)?;
+    // What is mounted on the root is found by the way up, which ends there, and not by "/".
+    unistd::chdir("/..")?;
+    unistd::chroot(".")?;
+    unistd::chdir(&here)
 }
 
 /// Reaps children and hands signals on until the worker ends (its status) or the parent does (`None`).

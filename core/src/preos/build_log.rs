@@ -9,6 +9,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use crate::trust;
+
 /// How many logs of one PreOS are kept.
 const KEPT: usize = 10;
 
@@ -27,6 +29,7 @@ impl BuildLog {
     /// The directory or the file cannot be created.
     pub fn create(dir: &Path, name: &str) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        trust::directory_for_root("the directory of the logs", dir).map_err(io::Error::other)?;
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         // Process ids are no help: each build has a namespace of its own, in which it is always the same.
         let mut number = 0;

@@ -13,6 +13,7 @@ use crate::{
     config::{self, ConfigError, Manifest, Run, log, quote},
     connector::{self, Connector},
     host::CommandError,
+    trust,
 };
 
 /// Where the engine works inside the root; removed at the end.
@@ -27,6 +28,9 @@ pub enum ConfigureError {
     /// A key file.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// Others could change it.
+    #[error(transparent)]
+    Untrusted(#[from] trust::Untrusted),
     /// A word of `--cdist-params`.
     #[error("--cdist-params has {0:?}, which means nothing here; it takes -v, -c DIR and -j N")]
     Parameter(String),
@@ -53,6 +57,7 @@ pub fn run(root: &Path, request: &Configure, environment: &Environment) -> Resul
     let step = environment.progress.step("configure");
     let parameters = Parameters::parse(&request.parameters)?;
     let manifest = manifest(request)?;
+    trust::directory_for_root("the root directory", root)?;
     let chroot = Chroot::open(root)?;
     let connector: Arc<dyn Connector> = match (&request.remote_exec, &request.remote_copy) {
         (Some(exec), Some(copy)) => Arc::new(connector::Custom::new(exec.as_str(), copy.as_str())),

@@ -23,10 +23,16 @@ pub mod recipe;
 pub mod seal;
 pub mod services;
 pub mod staging;
-pub use std::{path::PathBuf, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use cdist_plugin_api::Record;
-use nix::unistd::Uid;
+use nix::{
+    sys::statvfs::{FsFlags, statvfs},
+    unistd::Uid,
+};
 
 pub use self::recipe::Recipe;
 use self::{build_log::BuildLog, initramfs::InitramfsError, recipe::RecipeError};
@@ -36,6 +42,7 @@ use crate::{
         remove::{RemoveError, remove_tree},
     },
     progress::Progress,
+    trust::{self, Untrusted},
 };
 
 /// What every step of a build needs besides its part of the recipe.
@@ -64,6 +71,20 @@ pub enum BuildError {
         "building a PreOS needs root's rights, to mount and to change the root directory; run it as root"
     )]
     NotRoot,
+    /// Others could change what root builds, or what goes into it.
+    #[error(transparent)]
+    Untrusted(#[from] Untrusted),
+    /// Programs or devices of the root directory would not work.
+    #[error(
+        "the file system of the target {} is mounted with {option}, and a root directory needs programs and devices; \
+         choose another target, or mount it anew with -o remount,exec,dev", .target.display()
+    )]
+    Mount {
+        /// The target directory.
+        target: PathBuf,
+        /// The option that is in the way.
+        option: &'static str,
+    },
     /// Filling the root directory failed.
     #[error("bootstrapping {}", .target.display())]
     Bootstrap {
@@ -121,7 +142,31 @@ impl BuildError {
 /// The first thing that is wrong.
 pub fn check(recipe: &Recipe) -> Result<(), BuildError> {
     recipe.check()?;
-    if Uid::effective().is_root() { Ok(()) } else { Err(BuildError::NotRoot) }
+    if !Uid::effective().is_root() {
+        return Err(BuildError::NotRoot);
+    }
+    trust::place_for_root("the target", &recipe.target)?;
+    if let Some(pxe) = &recipe.pxe {
+        trust::place_for_root("the PXE directory", &pxe.dir)?;
+    }
+    for (what, file) in recipe.files() {
+        trust::file_for_root(what, file)?;
+    }
+    if recipe.bootstrap.is_some() || recipe.configure.is_some() {
+        check_mount(&recipe.target)?;
+    }
+    Ok(())
+}
+
+/// A root directory has programs and devices, and both have to work while it is built.
+fn check_mount(target: &Path) -> Result<(), BuildError> {
+    let Some(there) = target.ancestors().find(|path| path.is_dir()) else { return Ok(()) };
+    let Ok(system) = statvfs(there) else { return Ok(()) };
+    let flags = [(FsFlags::ST_NOEXEC, "noexec"), (FsFlags::ST_NODEV, "nodev")];
+    match flags.into_iter().find(|(flag, _)| system.flags().contains(*flag)) {
+        Some((_, option)) => Err(BuildError::Mount { target: target.to_owned(), option }),
+        None => Ok(()),
+    }
 }
 
 /// Builds what `recipe` asks for, step by step, and reports seconds and sizes.

@@ -194,7 +194,9 @@ fn state_after_cancel(error: &BuildError) -> Option<String> {
         BuildError::Bootstrap { target, .. } | BuildError::Seal { target, .. } => {
             format!("{} is as it was before", target.display())
         }
-        BuildError::Recipe(_) | BuildError::NotRoot => "nothing was done".to_owned(),
+        BuildError::Recipe(_) | BuildError::NotRoot | BuildError::Untrusted(_) | BuildError::Mount { .. } => {
+            "nothing was done".to_owned()
+        }
     })
 }
 

@@ -9,11 +9,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::{fcntl::Flock, unistd::geteuid};
 
-use crate::host::{
-    Cancel,
-    remove::{RemoveError, remove_tree},
+use crate::{
+    host::{
+        Cancel,
+        claim::{Claim, claim},
+        remove::{RemoveError, remove_tree},
+    },
+    trust::{self, Untrusted},
 };
 
 /// Why the directory cannot be used.
@@ -33,6 +37,12 @@ pub enum StagingError {
     /// Another build is at work.
     #[error("another build is filling {} just now; wait for it or choose another target", .0.display())]
     Busy(PathBuf),
+    /// Others could exchange the tree while it grows.
+    #[error(transparent)]
+    Untrusted(#[from] Untrusted),
+    /// It was there before, and another user's.
+    #[error("{} belongs to {}, who could change what is built in it; remove it or choose another target", .0.display(), trust::name_of(*.1))]
+    NotOurs(PathBuf, u32),
     /// What an earlier build left could not be removed.
     #[error("removing what an earlier build left")]
     Remove(#[from] RemoveError),
@@ -55,31 +65,44 @@ impl Staging {
     ///
     /// # Errors
     ///
-    /// Another build holds it, or it cannot be made.
+    /// Another build holds it, another user could change what is in it, or it cannot be made.
     pub(super) fn create(target: &Path, cancel: &Cancel) -> Result<Self, StagingError> {
         let (parent, name) = match (target.parent(), target.file_name()) {
             (Some(parent), Some(name)) => (parent, name),
             _ => (target, target.as_os_str()),
         };
         fs::create_dir_all(parent).map_err(file("making the directory", parent))?;
+        trust::place_for_root("the target", target)?;
         let path = if is_mount_point(target) {
             // What is mounted there cannot be renamed over; the tree moves up entry by entry.
             target.join(STAGING)
         } else {
             parent.join(format!(".{}{STAGING}", name.to_string_lossy()))
         };
-        match fs::DirBuilder::new().mode(0o755).create(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            result => result.map_err(file("making the directory", &path))?,
+        loop {
+            match fs::DirBuilder::new().mode(0o755).create(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                result => result.map_err(file("making the directory", &path))?,
+            }
+            let lock = match claim(&path).map_err(file("opening", &path))? {
+                Claim::Held(lock) => lock,
+                Claim::Busy => return Err(StagingError::Busy(target.to_owned())),
+                // Another build has just moved it to the target.
+                Claim::Gone => continue,
+            };
+            let metadata = lock.metadata().map_err(file("opening", &path))?;
+            if metadata.uid() != geteuid().as_raw() {
+                return Err(StagingError::NotOurs(path, metadata.uid()));
+            }
+            if fs::read_dir(&path).map_err(file("reading", &path))?.next().is_some() {
+                tracing::info!("removing {}, which a killed build left", path.display());
+                remove_tree(&path, cancel)?;
+                continue;
+            }
+            let open = fs::Permissions::from_mode(0o755);
+            lock.set_permissions(open).map_err(file("opening up", &path))?;
+            return Ok(Self { target: target.to_owned(), path, _lock: lock });
         }
-        let lock = lock(&path, target)?;
-        if fs::read_dir(&path).map_err(file("reading", &path))?.next().is_some() {
-            tracing::info!("removing {}, which a killed build left", path.display());
-            remove_tree(&path, cancel)?;
-            return Self::create(target, cancel);
-        }
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).map_err(file("opening up", &path))?;
-        Ok(Self { target: target.to_owned(), path, _lock: lock })
     }
 
     /// Where the tree grows.
@@ -117,11 +140,6 @@ impl Staging {
 
 /// The ending of the name of a staging directory.
 pub(super) const STAGING: &str = ".cdist-partial";
-
-fn lock(path: &Path, target: &Path) -> Result<Flock<File>, StagingError> {
-    let directory = File::open(path).map_err(file("opening", path))?;
-    Flock::lock(directory, FlockArg::LockExclusiveNonblock).map_err(|_| StagingError::Busy(target.to_owned()))
-}
 
 fn is_mount_point(path: &Path) -> bool {
     let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();

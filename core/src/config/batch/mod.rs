@@ -28,11 +28,15 @@ use super::{
     script::another,
     stage::open_append,
 };
-use crate::connector::{ConnectorError, Copy, CopyTo, Exec, Input, Output};
+use crate::{
+    connector::{ConnectorError, Copy, CopyTo, Exec, Input, Output},
+    trust::guard_line,
+};
 
-/// Takes a batch from its standard input. A name that is there already could be a trap where others can write, so
-/// the directory is made anew.
-const WIPE: &str = r#"rm -rf -- "$1" && mkdir -p -- "${1%/*}/" && mkdir -m 0700 -- "$1" && "#;
+/// Makes the work directory anew: a name that is there already could be a trap where others can write.
+pub(super) const WIPE: &str =
+    r#"guard "$1" && rm -rf -- "$1" && mkdir -p -- "${1%/*}/" && guard "$1" && mkdir -m 0700 -- "$1""#;
+/// Takes a batch from its standard input.
 const TAKE: &str = r#"umask 077 && cat >"$1/$2" && umask "$3" && exec /bin/sh "$1/$2" "$1""#;
 
 /// What a batch has printed, to be taken script after script.
@@ -72,7 +76,7 @@ impl Engine {
             self.make_remote_dirs().await?;
             return self.run_batch(batch).await;
         }
-        self.send_and_run(batch, WIPE).await
+        self.send_and_run(batch, &format!("{}{WIPE} && ", guard_line())).await
     }
 
     /// Runs a batch. What fails before its first script is an error, what happens after that is in the replies.
@@ -183,7 +187,7 @@ impl Engine {
         Ok(match &self.run.streams {
             Streams::Save => Sink::File(open_append(path)?),
             Streams::Inherit => Sink::Stderr,
-            Streams::To(file) => Sink::File(another(file)?),
+            Streams::To { stderr: file, .. } => Sink::File(another(file)?),
             Streams::Discard => Sink::Nowhere,
         })
     }

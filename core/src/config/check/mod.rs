@@ -18,6 +18,8 @@ use std::{
 
 pub use layout::is_good_name;
 
+use crate::printable;
+
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -92,9 +94,7 @@ impl Findings {
 
     fn push(&mut self, path: &Path, severity: Severity, text: &str) {
         // One finding is one line, whatever a name holds.
-        let text =
-            text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] });
-        self.0.push(Finding { path: path.to_owned(), severity, text: text.collect() });
+        self.0.push(Finding { path: path.to_owned(), severity, text: printable::line(text) });
     }
 
     /// The bytes of a file. One that cannot be read is a finding of its own.

@@ -134,10 +134,11 @@ release() {
     is_held && [ "$pid" = "$$" ] && rm -rf "$lock"
 }
 
-# Full or read-only: better known now than after half of the work.
+# Full or read-only: better known now than after half of the work. Nothing is written into the directory, which is made anew
+# later: as it is now, it may be a trap.
 try_out() {
     [ -d "$dir" ] || fresh=1
-    text=$({ mkdir -p "$dir" && echo test > "$dir/.test" && rm -f "$dir/.test"; } 2>&1) || return 1
+    text=$({ mkdir -p "$dir" && echo test > "$lock/test" && rm -f "$lock/test"; } 2>&1) || return 1
     [ -z "$fresh" ] || rmdir "$dir"
 }
 
@@ -154,7 +155,7 @@ main() {
         parent=${parent%/*}
     done
     parent=${lock%/*}
-    text=$(mkdir -p "${parent:-/}" 2>&1) || cannot "$text"
+    text=$({ guard "$dir" && mkdir -p "${parent:-/}" && guard "$dir"; } 2>&1) || cannot "$text"
     umask 077
     gone=0 young=0 broken=0 fresh=
     until take; do :; done

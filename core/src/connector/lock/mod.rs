@@ -38,7 +38,8 @@ use crate::{
     host::Cancel,
 };
 
-const HOLD: &str = include_str!("hold.sh");
+/// What the shell reads; `guard` comes first.
+const HOLD: &str = concat!(include_str!("../../trust/guard.sh"), include_str!("hold.sh"));
 /// How long a killed run of this machine may take to let go before it is pushed aside.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest answer of the target.

@@ -4,7 +4,8 @@
 //! socket, and the kernel allows 108 bytes for it, of which ssh needs 17 while it makes the socket.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     os::unix::{
         ffi::OsStrExt,
         fs::{MetadataExt, PermissionsExt, symlink},
@@ -14,8 +15,13 @@ use std::{
     sync::Mutex,
 };
 
-use nix::unistd::{User, geteuid};
+use nix::{
+    fcntl::Flock,
+    unistd::{User, geteuid},
+};
 use tempfile::TempDir;
+
+use crate::host::claim::{Claim, claim, claim_left_behind};
 
 /// Longest path of a directory in which a socket still has a name that fits.
 const LENGTH_MAX: usize = 60;
@@ -40,6 +46,8 @@ pub(super) struct Place {
     config: PathBuf,
     /// What the configuration says besides what is right for one host only.
     text: String,
+    /// The sign that it is in use.
+    _lock: Flock<File>,
 }
 
 impl Place {
@@ -50,18 +58,26 @@ impl Place {
             .find(|dir| is_suitable(dir))
             .ok_or_else(|| io::Error::other("no temporary directory; make /tmp"))?;
         remove_leftovers(&base);
-        let dir = tempfile::Builder::new()
-            .prefix(&format!("{PREFIX}{}-", std::process::id()))
-            .permissions(fs::Permissions::from_mode(0o700))
-            .tempdir_in(&base)
-            .map_err(|e| {
-                io::Error::new(e.kind(), format!("making a directory in {}: {e}", base.display()))
-            })?;
+        let make = || -> io::Result<(TempDir, Flock<File>)> {
+            loop {
+                let dir = tempfile::Builder::new()
+                    .prefix(&format!("{PREFIX}{}-", std::process::id()))
+                    .permissions(fs::Permissions::from_mode(0o700))
+                    .tempdir_in(&base)?;
+                // A process of another PID namespace may take it for a left-behind until it is locked.
+                if let Claim::Held(lock) = claim(dir.path())? {
+                    return Ok((dir, lock));
+                }
+            }
+        };
+        let (dir, lock) = make().map_err(|e| {
+            io::Error::new(e.kind(), format!("making a directory in {}: {e}", base.display()))
+        })?;
         let text = configuration(user_config, dir.path())?;
         let path = dir.path().to_owned();
         let (socket, config) = (path.join("s"), path.join("config"));
         fs::write(&config, &text)?;
-        Ok(Self { dir: Mutex::new(Some(dir)), path, socket, config, text })
+        Ok(Self { dir: Mutex::new(Some(dir)), path, socket, config, text, _lock: lock })
     }
 
     /// Puts `block`, which is about one host, before everything else in the configuration: ssh takes the first value.
@@ -119,7 +135,7 @@ fn configuration(user_config: Option<&Path>, dir: &Path) -> io::Result<String> {
         return Ok(format!("{}Include /etc/ssh/ssh_config\n{DEFAULTS}", own.unwrap_or_default()));
     };
     // Include does not complain about a file that it cannot read.
-    let file = fs::File::open(file).and_then(|_| fs::canonicalize(file)).map_err(|e| {
+    let file = File::open(file).and_then(|_| fs::canonicalize(file)).map_err(|e| {
         io::Error::new(e.kind(), format!("reading ssh configuration {}: {e}", file.display()))
     })?;
     Ok(format!("{}{DEFAULTS}", include(&file, dir)?))
@@ -146,8 +162,11 @@ fn remove_leftovers(base: &Path) {
         let ours = entry.metadata().is_ok_and(|m| m.is_dir() && m.uid() == geteuid().as_raw());
         let is_gone = Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{process}")).exists();
         // A process of another PID namespace seems to be gone too, but its master answers.
-        if ours && is_gone && UnixStream::connect(entry.path().join("s")).is_err() {
-            // Another run may be at it as well.
+        if !ours || !is_gone || UnixStream::connect(entry.path().join("s")).is_ok() {
+            continue;
+        }
+        if let Some(_lock) = claim_left_behind(&entry.path()) {
+            // What is in the way is no reason to fail.
             let _ = fs::remove_dir_all(entry.path());
         }
     }

@@ -144,6 +144,9 @@ pub enum PxeError {
         #[source]
         source: io::Error,
     },
+    /// Others could exchange what is written.
+    #[error(transparent)]
+    Untrusted(#[from] crate::trust::Untrusted),
     /// No kernel fits.
     #[error(transparent)]
     Kernel(#[from] KernelError),
@@ -173,6 +176,7 @@ pub fn write_pxe_dir(
     let dir = publish::resolve(dir)?;
     publish::check_apart(root, &dir)?;
     publish::check_in_the_way(&dir)?;
+    publish::trust_dir(&dir)?;
     let top = beneath::open_top(root).map_err(|source| PxeError::Read { path: root.to_owned(), source })?;
     check_init(root, &top, &options.kernel_params)?;
     let loader: Vec<_> = LOADER

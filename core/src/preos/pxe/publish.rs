@@ -15,6 +15,7 @@ use super::{CONFIG, CONFIG_DIR, INITRAMFS, KERNEL, LOADER, PxeError, make_dir, w
 use crate::{
     host::atomic::{TemporaryDir, sync_parent},
     progress::Progress,
+    trust,
 };
 
 /// In the order in which single files are replaced: who boots meanwhile reads the configuration first, and the
@@ -67,6 +68,12 @@ pub(super) fn check_in_the_way(dir: &Path) -> Result<(), PxeError> {
     Ok(())
 }
 
+/// Refuses, as root, a directory that others can change: they could make a link of a name that is written to.
+pub(super) fn trust_dir(dir: &Path) -> Result<(), PxeError> {
+    trust::place_for_root("the PXE directory", dir)?;
+    Ok(trust::place_for_root("the directory", &dir.join(CONFIG_DIR))?)
+}
+
 /// Makes the directory to fill: on the file system of `dir`, beside it if there is none yet, else in it.
 pub(super) fn stage(dir: &Path) -> Result<TemporaryDir, PxeError> {
     make_parents(dir)?;
@@ -82,6 +89,7 @@ pub(super) fn publish(stage: TemporaryDir, dir: &Path) -> Result<(), PxeError> {
     let fail = write_error(dir);
     sync_dir(&stage.path().join(CONFIG_DIR)).and_then(|()| sync_dir(stage.path())).map_err(&fail)?;
     // It may have come into being while the root was being packed.
+    trust_dir(dir)?;
     if dir.exists() {
         merge(stage.path(), dir)?;
         stage.remove().map_err(&fail)?;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use maud::{Markup, html};
 
-use crate::trigger::job::Millis;
+use crate::{printable, trigger::job::Millis};
 
 /// One line without anything invisible; what is between lines becomes a space.
 pub(super) fn line(text: &str, max: usize) -> String {
@@ -54,12 +54,9 @@ fn clean(text: &str) -> Cow<'_, str> {
     clean.into()
 }
 
-/// Control characters, and those that Unicode has to turn, embed, hide or separate lines.
+/// What is hidden anywhere else, but for tabs.
 fn is_hidden(c: char) -> bool {
-    c != '\t'
-        && (c.is_control()
-            || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
-            || matches!(c, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'))
+    c != '\t' && printable::is_hidden(c)
 }
 
 /// How long the escape sequence is at the beginning (ECMA-48, 5.3-5.6); 0 if there is none, or it has no end.
