@@ -35,10 +35,11 @@ pub(crate) fn leave_those_of_others(own_name: &OsStr, words: &[OsString]) -> Res
         };
         let Err(error) = good(&path, used) else { continue };
         let own = (name == "HOME").then(home_of_root).flatten().filter(|home| good(home, used).is_ok());
-        let instead = own
-            .as_ref()
-            .map_or("it is left out".to_owned(), |home| format!("root's own {} is used", home.display()));
-        warn(&format!("{name}={}: {error}; {instead}", path.display()));
+        let instead = match &own {
+            Some(home) => format!("{} is used in its place", home.display()),
+            None => "it is left out".to_owned(),
+        };
+        warn(&format!("{name}={} is not used: {}; {instead}", path.display(), error.flaw()));
         changes.push((name, own));
     }
     if changes.is_empty() {

@@ -103,6 +103,68 @@ fn log_lines_and_the_table_do_not_tear_each_other() {
     assert!(!lines.iter().any(|line| line.contains("global explorers")), "{lines:#?}");
 }
 
+/// Orders to a terminal: its title, a clear screen by ESC and by C1, text that turns, and a byte that is no character.
+const ORDERS: &str = "\\033]0;title\\007\\033[2J\\302\\2332J\\342\\200\\256\\377";
+/// How they are shown.
+const SHOWN: &str = "\\u{1b}]0;title\\u{7}\\u{1b}[2J\\u{9b}2J\\u{202e}\\xff";
+
+fn has_orders(text: &str) -> bool {
+    ["\x1b]0", "\x1b[2J", "\u{7}", "\u{9b}", "\u{202e}"].iter().any(|order| text.contains(order))
+}
+
+#[test]
+fn what_scripts_say_gives_no_orders_to_a_terminal() {
+    let lab = Lab::new();
+    lab.write("conf/manifest/init", "__x a\n");
+    lab.write("conf/type/__x/explorer/e", format!("printf '{ORDERS}\\n' >&2\nexit 3\n"));
+    // The failure of a script on the target, told in the log: on a terminal and in a file.
+    for (words, shown) in
+        [(&["web1"][..], true), (&["-D", "web1"], true), (&["-p", "2", "web1", "web2"], true)]
+    {
+        let command = lab.config(words);
+        let line = quote::posix_line(std::iter::once(command.get_program()).chain(command.get_args()));
+        let mut script = Command::new("script");
+        let line = format!("stty cols {WIDTH} rows 30; exec {}", line.to_string_lossy());
+        script.args(["-qefc", &line, "/dev/null"]).env_clear().env("TERM", "xterm").env("SHELL", "/bin/sh");
+        for (key, value) in command.get_envs() {
+            script.env(key, value.unwrap());
+        }
+        let ended = Ended::from(script.stdin(Stdio::null()).output().unwrap());
+        assert!(!has_orders(&ended.out), "{words:?}: {:?}", ended.out);
+        assert_eq!(ended.out.contains(SHOWN), shown, "{words:?}: {:?}", ended.out);
+    }
+    let ended = Ended::of(lab.config(["web1"])).expect(1, SHOWN);
+    assert!(!has_orders(&ended.err), "{:?}", ended.err);
+    let ended = Ended::of(lab.config(["--json", "web1"]));
+    assert!(!has_orders(&ended.out) && ended.out.contains("\\u009b2J\\u202e"), "{}", ended.out);
+}
+
+/// Both streams are shown, whichever of them is a terminal, and nothing of them is lost.
+#[test]
+fn output_that_is_not_saved_is_whole_on_a_terminal() {
+    let lab = Lab::new();
+    lab.write("conf/manifest/init", format!("printf '{ORDERS}'\nseq 20000\necho to-stderr >&2\n"));
+    let command = lab.config(["-D", "web1"]);
+    let line = quote::posix_line(std::iter::once(command.get_program()).chain(command.get_args()));
+    for (redirection, out) in [("", true), (" >'@OUT@'", false)] {
+        let file = lab.path("out");
+        let line =
+            format!("{}{}", line.to_string_lossy(), redirection.replace("@OUT@", file.to_str().unwrap()));
+        let mut script = Command::new("script");
+        script.args(["-qefc", &line, "/dev/null"]).env_clear().env("TERM", "dumb").env("SHELL", "/bin/sh");
+        for (key, value) in command.get_envs() {
+            script.env(key, value.unwrap());
+        }
+        let ended = Ended::from(script.stdin(Stdio::null()).output().unwrap());
+        assert!(!has_orders(&ended.out) && ended.out.contains("to-stderr"), "{:?}", ended.out);
+        let said = if out { ended.out.into_bytes() } else { std::fs::read(&file).unwrap() };
+        let said = String::from_utf8_lossy(&said).replace('\r', "");
+        assert!(said.contains("\n19999\n20000\n"), "{}", said.len());
+        // A file has it as it is.
+        assert_eq!(has_orders(&said), !out);
+    }
+}
+
 #[test]
 fn without_a_terminal_and_when_quiet_there_is_no_table() {
     let lab = Lab::new();

@@ -261,6 +261,25 @@ mod tests {
         assert!(dir.path().join(".pxe.cdist-mine").is_dir() && dir.path().join(".other.cdist-2-0").is_dir());
     }
 
+    /// Locks belong to open files, so threads stand for processes.
+    #[test]
+    fn many_at_once_keep_what_they_have_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("pxe");
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let made = TemporaryDir::beside(&target).unwrap();
+                        fs::write(made.path().join("file"), "x").unwrap();
+                        made.remove().unwrap();
+                    }
+                });
+            }
+        });
+        assert!(names(dir.path()).is_empty());
+    }
+
     #[test]
     fn replaces_a_file_with_the_mode_asked_for() {
         let dir = tempfile::tempdir().unwrap();

@@ -71,6 +71,18 @@ impl TrustError {
         Self::Owner { path, owner, user, remedy }
     }
 
+    /// What is wrong, without what could be done about it.
+    pub fn flaw(&self) -> String {
+        match self {
+            Self::Owner { path, owner, user, .. } => {
+                format!("{path} belongs to {owner}, but cdist runs as {user}")
+            }
+            Self::Writable { path } => format!("{path} is writable by group or others"),
+            Self::Missing { path } => format!("{path} is not there, and others can make it"),
+            other => other.to_string(),
+        }
+    }
+
     /// True if there is nothing at the path, and others cannot put anything there.
     pub fn is_missing(&self) -> bool {
         let missing = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];

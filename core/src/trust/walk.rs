@@ -281,3 +281,7 @@ fn is_of_proc(found: impl AsFd) -> bool {
 fn system(errno: Errno) -> TrustError {
     TrustError::Open(io::Error::from(errno))
 }
+
+#[cfg(test)]
+#[path = "walk_tests.rs"]
+mod tests;

@@ -12,6 +12,7 @@ mod preos;
 mod pxe;
 mod token;
 mod trigger;
+mod trust;
 mod tutorial;
 mod types;
 mod ubuntu;
