@@ -16,25 +16,24 @@ use nix::unistd::{Uid, User};
 
 use crate::failure::{Failure, warn};
 
-/// Variables that name a directory, and whether others must not be able to add to it.
-const VARIABLES: [(&str, Use); 3] =
-    [("HOME", Use::Filled), ("XDG_CONFIG_HOME", Use::Filled), ("TMPDIR", Use::Passed)];
+/// Variables that name a directory. A sticky one will do: what is used in it is checked by itself.
+const VARIABLES: [&str; 3] = ["HOME", "XDG_CONFIG_HOME", "TMPDIR"];
 
 /// As root, begins this program again if a variable names a directory that others can change: without that variable, and
 /// with root's own home directory for `HOME`. Returns if there is nothing to change.
 pub(crate) fn leave_those_of_others(own_name: &OsStr, words: &[OsString]) -> Result<(), Failure> {
     let Some(mut trust) = Trust::of_root() else { return Ok(()) };
-    let mut good = |path: &Path, used| match trust.directory(path, used) {
+    let mut good = |path: &Path| match trust.directory(path, Use::Passed) {
         Err(error) if !error.is_missing() => Err(error),
         _ => Ok(()),
     };
     let mut changes: Vec<(&str, Option<PathBuf>)> = Vec::new();
-    for (name, used) in VARIABLES {
+    for name in VARIABLES {
         let Some(path) = std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from) else {
             continue;
         };
-        let Err(error) = good(&path, used) else { continue };
-        let own = (name == "HOME").then(home_of_root).flatten().filter(|home| good(home, used).is_ok());
+        let Err(error) = good(&path) else { continue };
+        let own = (name == "HOME").then(home_of_root).flatten().filter(|home| good(home).is_ok());
         let instead = match &own {
             Some(home) => format!("{} is used in its place", home.display()),
             None => "it is left out".to_owned(),

@@ -181,7 +181,7 @@ impl RunMaker {
         ];
         for (what, path) in used {
             if let Some(path) = path.filter(|path| path.components().count() > 1) {
-                trust::file_for_root(what, &path).map_err(|error| Refusal(error.to_string()))?;
+                trust::way_for_root(what, &path).map_err(|error| Refusal(error.to_string()))?;
             }
         }
         Ok(())

@@ -43,7 +43,9 @@ impl Engine {
             };
             return Err(ConfigError::ManifestMissing(missing));
         }
-        trust::file_for_root("the manifest", path)?;
+        if !trust::way_for_root("the manifest", path)? {
+            return Err(ConfigError::ManifestMissing(path.display().to_string()));
+        }
         self.log(Level::Verbose, &format!("Running initial manifest {}", path.display()));
         let messages = self.open_messages(OsStr::new("initialmanifest"))?;
         let mut variables = self.manifest_variables(path, &messages);

@@ -262,7 +262,10 @@ async fn attempt_with(mut run: Run, started: Instant, report: &mut Report) -> Re
         }
     }
     if let Some(cache) = &engine.run.cache {
-        trust::directory_for_root("the cache", host::parent_of(cache))?;
+        let dir = host::parent_of(cache);
+        trust::place_for_root("the cache", dir)?;
+        fs::create_dir_all(dir).map_err(ConfigError::io(format!("making {}", dir.display())))?;
+        trust::directory_for_root("the cache", dir)?;
         save(&engine.stage, cache, &engine.run.host)?;
         report.files = Some(cache.clone());
     }

@@ -147,10 +147,10 @@ pub fn check(recipe: &Recipe) -> Result<(), BuildError> {
     }
     trust::place_for_root("the target", &recipe.target)?;
     if let Some(pxe) = &recipe.pxe {
-        trust::place_for_root("the PXE directory", &pxe.dir)?;
+        trust::way_for_root("the PXE directory", &pxe.dir)?;
     }
     for (what, file) in recipe.files() {
-        trust::file_for_root(what, file)?;
+        trust::way_for_root(what, file)?;
     }
     if recipe.bootstrap.is_some() || recipe.configure.is_some() {
         check_mount(&recipe.target)?;

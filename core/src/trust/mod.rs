@@ -22,14 +22,17 @@ pub use error::{Flaw, TrustError, Untrusted};
 pub use rules::{Component, Kind, Use, flaw};
 pub use walk::Trust;
 
-/// Checks, if this process is root's, that others cannot change the file at `path`, or what it is found by; `what` it is
+/// Checks, if this process is root's, that others cannot change what is at `path`, or what it is found by; `what` it is
 /// goes into the message. A pipe that this process was handed, as `/dev/fd/63`, is good.
 ///
 /// # Errors
 ///
-/// Others can. One that is not there is no error: whoever opens it tells.
-pub fn file_for_root(what: &'static str, path: &Path) -> Result<(), Untrusted> {
-    for_root(what, path, |trust| trust.way(path)).map(drop)
+/// Others can. False if nothing is there: what comes later is not checked, and must not be used.
+pub fn way_for_root(what: &'static str, path: &Path) -> Result<bool, Untrusted> {
+    if !Uid::effective().is_root() {
+        return Ok(true);
+    }
+    Ok(for_root(what, path, |trust| trust.way(path))?.is_some())
 }
 
 /// Checks, if this process is root's, that others cannot add to the directory at `path` or put another in its place. For

@@ -138,6 +138,7 @@ impl Trust {
             Ok(end) if kind_of(&end.stat) != SFlag::S_IFDIR => return Ok(false),
             Ok(_) => {}
             Err(error) if error.is_missing() => return Ok(false),
+            Err(TrustError::Missing { .. }) => return Ok(false),
             Err(error) => return Err(error),
         }
         // From here on nothing is changed by others, so paths will do.

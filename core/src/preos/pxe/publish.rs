@@ -68,9 +68,10 @@ pub(super) fn check_in_the_way(dir: &Path) -> Result<(), PxeError> {
     Ok(())
 }
 
-/// Refuses, as root, a directory that others can change: they could make a link of a name that is written to.
+/// Refuses, as root, a directory that others can change: they could make a link of a name that is written to. A sticky one
+/// will do, because its files are replaced by a rename.
 pub(super) fn trust_dir(dir: &Path) -> Result<(), PxeError> {
-    trust::place_for_root("the PXE directory", dir)?;
+    trust::way_for_root("the PXE directory", dir)?;
     Ok(trust::place_for_root("the directory", &dir.join(CONFIG_DIR))?)
 }
 
@@ -109,6 +110,7 @@ fn merge(stage: &Path, dir: &Path) -> Result<(), PxeError> {
     } else {
         fs::create_dir_all(dir).map_err(write_error(dir))?;
         make_dir(&config_dir)?;
+        trust_dir(dir)?;
     }
     for name in FILES {
         fs::rename(stage.join(name), dir.join(name)).map_err(write_error(&dir.join(name)))?;
