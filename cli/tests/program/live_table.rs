@@ -118,9 +118,11 @@ fn what_scripts_say_gives_no_orders_to_a_terminal() {
     lab.write("conf/manifest/init", "__x a\n");
     lab.write("conf/type/__x/explorer/e", format!("printf '{ORDERS}\\n' >&2\nexit 3\n"));
     // The failure of a script on the target, told in the log: on a terminal and in a file.
-    for (words, shown) in
-        [(&["web1"][..], true), (&["-D", "web1"], true), (&["-p", "2", "web1", "web2"], true)]
-    {
+    for (words, shown) in [
+        (&["web1"][..], true),
+        (&["--disable-saving-output-streams", "web1"], true),
+        (&["-p", "2", "web1", "web2"], true),
+    ] {
         let command = lab.config(words);
         let line = quote::posix_line(std::iter::once(command.get_program()).chain(command.get_args()));
         let mut script = Command::new("script");
@@ -144,7 +146,7 @@ fn what_scripts_say_gives_no_orders_to_a_terminal() {
 fn output_that_is_not_saved_is_whole_on_a_terminal() {
     let lab = Lab::new();
     lab.write("conf/manifest/init", format!("printf '{ORDERS}'\nseq 20000\necho to-stderr >&2\n"));
-    let command = lab.config(["-D", "web1"]);
+    let command = lab.config(["--disable-saving-output-streams", "web1"]);
     let line = quote::posix_line(std::iter::once(command.get_program()).chain(command.get_args()));
     for (redirection, out) in [("", true), (" >'@OUT@'", false)] {
         let file = lab.path("out");

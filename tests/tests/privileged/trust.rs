@@ -41,6 +41,7 @@ impl Places {
             fs::create_dir_all(places.path(name)).unwrap();
             fs::set_permissions(places.path(name), fs::Permissions::from_mode(mode)).unwrap();
         }
+        chown(places.path("theirs"), Some(OTHER), Some(OTHER)).unwrap();
         places.file("own/init", "#!/bin/sh\ntrue\n");
         places
     }
@@ -132,8 +133,8 @@ fn nothing_of_another_users_home_is_run() {
 fn configuration_that_others_can_change_is_refused_with_the_remedy() {
     let places = Places::new();
     let trap = places.trap();
-    places.file("own/c/manifest/init", "__x a\n");
-    places.file("own/c/type/__x/manifest", "true\n");
+    places.file("own/c/manifest/init", "#!/bin/sh\n__x a\n");
+    places.file("own/c/type/__x/manifest", "#!/bin/sh\ntrue\n");
     let good = places.path("own/c").display().to_string();
     outcome(&mut places.config("own/remote", &["--local", "-c", &good])).assert_ok();
 
@@ -356,7 +357,7 @@ fn at_once_builds_installs_runs_and_backups_do_not_get_into_each_others_way() {
     compile(&workspace().join("tests/fixtures/c/probe.c"), &library, &["-pthread"]);
     let lab = TriggerLab::counting();
     let mut server = lab.start(&[]);
-    assert_eq!(server.end(Signal::SIGTERM), Some(0));
+    assert_eq!(server.end(Signal::SIGKILL), None);
 
     let mut commands = Vec::new();
     for number in 0..starts {
