@@ -7,7 +7,8 @@
 //! - Trigger: [`trigger`] is the server that booted machines call; it has them configured.
 //! - Hosts: [`inventory`] holds hosts and their tags.
 //! - Ground: [`host`] is the only code that touches the operating system, [`progress`] tells what is going on,
-//!   [`token`] is what the trigger's callers have to know.
+//!   [`token`] is what the trigger's callers have to know, [`trust`] is whether others could have changed what root uses,
+//!   [`printable`] is text that gives no orders to a terminal.
 
 mod chain;
 pub mod config;

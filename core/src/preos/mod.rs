@@ -152,6 +152,9 @@ pub fn check(recipe: &Recipe) -> Result<(), BuildError> {
     for (what, file) in recipe.files() {
         trust::way_for_root(what, file)?;
     }
+    for (what, file) in recipe.key_files() {
+        trust::owners_way_for_root(what, file)?;
+    }
     if recipe.bootstrap.is_some() || recipe.configure.is_some() {
         check_mount(&recipe.target)?;
     }

@@ -355,18 +355,22 @@ fn check_root(target: &Path) -> Result<(), RecipeError> {
 }
 
 impl Recipe {
-    /// The files that go into the build or decide what does, with what they are.
+    /// The files that decide what goes into the root directory, with what they are.
     pub(super) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
-        let bootstrap = self.bootstrap.iter().flat_map(|step| {
+        let files = self.bootstrap.iter().flat_map(|step| {
             let named = [("the keyring", &step.keyring), ("the debootstrap script", &step.script)];
             named.into_iter().filter_map(|(what, file)| Some((what, Path::new(file.as_ref()?))))
         });
-        let configure = self.configure.iter().flat_map(|step| {
+        // Names without a slash are looked up by the bootstrap program in its own directories.
+        files.filter(|(_, file)| file.components().count() > 1)
+    }
+
+    /// The files with keys and tokens of people, with what they are.
+    pub(super) fn key_files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        self.configure.iter().flat_map(|step| {
             let keys = step.key_files.iter().map(|file| ("the key file", file.as_path()));
             keys.chain(step.trigger_token_file.iter().map(|file| ("the token file", file.as_path())))
-        });
-        // Names without a slash are looked up by the bootstrap program in its own directories.
-        bootstrap.filter(|(_, file)| file.components().count() > 1).chain(configure)
+        })
     }
 }
 

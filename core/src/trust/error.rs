@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::unistd::Uid;
+
 use super::name_of;
 
 /// What is wrong with a component of a path.
@@ -56,12 +58,12 @@ pub enum TrustError {
 
 impl TrustError {
     /// The flaw of the component `path`.
-    pub(super) fn of(flaw: Flaw, path: &Path, owner: u32, user: u32, place: Place) -> Self {
+    pub(super) fn of(flaw: Flaw, path: &Path, owner: u32, place: Place) -> Self {
         let path = path.display().to_string();
         if flaw == Flaw::Writable {
             return Self::Writable { path };
         }
-        let (owner, user) = (name_of(owner), name_of(user));
+        let (owner, user) = (name_of(owner), name_of(Uid::effective().as_raw()));
         let remedy = match place {
             // A home directory stays its owner's.
             Place::Way => format!("copy what you trust to a directory of {user}'s, or run cdist as {owner}"),

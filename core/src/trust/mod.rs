@@ -14,7 +14,7 @@ mod error;
 mod rules;
 mod walk;
 
-use std::path::Path;
+use std::{os::unix::fs::MetadataExt, path::Path};
 
 use nix::unistd::{Uid, User};
 
@@ -33,6 +33,17 @@ pub fn way_for_root(what: &'static str, path: &Path) -> Result<bool, Untrusted> 
         return Ok(true);
     }
     Ok(for_root(what, path, |trust| trust.way(path))?.is_some())
+}
+
+/// As [`way_for_root`], for a file that may belong to any user: who names the file of a key lets its owner in, and no one
+/// else.
+///
+/// # Errors
+///
+/// Others than root and its owner can change it.
+pub fn owners_way_for_root(what: &'static str, path: &Path) -> Result<(), Untrusted> {
+    let Ok(metadata) = path.metadata() else { return Ok(()) };
+    for_root(what, path, |trust| trust.and_user(metadata.uid()).way(path)).map(drop)
 }
 
 /// Checks, if this process is root's, that others cannot add to the directory at `path` or put another in its place. For

@@ -56,6 +56,13 @@ impl Trust {
         Uid::effective().is_root().then(Self::default)
     }
 
+    /// Trusts this user in place of the effective one.
+    pub(super) fn and_user(&mut self, user: u32) -> &mut Self {
+        self.user = user;
+        self.good.clear();
+        self
+    }
+
     /// Opens the regular file at `path`, which is no symbolic link itself, for reading. Does not wait for a FIFO.
     ///
     /// # Errors
@@ -175,7 +182,7 @@ impl Trust {
             _ => Kind::File,
         };
         match flaw(&Component { kind, owner, mode: mode & 0o7777 }, used, self.user) {
-            Some(flaw) => Err(TrustError::of(flaw, path, owner, self.user, place)),
+            Some(flaw) => Err(TrustError::of(flaw, path, owner, place)),
             None => Ok(()),
         }
     }

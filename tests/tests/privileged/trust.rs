@@ -277,6 +277,24 @@ fn builds_go_where_others_change_nothing() {
     assert_no_trace(&places.path("sticky"));
 }
 
+/// Who names the file of a key lets its owner in, but not those who can write to it.
+#[test]
+fn a_key_file_may_be_its_owners_only() {
+    let places = Places::new();
+    let root = places.path("own/root");
+    mini::make_root(&root);
+    let text = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKHEChqBXH4Vj6NN3nXKX5NbTMLN7Yzw7vM3Yd6dFyOk\n";
+    places.file("theirs/key.pub", text);
+    let key = places.path("theirs/key.pub");
+    let configure = || outcome(debian(&root).env("HOME", places.path("home")).arg("-C").arg("-k").arg(&key));
+    assert!(!configure().stderr.contains("is not used"), "{}", configure().stderr);
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o664)).unwrap();
+    configure().assert_failed(1, &["the key file", "is writable by group or others"]);
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    chown(places.path("theirs"), Some(OTHER + 1), None).unwrap();
+    configure().assert_failed(1, &["the key file", "theirs belongs to 1235"]);
+}
+
 #[test]
 fn a_target_without_programs_or_devices_is_refused_before_anything_is_fetched() {
     let places = Places::new();
