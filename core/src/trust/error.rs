@@ -31,14 +31,12 @@ pub enum TrustError {
     #[error("it is no regular file")]
     NotRegular,
     /// It belongs to another user.
-    #[error("{path} belongs to {owner}, but cdist runs as {user}; {remedy}")]
+    #[error("{path} {owner}; {remedy}")]
     Owner {
         /// The file, or a directory or link on the way to it.
         path: String,
-        /// Its owner's name.
+        /// "belongs to ann, but cdist runs as root".
         owner: String,
-        /// The name of the effective user.
-        user: String,
         /// What to do.
         remedy: String,
     },
@@ -70,15 +68,13 @@ impl TrustError {
             Place::End => format!("if you trust it: chown {user} {path}"),
             Place::Tree => format!("if you trust it: chown -hR {user} {path}"),
         };
-        Self::Owner { path, owner, user, remedy }
+        Self::Owner { path, owner: format!("belongs to {owner}, but cdist runs as {user}"), remedy }
     }
 
     /// What is wrong, without what could be done about it.
     pub fn flaw(&self) -> String {
         match self {
-            Self::Owner { path, owner, user, .. } => {
-                format!("{path} belongs to {owner}, but cdist runs as {user}")
-            }
+            Self::Owner { path, owner, .. } => format!("{path} {owner}"),
             Self::Writable { path } => format!("{path} is writable by group or others"),
             Self::Missing { path } => format!("{path} is not there, and others can make it"),
             other => other.to_string(),
@@ -113,5 +109,5 @@ pub struct Untrusted {
     pub path: PathBuf,
     // No source of its own: the message has it.
     /// Why.
-    pub reason: TrustError,
+    pub reason: Box<TrustError>,
 }

@@ -92,7 +92,7 @@ fn for_root<T>(
     match check(&mut trust) {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.is_missing() => Ok(None),
-        Err(reason) => Err(Untrusted { what, path: path.to_owned(), reason }),
+        Err(reason) => Err(Untrusted { what, path: path.to_owned(), reason: Box::new(reason) }),
     }
 }
 

@@ -142,10 +142,7 @@ fn a_tree_counts_as_a_whole() {
     symlink(root.join("e"), root.join("d/a/out")).unwrap();
     assert!(tree().unwrap_err().contains("/g is writable"));
     assert_eq!(Trust::default().tree(&root.join("none")).map_err(|error| error.to_string()), Ok(false));
-    assert_eq!(
-        Trust::default().tree(&root.join("e/g")).unwrap_err().to_string().contains("/e/g is writable"),
-        true
-    );
+    assert!(Trust::default().tree(&root.join("e/g")).unwrap_err().to_string().contains("/e/g is writable"));
 }
 
 #[test]
