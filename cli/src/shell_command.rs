@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    path::Path,
     process::{Command, ExitCode, ExitStatus},
     sync::Arc,
     thread,
@@ -13,6 +14,7 @@ use cdist_core::{
         shell::Session,
     },
     host::describe,
+    trust,
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -81,6 +83,9 @@ fn shell(option: Option<OsString>) -> Result<OsString, Refusal> {
         Some(shell) => Ok(shell),
         None => {
             let own = std::env::var_os("SHELL").filter(|shell| !shell.is_empty());
+            if let Some(own) = own.as_deref().map(Path::new).filter(|shell| shell.is_absolute()) {
+                trust::way_for_root("the shell", own)?;
+            }
             Ok(own.unwrap_or_else(|| "/bin/sh".into()))
         }
     }

@@ -18,10 +18,14 @@ use std::{
     time::Duration,
 };
 
-use cdist_core::trigger::{
-    job::{JobId, Kind, State},
-    status::view::{JobDetails, JobDone, MachineDone, StatusView},
-    store,
+use cdist_core::{
+    host::parent_of,
+    trigger::{
+        job::{JobId, Kind, State},
+        status::view::{JobDetails, JobDone, MachineDone, StatusView},
+        store,
+    },
+    trust,
 };
 use serde_json::json;
 
@@ -276,6 +280,9 @@ fn answer(command: &TriggerCommand, screen: &Screen, out: &mut dyn Write) -> Res
         }
         TriggerCommand::Backup { file, server } => {
             let state_dir = trigger_command::state_dir(server.state_dir.as_deref())?;
+            // The copy is made beside the file, and by more than one call.
+            trust::way_for_root("the directory of the backup", parent_of(file))
+                .map_err(|error| Failure::new(error.to_string()))?;
             store::backup(&state_dir, file).map_err(trigger_command::not_stored)?;
         }
     }

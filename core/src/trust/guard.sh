@@ -9,6 +9,7 @@ guard() (
     case $1 in /*) way=${1%/*};; *) way=$PWD;; esac;
     for at in "$way" "$(cd -P -- "${way:-/}" 2>/dev/null && pwd -P)"; do
         while :; do
+            # shellcheck disable=SC2046 # the fields
             set -- $(ls -ldn -- "${at:-/}" 2>/dev/null);
             if [ "${1:-}" ] && [ "$3" != 0 ]; then
                 echo "${at:-/} belongs to user $3, who could change what root does there" >&2;
