@@ -63,9 +63,14 @@ impl HostTable {
         self.log.is_none()
     }
 
-    /// Writes to standard error, above the table.
+    /// Writes to standard error, above the table, as text that is safe for a terminal; to a log as it is.
     pub(crate) fn error_text(&self, text: &str) {
-        self.error_bytes(lines(text).as_bytes());
+        self.error_bytes(self.shown(text).as_bytes());
+    }
+
+    /// The form in which text may be written by [`error_bytes`](Self::error_bytes).
+    pub(crate) fn shown(&self, text: &str) -> String {
+        if self.is_own() { lines(text) } else { text.to_owned() }
     }
 
     /// As [`error_text`](Self::error_text), for what is safe for a terminal.

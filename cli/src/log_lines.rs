@@ -8,10 +8,7 @@ use cdist_core::config::{
     settings::Colors,
 };
 
-use crate::{
-    host_table::{Form, HostTable},
-    printable,
-};
+use crate::host_table::{Form, HostTable};
 
 /// Writes `LEVEL: NAME: MESSAGE`.
 #[derive(Clone, Debug)]
@@ -66,7 +63,7 @@ impl LogLines {
         let own = matches!(name, "cdist" | "cdist-type");
         let pid = if self.with_pid && !own { format!("[{}]: ", std::process::id()) } else { String::new() };
         let time = if self.with_time && !own { format!("[{}] ", timestamp()) } else { String::new() };
-        let (name, message) = (printable::line(name), printable::lines(message));
+        let (name, message) = (self.table.shown(name), self.table.shown(message));
         let mut line = format!("{}: {pid}{name}: {time}{message}", level.name());
         if self.colored {
             line = format!("\x1b[{}m{line}\x1b[0m", color(level));

@@ -1,10 +1,13 @@
 //! The cache: the files of the last successful run on each host.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
+
+use nix::fcntl::{Flock, FlockArg};
 
 use super::error::ConfigError;
 
@@ -14,10 +17,12 @@ use super::error::ConfigError;
 ///
 /// A file system operation.
 pub(super) fn save(data: &Path, entry: &Path) -> Result<(), ConfigError> {
+    // Runs of the same host in different directories may end in the same moment.
+    let _lock = match entry.parent() {
+        Some(parent) => Some(lock(parent).map_err(ConfigError::io(format!("locking {}", parent.display())))?),
+        None => None,
+    };
     let moving = || format!("moving {} to {}", data.display(), entry.display());
-    if let Some(parent) = entry.parent() {
-        fs::create_dir_all(parent).map_err(ConfigError::io(format!("making {}", parent.display())))?;
-    }
     if entry.symlink_metadata().is_err() {
         return move_tree(data, entry).map_err(ConfigError::io(moving()));
     }
@@ -28,6 +33,12 @@ pub(super) fn save(data: &Path, entry: &Path) -> Result<(), ConfigError> {
         move_tree(&part.path(), &target).map_err(ConfigError::io(moving()))?;
     }
     fs::remove_dir_all(data).map_err(ConfigError::io(moving()))
+}
+
+/// Waits until no other run moves files in the directory `dir`, which is made if there is none.
+fn lock(dir: &Path) -> io::Result<Flock<File>> {
+    fs::create_dir_all(dir)?;
+    Flock::lock(File::open(dir)?, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
 }
 
 fn remove(path: &Path) -> io::Result<()> {

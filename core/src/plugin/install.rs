@@ -7,7 +7,7 @@ use std::{
     ffi::OsStr,
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -238,8 +238,13 @@ impl<'a> Held<'a> {
     fn new(directory: &'a Path) -> Result<Self, InstallError> {
         let refused = |reason| InstallError::Directory { directory: directory.to_owned(), reason };
         let mut trust = Trust::default();
-        trust.directory(directory, Use::Filled).map_err(refused)?;
+        trust.directory(directory, Use::Passed).map_err(refused)?;
         let opened = File::open(directory).map_err(system("opening", directory))?;
+        let metadata = opened.metadata().map_err(system("opening", directory))?;
+        // The sticky bit makes others' additions harmless above, but not where the libraries and their record lie.
+        if metadata.mode() & 0o022 != 0 {
+            return Err(refused(TrustError::Writable { path: directory.display().to_string() }));
+        }
         let lock = Flock::lock(opened, FlockArg::LockExclusive)
             .map_err(|(_, errno)| system("locking", directory)(errno.into()))?;
         let sums = Sums::of_directory(directory, &mut trust)

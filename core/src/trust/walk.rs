@@ -189,9 +189,12 @@ impl Trust {
 
     /// Goes from `/` to `path`, component by component, and judges each; the last one by `used`.
     fn walk(&self, path: &Path, used: Use, follow_last: bool) -> Result<End, TrustError> {
+        let given = path;
         let path = path::absolute(path).map_err(TrustError::Open)?;
         // Those still to come, the next one last.
         let mut left: Vec<OsString> = components(&path);
+        // The last one is still that of the path as it was given, and the way is that of its text.
+        let (mut end_is_given, mut by_text) = (true, true);
         let root = open("/", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
             .map_err(system)?;
         let stat = fstat(&root).map_err(system)?;
@@ -201,6 +204,10 @@ impl Trust {
         let mut above: Vec<(OwnedFd, FileStat)> = vec![(root, stat)];
         while let Some(name) = left.pop() {
             if name == ".." {
+                if !by_text {
+                    // The parent of what a descriptor stands for is not the one of the walk.
+                    return Err(system(Errno::ELOOP));
+                }
                 // The root is its own parent.
                 if above.len() > 1 {
                     above.pop();
@@ -227,17 +234,19 @@ impl Trust {
                     let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
                     found = openat(directory, name.as_os_str(), flags, Mode::empty()).map_err(system)?;
                     stat = fstat(&found).map_err(system)?;
-                    by_descriptor = true;
+                    (by_descriptor, by_text) = (true, false);
                 } else {
                     self.judge(&shown, stat.st_uid, stat.st_mode, Use::Passed, Place::Way)?;
                     links += 1;
                     if links > LINKS_MAX {
                         return Err(system(Errno::ELOOP));
                     }
+                    end_is_given &= !is_last;
                     let target = PathBuf::from(readlinkat(&found, "").map_err(system)?);
                     shown.pop();
                     if target.is_absolute() {
                         above.truncate(1);
+                        by_text = true;
                         shown = PathBuf::from("/");
                     }
                     left.extend(components(&target));
@@ -248,7 +257,8 @@ impl Trust {
             let is_handed = by_descriptor && kind_of(&stat) == SFlag::S_IFIFO;
             if !is_handed {
                 let (used, place) = if is_last { (used, Place::End) } else { (Use::Passed, Place::Way) };
-                self.judge(&shown, stat.st_uid, stat.st_mode, used, place)?;
+                let shown = if is_last && end_is_given { given } else { &shown };
+                self.judge(shown, stat.st_uid, stat.st_mode, used, place)?;
             }
             if is_last {
                 let place = Some((directory.try_clone().map_err(TrustError::Open)?, name));
