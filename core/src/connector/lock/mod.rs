@@ -8,7 +8,7 @@ mod error;
 use std::{
     ffi::OsString,
     fs,
-    io::{self, PipeWriter, Write},
+    io::{self, PipeWriter},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -20,8 +20,8 @@ use std::{
 use async_trait::async_trait;
 use nix::unistd::{Uid, User, gethostname};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
-    net::unix::pipe::Receiver,
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::unix::pipe::{Receiver, Sender},
     sync::Mutex,
     task::JoinHandle,
     time::{Instant, sleep, timeout},
@@ -40,6 +40,8 @@ use crate::{
 
 /// What the shell reads; `guard` comes first.
 const HOLD: &str = concat!(include_str!("../../trust/guard.sh"), include_str!("hold.sh"));
+/// Begins the line with which [`HOLD`] answers.
+const ANSWER: &str = "cdist-lock ";
 /// How long a killed run of this machine may take to let go before it is pushed aside.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest answer of the target.
@@ -79,7 +81,7 @@ pub struct Locked {
 #[derive(Debug)]
 struct Hold {
     /// Its end makes the shell let go.
-    pipe: PipeWriter,
+    pipe: Sender,
     task: JoinHandle<Result<Done, ConnectorError>>,
 }
 
@@ -103,11 +105,13 @@ impl Locked {
         if hold.as_ref().is_some_and(|hold| !hold.task.is_finished()) {
             return Ok(());
         }
-        // Our own earlier holder may not have noticed yet that its connection is gone.
-        let mut push = hold.take().map(|_| self.token.0.clone());
+        *hold = None;
+        // An earlier holder of our own may not have noticed yet that its connection is gone, also one of an attempt to take
+        // the lock that has failed in between.
+        let mut push = self.token.0.clone();
         let started = Instant::now();
         loop {
-            match self.take(context, push.as_deref()).await? {
+            match self.take(context, &push).await? {
                 Answer::Taken(taken) => {
                     *hold = Some(taken);
                     return Ok(());
@@ -115,7 +119,7 @@ impl Locked {
                 Answer::Held { token, .. } if Token::is_of_dead_process(&token) => {
                     // It is ending what was left running.
                     if started.elapsed() > PATIENCE {
-                        push = Some(token);
+                        push = token;
                     }
                     sleep(Duration::from_millis(300)).await;
                 }
@@ -130,16 +134,15 @@ impl Locked {
     }
 
     /// Starts the shell on the target and waits for its answer.
-    async fn take(&self, context: &Context, push: Option<&str>) -> Result<Answer, ConnectorError> {
+    async fn take(&self, context: &Context, push: &str) -> Result<Answer, ConnectorError> {
         let prepare = |source| self.error(context, LockError::prepare(source));
-        let (stdin, mut pipe) = io::pipe().map_err(prepare)?;
+        let (stdin, pipe) = io::pipe().map_err(prepare)?;
         let (answer, stdout) = io::pipe().map_err(prepare)?;
-        pipe.write_all(HOLD.as_bytes()).map_err(prepare)?;
         let answer = Receiver::from_owned_fd(answer.into()).map_err(prepare)?;
         let arguments = [self.dir.as_os_str(), self.token.0.as_ref(), self.holder.0.as_ref()];
         let mut words: Vec<OsString> = ["/bin/sh", "-s", "--"].map(OsString::from).to_vec();
         words.extend(arguments.map(posix_always));
-        words.push(posix_always(push.unwrap_or_default()));
+        words.push(posix_always(push));
         let exec = Exec {
             words,
             stdin: Input::Pipe(stdin),
@@ -150,15 +153,26 @@ impl Locked {
         let own = Context { cancel: Cancel::default(), ..context.clone() };
         let inner = Arc::clone(&self.inner);
         let task = tokio::spawn(async move { inner.exec(&own, exec).await });
+        let pipe = super::cancellable(context, send_script(pipe)).await?.map_err(prepare)?;
         // From a target that may say anything.
-        let mut lines = BufReader::new(answer.take(ANSWER_MAX)).lines();
-        let line = super::cancellable(context, lines.next_line()).await?.map_err(prepare)?;
+        let mut lines = BufReader::new(answer.take(ANSWER_MAX)).split(b'\n');
+        let line = loop {
+            match super::cancellable(context, lines.next_segment()).await?.map_err(prepare)? {
+                // What login scripts print comes before it.
+                Some(line) if !line.starts_with(ANSWER.as_bytes()) => {}
+                line => break line,
+            }
+        };
         let Some(line) = line else {
+            // It says nothing that it could, or too much; its end of input is its end.
+            drop(pipe);
             // It has ended without an answer; if there is no error, its own words tell why.
             let done = task.await.map_err(|e| prepare(io::Error::other(e)))??;
             let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
             return Err(self.error(context, LockError::silent(&said, done.status)).into());
         };
+        let line = String::from_utf8_lossy(line.get(ANSWER.len()..).unwrap_or_default());
+        let line = line.trim_end();
         match line.split_once(' ') {
             None if line == "ok" => Ok(Answer::Taken(Hold { pipe, task })),
             Some(("held", rest)) => {
@@ -166,7 +180,7 @@ impl Locked {
                 Ok(Answer::Held { token: token.to_owned(), holder: holder.to_owned() })
             }
             Some(("cannot", reason)) => Err(self.error(context, LockError::unusable(reason)).into()),
-            _ => Err(self.error(context, LockError::unusable(&line)).into()),
+            _ => Err(self.error(context, LockError::unusable(line)).into()),
         }
     }
 
@@ -198,6 +212,16 @@ impl Locked {
             self.abandoned.store(true, Ordering::Relaxed);
         }
         result
+    }
+}
+
+/// Gives the script to the shell that reads the pipe. It may have room for a page only, so this waits until the shell reads.
+async fn send_script(pipe: PipeWriter) -> io::Result<Sender> {
+    let mut pipe = Sender::from_owned_fd(pipe.into())?;
+    match pipe.write_all(HOLD.as_bytes()).await {
+        // If nothing reads it, the end of the command tells why.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(pipe),
     }
 }
 
@@ -240,7 +264,7 @@ impl Connector for Locked {
         if let Some(mut hold) = self.hold.lock().await.take() {
             if !self.abandoned.load(Ordering::Relaxed) {
                 // If it is gone already, there is nothing to release.
-                let _ = hold.pipe.write_all(b"done\n");
+                let _ = timeout(RELEASE_MAX, hold.pipe.write_all(b"done\n")).await;
             }
             drop(hold.pipe);
             if timeout(RELEASE_MAX, &mut hold.task).await.is_err() {
@@ -293,7 +317,15 @@ fn start_of(pid: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::connector::Local;
-    use std::process::{Command, Stdio};
+    use nix::{
+        fcntl::{FcntlArg, fcntl},
+        sys::signal::{Signal, kill},
+        unistd::Pid,
+    };
+    use std::{
+        io::Write,
+        process::{Command, Stdio},
+    };
 
     fn context() -> Context {
         Context { host: "web1".into(), env: vec![], cancel: Cancel::default() }
@@ -333,6 +365,124 @@ mod tests {
         );
         two.open(&context()).await.unwrap();
         two.close(&context()).await.unwrap();
+    }
+
+    /// A target whose login scripts print.
+    #[derive(Debug)]
+    struct Chatty(Local);
+
+    #[async_trait]
+    impl Connector for Chatty {
+        async fn exec(&self, context: &Context, mut exec: Exec) -> Result<Done, ConnectorError> {
+            exec.words.insert(0, "echo welcome; printf 'cdist-lockless without a line end';".into());
+            self.0.exec(context, exec).await
+        }
+
+        async fn copy(&self, context: &Context, copy: Copy) -> Result<(), ConnectorError> {
+            self.0.copy(context, copy).await
+        }
+
+        fn commands(&self, dir: &Path) -> io::Result<Commands> {
+            self.0.commands(dir)
+        }
+
+        fn shown(&self, context: &Context, words: &[OsString]) -> String {
+            self.0.shown(context, words)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_login_scripts_print_is_no_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let holder = |name: &str| Holder(name.to_owned());
+        let one = Locked::new(Arc::new(Chatty(Local::new())), &dir.path().join("work"), holder("ann"));
+        let two = Locked::new(Arc::new(Chatty(Local::new())), &dir.path().join("work"), holder("bob"));
+        one.open(&context()).await.unwrap();
+        let error = two.open(&context()).await.unwrap_err();
+        assert!(error.to_string().ends_with("web1: ann"), "{error}");
+        one.close(&context()).await.unwrap();
+    }
+
+    /// The holder of a run that has lost its connection may be there still, and what the run itself has started beside it
+    /// is wanted.
+    #[tokio::test]
+    async fn a_run_gets_its_own_lock_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let work = dir.path().join("work");
+        let one = locked(&work, "ann");
+        one.open(&context()).await.unwrap();
+        let again = Locked { token: one.token.clone(), ..locked(&work, "ann") };
+        again.open(&context()).await.unwrap();
+        let here = context();
+        let (beside, killer) =
+            tokio::join!(again.exec(&here, sh("echo begun; sleep 2; echo ended")), async {
+                let holder = dir.path().join("work.lock/holder");
+                while fs::read_to_string(dir.path().join("work.lock/running")).unwrap_or_default().is_empty()
+                {
+                    sleep(Duration::from_millis(10)).await;
+                }
+                let holder = fs::read_to_string(holder).unwrap();
+                let pid: i32 = holder.split(' ').next().unwrap().parse().unwrap();
+                kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+                while !again.hold.lock().await.as_ref().unwrap().task.is_finished() {
+                    sleep(Duration::from_millis(10)).await;
+                }
+                again.exec(&here, sh("echo next")).await
+            });
+        assert_eq!(killer.unwrap().stdout, b"next\n");
+        assert_eq!(beside.unwrap().stdout, b"begun\nended\n");
+        again.close(&context()).await.unwrap();
+        assert!(!dir.path().join("work.lock").exists());
+        one.close(&context()).await.unwrap();
+    }
+
+    /// Others wait for `break` for some seconds only; ending what is left may take longer.
+    #[test]
+    fn a_lock_is_held_while_what_its_dead_holder_has_left_is_ended() {
+        for shell in [&["dash"][..], &["bash"], &["busybox", "sh"]] {
+            let dir = tempfile::tempdir().unwrap();
+            let work = dir.path().join("work");
+            let mut first = start(shell, &work, "");
+            assert_eq!(answer(&mut first), "ok");
+            let stubborn = "trap '' TERM; echo; while :; do sleep 0.2; done";
+            let mut left =
+                Command::new("setsid").args(["sh", "-c", stubborn]).stdout(Stdio::piped()).spawn().unwrap();
+            io::BufRead::read_line(
+                &mut io::BufReader::new(left.stdout.as_mut().unwrap()),
+                &mut String::new(),
+            )
+            .unwrap();
+            let began = start_of(&left.id().to_string()).unwrap();
+            fs::write(dir.path().join("work.lock/running"), format!("{} {began}\n", left.id())).unwrap();
+            first.kill().unwrap();
+            first.wait().unwrap();
+            let mut second = start_as(shell, &work, "second", "");
+            let holder = dir.path().join("work.lock/holder");
+            while !fs::read_to_string(&holder).unwrap().contains("second") {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            assert!(left.try_wait().unwrap().is_none(), "{shell:?}");
+            let mut third = start_as(shell, &work, "third", "");
+            assert_eq!(answer(&mut third), "held second ann", "{shell:?}");
+            assert_eq!(answer(&mut second), "ok", "{shell:?}");
+            assert!(!left.wait().unwrap().success());
+            drop(second.stdin.take());
+            second.wait().unwrap();
+            third.wait().unwrap();
+        }
+    }
+
+    /// As for a user who has more pipes than the kernel gives whole buffers for.
+    #[tokio::test]
+    async fn a_script_goes_through_a_pipe_of_one_page() {
+        let (stdin, pipe) = io::pipe().unwrap();
+        let size = fcntl(&pipe, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+        assert!(usize::try_from(size).unwrap() < HOLD.len(), "a page is larger here than the script");
+        // What waits for the reader in this thread would wait before there is one.
+        let send = async { drop(send_script(pipe).await.unwrap()) };
+        let read = tokio::task::spawn_blocking(|| io::read_to_string(stdin).unwrap());
+        let (read, ()) = tokio::join!(async { read.await.unwrap() }, send);
+        assert_eq!(read, HOLD);
     }
 
     #[tokio::test]
@@ -460,10 +610,14 @@ mod tests {
     }
 
     fn start(shell: &[&str], work: &Path, push: &str) -> std::process::Child {
+        start_as(shell, work, "token", push)
+    }
+
+    fn start_as(shell: &[&str], work: &Path, token: &str, push: &str) -> std::process::Child {
         let mut child = Command::new(shell[0])
             .args(&shell[1..])
             .args(["-s", "--"])
-            .args([work.as_os_str(), "token".as_ref(), "ann".as_ref(), push.as_ref()])
+            .args([work.as_os_str(), token.as_ref(), "ann".as_ref(), push.as_ref()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -473,9 +627,8 @@ mod tests {
     }
 
     fn answer(child: &mut std::process::Child) -> String {
-        let mut line = String::new();
-        let stdout = child.stdout.as_mut().unwrap();
-        io::BufRead::read_line(&mut io::BufReader::new(stdout), &mut line).unwrap();
-        line.trim_end().to_owned()
+        let stdout = io::BufReader::new(child.stdout.as_mut().unwrap());
+        let mut lines = io::BufRead::lines(stdout).map(Result::unwrap);
+        lines.find_map(|line| line.strip_prefix(ANSWER).map(str::to_owned)).unwrap_or_default()
     }
 }
