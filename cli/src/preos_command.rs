@@ -14,13 +14,11 @@ use cdist_core::plugin::{
 use serde_json::{Value, json};
 
 use crate::{
-use crate::{
     args::PreosArgs,
     failure::Failure,
     layout::Layout,
     printable::{self, line},
     python_list, stdout, worker,
-};
 };
 
 /// Puts the names of all PreOSes into the help text, when it is asked for.
