@@ -447,7 +447,7 @@ mod tests {
         let (reports, held) = io::pipe().unwrap();
         let mut held_too = File::from(OwnedFd::from(held.try_clone().unwrap()));
         held_too.write_all(b"returned 0\nexit 0\n").unwrap();
-        let child = std::process::Command::new("sleep").arg("0.1").spawn().unwrap();
+        let mut child = std::process::Command::new("sleep").arg("0.1").spawn().unwrap();
         let init = Pid::from_raw(i32::try_from(child.id()).unwrap());
         let (tell, told) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
@@ -456,6 +456,7 @@ mod tests {
         });
         assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(0));
         drop(held);
+        assert!(child.wait().is_err(), "it has been waited for");
     }
 
     #[test]
