@@ -17,6 +17,7 @@ use crate::{
     plugin_command::{self, PluginCommand},
     preos_command,
     shell_command::{self, ShellArgs},
+    stdout,
     trigger_args::TriggerArgs,
     trigger_command,
 };
@@ -115,7 +116,10 @@ pub(crate) fn run(own_name: OsString, words: Vec<OsString>) -> Result<ExitCode, 
         Ok(parsed) => parsed,
         Err(error) => {
             // Help and version go to standard output with status 0, usage errors to standard error with 2.
-            let _ = error.print();
+            let printed = error.print();
+            if !error.use_stderr() {
+                stdout::finish(printed)?;
+            }
             return Ok(exit_code(error.exit_code()));
         }
     };
@@ -129,10 +133,10 @@ pub(crate) fn run(own_name: OsString, words: Vec<OsString>) -> Result<ExitCode, 
         Some(Command::Info(args)) => Ok(info_command::run(&args)),
         Some(Command::Shell(args)) => Ok(shell_command::run(&args)),
         Some(Command::NewType(args)) => Ok(new_type_command::run(&args)),
-        Some(Command::CheckType(args)) => Ok(check_type_command::run(&args)),
-        Some(Command::Banner(_)) => Ok(banner_command::run()),
+        Some(Command::CheckType(args)) => check_type_command::run(&args),
+        Some(Command::Banner(_)) => banner_command::run(),
         None => {
-            let _ = Cli::command().print_help();
+            stdout::finish(Cli::command().print_help())?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -1,8 +1,8 @@
 //! `cdist banner`: the name, large.
 
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
-use crate::log_args::LogArgs;
+use crate::{failure::Failure, log_args::LogArgs, stdout};
 
 const BANNER: &str = r"
               |   o         |
@@ -21,8 +21,7 @@ pub(crate) struct BannerArgs {
 }
 
 /// Prints the banner.
-pub(crate) fn run() -> ExitCode {
-    // A reader that went away early is no failure of ours.
-    let _ = std::io::stdout().write_all(BANNER.as_bytes());
-    ExitCode::SUCCESS
+pub(crate) fn run() -> Result<ExitCode, Failure> {
+    stdout::print(BANNER)?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,15 +1,11 @@
 //! `cdist check-type`: what is wrong with types.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use cdist_core::config::check::{Finding, Severity, check};
 use serde_json::json;
 
-use crate::printable;
+use crate::{failure::Failure, printable, stdout};
 
 /// The options of `cdist check-type`.
 #[derive(Clone, Debug, clap::Args)]
@@ -26,13 +22,12 @@ pub(crate) struct CheckTypeArgs {
 }
 
 /// Runs the command. Exit status: 1 if there are errors, or with --strict warnings; 0 if not.
-pub(crate) fn run(args: &CheckTypeArgs) -> ExitCode {
+pub(crate) fn run(args: &CheckTypeArgs) -> Result<ExitCode, Failure> {
     let findings: Vec<Finding> = args.dirs.iter().flat_map(|dir| check(dir)).collect();
     let text = if args.json { as_json(&findings) } else { as_lines(&findings) };
-    // A reader that went away early is no failure of ours.
-    let _ = io::stdout().write_all(text.as_bytes());
+    stdout::print(&text)?;
     let fails = |finding: &Finding| args.strict || finding.severity == Severity::Error;
-    if findings.iter().any(fails) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    Ok(if findings.iter().any(fails) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn as_lines(findings: &[Finding]) -> String {

@@ -16,7 +16,7 @@ use cdist_core::{
         log_server::LogClient,
         settings::Settings,
     },
-    host::Cancel,
+    host::{Cancel, limits},
     inventory::Inventory,
 };
 
@@ -36,6 +36,7 @@ use crate::{
 /// Runs the command and chooses the exit status: 0, 1 if anything failed, 130 or 143 after a signal.
 pub(crate) fn run(args: ConfigArgs, mode: Mode) -> ExitCode {
     keep_files_private();
+    limits::raise_open_files();
     let mut log = LogLines::new();
     let settings = match Settings::load(args.run.config_file.as_deref()) {
         Ok(settings) => settings,

@@ -1,6 +1,12 @@
 //! What is said of each host and at the end: explanations, code and differences, summary, JSON report.
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use cdist_core::config::{
     Mode,
@@ -23,6 +29,8 @@ pub(crate) struct Output {
     /// What the report holds; `None`: there is none.
     report: Option<Content>,
     dry_run: bool,
+    /// Something that was asked for could not be written.
+    is_lost: Arc<AtomicBool>,
 }
 
 impl Output {
@@ -35,7 +43,8 @@ impl Output {
             reveal,
             escaped: log.table.is_own() && io::stdout().is_terminal(),
         };
-        Self { log, plan, report: json.then_some(Content { mode, dry_run, reveal }), dry_run }
+        let report = json.then_some(Content { mode, dry_run, reveal });
+        Self { log, plan, report, dry_run, is_lost: Arc::default() }
     }
 
     /// A host has ended: why it failed, then what it did or would do.
@@ -43,7 +52,7 @@ impl Output {
         if let Some(text) = result.explanation().filter(|_| result.state == State::Failed) {
             self.log.log(Level::Error, &result.host, &text);
         }
-        self.warn_of(self.log.table.output(|out| self.plan.print(out, result)));
+        self.take(self.log.table.output(|out| self.plan.print(out, result)));
     }
 
     /// All hosts have ended.
@@ -58,7 +67,7 @@ impl Output {
         }
         if let Some(content) = self.report {
             let table = &self.log.table;
-            self.warn_of(table.output(|out| json_report::write(out, content, results, seconds, exit_status)));
+            self.take(table.output(|out| json_report::write(out, content, results, seconds, exit_status)));
         }
     }
 
@@ -67,13 +76,15 @@ impl Output {
         self.log.table.is_own() && (self.log.outer.is_some() || std::env::var_os("__object").is_some())
     }
 
-    fn warn_of(&self, written: io::Result<()>) {
-        match written {
-            // Whoever closes the pipe has read enough.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                self.log.log(Level::Warning, "cdist", &format!("writing to standard output: {error}"));
-            }
-            _ => {}
+    /// True if something that was asked for could not be written to standard output.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, written: io::Result<()>) {
+        if let Err(error) = written {
+            self.is_lost.store(true, Ordering::Relaxed);
+            self.log.log(Level::Error, "cdist", &error.to_string());
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Why the program ends with another status than 0, and how that is said. The one place that prints errors.
+//! Why the program ends with another status than 0, and how that is said. Commands that have a log, which are those of the
+//! original, say it as a line of the log instead: [`log_lines`](crate::log_lines).
 
 use std::{
     error::Error,

@@ -83,7 +83,8 @@ pub(crate) struct HostRuns<'a> {
 impl HostRuns<'_> {
     /// Works on all hosts. `stopped` is the exit status of a program that somebody has stopped.
     ///
-    /// Returns how it went, in the order of the hosts, and the exit status: 0, 1 if anything failed, or `stopped`.
+    /// Returns how it went, in the order of the hosts, and the exit status: 0, 1 if anything failed or could not be printed,
+    /// or `stopped`.
     pub(crate) async fn work(self, stopped: impl Fn() -> Option<u8>) -> (Vec<HostResult>, u8) {
         let started = Instant::now();
         self.log.log(Level::Verbose, "cdist", concat!("version ", env!("CARGO_PKG_VERSION")));
@@ -91,13 +92,14 @@ impl HostRuns<'_> {
         let seconds = started.elapsed().as_secs_f64();
         let failed: Vec<&str> =
             results.iter().filter(|r| r.state != State::Done).map(|r| r.host.as_str()).collect();
-        let status = stopped().unwrap_or_else(|| u8::from(!failed.is_empty()));
+        let status = stopped().unwrap_or_else(|| u8::from(!failed.is_empty() || self.output.is_lost()));
         self.log.log(
             Level::Verbose,
             "config",
             &format!("Total processing time for {} host(s): {seconds:.2}", self.hosts.len()),
         );
         self.output.end(&results, seconds, status);
+        let status = if self.output.is_lost() { status.max(1) } else { status };
         if stopped().is_none() && !failed.is_empty() {
             let text = format!("Failed to configure the following hosts: {}", failed.join(" "));
             self.log.log(Level::Error, "cdist", &text);

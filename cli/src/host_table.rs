@@ -23,6 +23,7 @@ use crate::{
     host_result::{HostResult, State},
     job_log::{JobLog, Piped},
     printable::{line, lines},
+    stdout,
 };
 
 /// In which form it is told that hosts begin and end.
@@ -86,11 +87,11 @@ impl HostTable {
     ///
     /// # Errors
     ///
-    /// That of `write`.
+    /// That of `write`; of standard output as [`stdout::write`] tells it.
     pub(crate) fn output(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
         match &self.log {
             Some(log) => log.output(write),
-            None => self.multi.suspend(|| write(&mut io::stdout().lock())),
+            None => self.multi.suspend(|| stdout::write(write)),
         }
     }
 

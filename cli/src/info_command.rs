@@ -1,12 +1,6 @@
 //! `cdist info`: the types and global explorers of all configuration directories.
 
-use std::{
-    ffi::OsStr,
-    io::{self, Write},
-    os::unix::ffi::OsStrExt,
-    path::Path,
-    process::ExitCode,
-};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, process::ExitCode};
 
 use cdist_core::config::{
     Kind, Type,
@@ -21,6 +15,7 @@ use crate::{
     log_lines::{LogLines, is_colored},
     printable::line,
     refusal::Refusal,
+    stdout,
 };
 
 /// The options of `cdist info`.
@@ -51,12 +46,8 @@ pub(crate) struct InfoArgs {
 /// Runs the command; a failure is one line on standard error and exit status 1.
 pub(crate) fn run(args: &InfoArgs) -> ExitCode {
     let log = LogLines { colored: is_colored(None), ..LogLines::new() };
-    match list(args) {
-        Ok(text) => {
-            // A reader that went away early is no failure of ours.
-            let _ = io::stdout().write_all(&text);
-            ExitCode::SUCCESS
-        }
+    match list(args).and_then(|text| Ok(stdout::write(|out| out.write_all(&text))?)) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(refusal) => {
             log.log(Level::Error, "cdist", &refusal.0);
             ExitCode::FAILURE

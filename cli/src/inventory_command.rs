@@ -1,8 +1,8 @@
 //! `cdist inventory`: hosts and their tags.
 
 use std::{
-    fs, io,
-    io::{Read, Write},
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -21,6 +21,7 @@ use crate::{
     log_lines::{LogLines, is_colored},
     printable::line,
     refusal::Refusal,
+    stdout,
 };
 
 /// What to do with the inventory.
@@ -197,16 +198,14 @@ fn list(
         (true, _) => inventory.hosts_with(words, all)?,
         (false, _) => words.to_vec(),
     };
-    let mut out = io::stdout().lock();
+    let mut text = String::new();
     for host in hosts {
         let Some(tags) = inventory.tags(&host)? else { continue };
-        if host_only {
-            writeln!(out, "{}", line(&host))?;
-        } else {
-            writeln!(out, "{}", line(&format!("{host} {}", tags.join(","))))?;
-        }
+        let shown = if host_only { host } else { format!("{host} {}", tags.join(",")) };
+        text.push_str(&line(&shown));
+        text.push('\n');
     }
-    Ok(())
+    Ok(stdout::write(|out| out.write_all(text.as_bytes()))?)
 }
 
 /// Changes the tags of `hosts`, or of all hosts if there are none; unknown ones are told and skipped.

@@ -40,6 +40,7 @@ mod run_args;
 mod run_maker;
 mod shell_command;
 mod signals;
+mod stdout;
 mod trigger_args;
 mod trigger_checks;
 mod trigger_client;

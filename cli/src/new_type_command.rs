@@ -1,10 +1,6 @@
 //! `cdist new-type`: a type to begin with.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use cdist_core::config::{
     log::{Level, LogSink},
@@ -14,6 +10,7 @@ use cdist_core::config::{
 use crate::{
     log_lines::{LogLines, is_colored},
     refusal::Refusal,
+    stdout,
 };
 
 /// The options of `cdist new-type`.
@@ -33,12 +30,8 @@ pub(crate) struct NewTypeArgs {
 /// Runs the command: prints the directory of the new type. A failure is one line on standard error and exit status 1.
 pub(crate) fn run(args: &NewTypeArgs) -> ExitCode {
     let log = LogLines { colored: is_colored(None), ..LogLines::new() };
-    match create(args) {
-        Ok(dir) => {
-            // A reader that went away early is no failure of ours.
-            let _ = writeln!(io::stdout(), "{}", dir.display());
-            ExitCode::SUCCESS
-        }
+    match create(args).and_then(|dir| Ok(stdout::write(|out| writeln!(out, "{}", dir.display()))?)) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(refusal) => {
             log.log(Level::Error, "cdist", &refusal.0);
             ExitCode::FAILURE

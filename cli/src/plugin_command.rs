@@ -1,7 +1,7 @@
 //! `cdist plugin`: begins, looks at, checks, installs and removes the libraries and Python files that bring PreOSes. Only the
 //! check runs code of a library; Python files are executed where their PreOSes have to be known.
 
-use std::{io::Write, path::PathBuf};
+use std::path::PathBuf;
 
 use cdist_core::plugin::Registry;
 use serde_json::json;
@@ -14,6 +14,7 @@ use crate::{
     plugin_new::{self, Language},
     preos_command::{self, search_path},
     printable::{self, line},
+    stdout,
 };
 
 /// What to do with plugins.
@@ -87,13 +88,13 @@ pub(crate) enum PluginCommand {
 pub(crate) fn run(command: &PluginCommand) -> Result<i32, Failure> {
     match command {
         PluginCommand::New { name, lang, dir } => plugin_new::run(name, *lang, dir.as_deref()),
-        PluginCommand::Inspect { file, json } => Ok(plugin_inspect::run(file, *json)),
+        PluginCommand::Inspect { file, json } => plugin_inspect::run(file, *json),
         PluginCommand::Check(args) => plugin_check::run(args),
         PluginCommand::List { conf_dirs, plugin_dirs, json } => {
             let layout = Layout::find_or_fail()?;
             let path = search_path(&layout, conf_dirs, plugin_dirs);
             let registry = preos_command::registry(&layout, &path, None);
-            print(&if *json { list_json(&registry) } else { list(&registry) });
+            stdout::print(&if *json { list_json(&registry) } else { list(&registry) })?;
             Ok(0)
         }
         PluginCommand::Install { file, dir, record } => {
@@ -101,11 +102,6 @@ pub(crate) fn run(command: &PluginCommand) -> Result<i32, Failure> {
         }
         PluginCommand::Remove { name, dir } => plugin_install::remove(name, dir.as_deref()),
     }
-}
-
-/// Writes to standard output. A reader that went away early is no failure of ours.
-pub(crate) fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn list(registry: &Registry) -> String {

@@ -11,18 +11,19 @@ use cdist_core::plugin::{
 use serde_json::{Value, json};
 
 use crate::{
-    plugin_command::print,
+    failure::Failure,
     printable::{self, line},
+    stdout::print,
 };
 
 /// Prints the facts; exit status 0 if the file would be used, else 1.
-pub(crate) fn run(file: &Path, as_json: bool) -> i32 {
+pub(crate) fn run(file: &Path, as_json: bool) -> Result<i32, Failure> {
     // What cannot be read at all is refused with the same reason below.
     let facts = Facts::read(file).ok();
     let refusal = Checker::default().check(file).err().map(|error| error.to_string());
     let (facts, refusal_text) = (facts.as_ref(), refusal.as_deref());
-    print(&if as_json { to_json(file, facts, refusal_text) } else { to_text(file, facts, refusal_text) });
-    i32::from(refusal.is_some())
+    print(&if as_json { to_json(file, facts, refusal_text) } else { to_text(file, facts, refusal_text) })?;
+    Ok(i32::from(refusal.is_some()))
 }
 
 fn to_text(file: &Path, facts: Option<&Facts>, refusal: Option<&str>) -> String {

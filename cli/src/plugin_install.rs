@@ -16,10 +16,10 @@ use cdist_core::plugin::{
 use crate::{
     failure::{Failure, warn},
     layout::Layout,
-    plugin_command::print,
     preos_command::{registry, search_path},
     printable::line,
     python_list,
+    stdout::print,
 };
 
 /// Installs a plugin, and tells what it brings and what it takes the place of.
@@ -53,7 +53,7 @@ pub(crate) fn install(file: &Path, dir: Option<&Path>, record: bool) -> Result<i
     for other in &installed.also_recorded {
         text.push_str(&format!("recorded as it is, because the record is new: {}\n", shown(other)));
     }
-    print(&text);
+    print(&text)?;
     warn_about(&layout, &directory, &installed.file, &names);
     Ok(0)
 }
@@ -100,7 +100,7 @@ pub(crate) fn remove(name: &str, dir: Option<&Path>) -> Result<i32, Failure> {
     for preos in removed.names.iter().filter_map(|name| left.get(name)) {
         text.push_str(&format!("PreOS {} now comes from {}\n", preos.name, shown(&preos.file)));
     }
-    print(&text);
+    print(&text)?;
     Ok(0)
 }
 

@@ -10,8 +10,8 @@ use cdist_core::{host::atomic::write_tree, plugin::text::is_name};
 use crate::{
     failure::Failure,
     layout::Layout,
-    plugin_command::print,
     printable::{line, quoted},
+    stdout::print,
 };
 
 /// The language of a new plugin.
@@ -103,7 +103,7 @@ pub(crate) fn run(name: &str, language: Language, dir: Option<&Path>) -> Result<
         shown(dir),
         names.join(", "),
         quoted(dir),
-    ));
+    ))?;
     Ok(0)
 }
 

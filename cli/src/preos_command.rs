@@ -18,7 +18,7 @@ use crate::{
     failure::Failure,
     layout::Layout,
     printable::{self, line},
-    python_list, worker,
+    python_list, stdout, worker,
 };
 
 /// Puts the names of all PreOSes into the help text, when it is asked for.
@@ -156,8 +156,7 @@ fn unknown(registry: &Registry, wanted: &str) -> Failure {
 fn list(registry: &Registry, as_json: bool) -> Result<i32, Failure> {
     let text =
         if as_json { printable::json(&format!("{:#}\n", json!(entries(registry)))) } else { table(registry) };
-    // A reader that went away early is no failure of ours.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    stdout::print(&text)?;
     Ok(0)
 }
 

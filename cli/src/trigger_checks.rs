@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cdist_core::config::{ConfigError, Manifest, without_repetitions};
+use cdist_core::config::{ConfigError, Manifest, is_work_dir, without_repetitions};
 use nix::unistd::{AccessFlags, access};
 
 use crate::{refusal::Refusal, run_maker::RunMaker};
@@ -22,7 +22,7 @@ pub(crate) fn check(maker: &RunMaker) -> Result<(), Refusal> {
     check_manifest(maker)?;
     check_way(maker)?;
     if let Some(dir) = maker.remote_dir()
-        && dir.file_name().is_none()
+        && !is_work_dir(&dir)
     {
         let error = ConfigError::RemoteDir(dir);
         return Err(Refusal(format!("{error}; {}", error.hint().unwrap_or_default())));
@@ -190,7 +190,8 @@ mod tests {
             ),
             (
                 "--local -r /",
-                "'/' cannot be the work directory on the target, for it is wiped at each run; name a directory of its \
+                "'/' cannot be the work directory on the target, for it is wiped at each run; it has to begin \
+                with / and have a name; name a directory of its \
                  own with -r, such as /var/lib/cdist",
             ),
         ];

@@ -11,6 +11,7 @@ use std::{
 
 use cdist_core::{
     config::{log::Level, settings::Settings},
+    host::limits,
     token::Token,
     trigger::{
         connections::Connections,
@@ -24,7 +25,6 @@ use cdist_core::{
     },
 };
 use listenfd::ListenFd;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::{
     runtime::{Handle, Runtime},
@@ -302,15 +302,12 @@ pub(crate) fn state_dir(named: Option<&Path>) -> Result<PathBuf, Failure> {
         .map_err(|error| Failure::new(format!("finding the directory {}: {error}", dir.display())))
 }
 
-/// Each connection and each run needs some. No more than that: what runs start inherits the limit.
+/// Each connection and each run needs some files.
 fn raise_limit_of_files(args: &TriggerArgs) {
     let wanted = (args.connections + 64 * args.jobs + 1024) as u64;
-    if let Ok((now, most)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && setrlimit(Resource::RLIMIT_NOFILE, now.max(wanted.min(most)), most).is_ok()
-        && most < wanted
-    {
+    if let Some(may_be_open) = limits::raise_open_files().filter(|may| *may < wanted) {
         tracing::warn!(
-            "only {most} files may be open, fewer than {wanted} for --connections and -j; raise LimitNOFILE"
+            "only {may_be_open} files may be open, fewer than {wanted} for --connections and -j; raise LimitNOFILE"
         );
     }
 }

@@ -97,7 +97,7 @@ mod tests {
         let entity =
             Entity { what: "object '__x/y'".into(), facts: vec![("type", "/conf/type/__x".into())], streams };
         let status = ExitStatus::from_raw(3 << 8);
-        let source = ConfigError::Failed { command: "/bin/sh -e /o/code-remote".into(), status };
+        let source = ConfigError::Failed { command: "/bin/sh -e /o/code-remote".into(), status, why: None };
         let error = ConfigError::Entity { entity: Box::new(entity), source: Box::new(source) };
         let mut result =
             HostResult::new("web1".into(), Outcome { report: Report::default(), error: Some(error) });

@@ -1,12 +1,13 @@
 //! The engine of cdist.
 //!
-//! Data flows downward only, in this order:
+//! What a user wants goes from the upper parts to the lower ones; results, progress and the wish to stop come back. Small things
+//! are used from below, too: [`connector`] takes quoting and names from [`config`].
 //!
 //! - PreOS: [`preos`] builds a network-boot OS as a plugin asks for it; [`plugin`] finds plugins and runs them.
 //! - Configuration: [`config`] runs shell types, manifests and explorers against a host through a [`connector`].
 //! - Trigger: [`trigger`] is the server that booted machines call; it has them configured.
 //! - Hosts: [`inventory`] holds hosts and their tags.
-//! - Ground: [`host`] is the only code that touches the operating system, [`progress`] tells what is going on,
+//! - Ground: [`host`] is what several parts need of the operating system, [`progress`] tells what is going on,
 //!   [`token`] is what the trigger's callers have to know, [`trust`] is whether others could have changed what root uses,
 //!   [`printable`] is text that gives no orders to a terminal.
 

@@ -1,7 +1,7 @@
 //! From an author's type to an exported library.
 
 use std::{
-    io::Write,
+    io::{ErrorKind, Write},
     panic::{catch_unwind, AssertUnwindSafe},
 };
 
@@ -36,9 +36,16 @@ pub(crate) extern "C" fn commandline<T: PreOs>(
         T::commandline(&args, host)
     }));
     // This library has a standard library of its own; nobody else flushes its buffer.
-    let _ = std::io::stdout().flush();
+    let flushed = std::io::stdout().flush();
     match result {
-        Ok(result) => result.into(),
+        Ok(Ok(status)) => match flushed {
+            // A reader that went away early has read enough.
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                RResult::RErr(PluginError::new(format!("writing to standard output: {}", error)))
+            }
+            _ => RResult::ROk(status),
+        },
+        Ok(Err(error)) => RResult::RErr(error),
         Err(payload) => {
             let message = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
                 (Some(text), _) => (*text).to_owned(),

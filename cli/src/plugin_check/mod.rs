@@ -33,7 +33,7 @@ use self::{
     report::{Report, Row},
     run::Runner,
 };
-use crate::{failure::Failure, layout::Layout, plugin_command::print, printable::line};
+use crate::{failure::Failure, layout::Layout, printable::line, stdout::print};
 
 /// What a check says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,7 +130,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<i32, Failure> {
         Some(file) if !args.list => file,
         _ => {
             let checks: Vec<Check> = Check::ALL.into_iter().filter(wanted).collect();
-            print(&report::list(&checks, args.json));
+            print(&report::list(&checks, args.json))?;
             return Ok(0);
         }
     };
@@ -189,10 +189,10 @@ pub(crate) fn run(args: &CheckArgs) -> Result<i32, Failure> {
             broken = Some((check, reason.clone()));
         }
         if wanted(&check) {
-            report.add(Row { check, verdict });
+            report.add(Row { check, verdict })?;
         }
     }
-    Ok(report.finish())
+    report.finish()
 }
 
 impl Subject {

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::{CheckArgs, LIMIT, Verdict, catalogue::Check};
 use crate::{
-    plugin_command::print,
+    failure::Failure,
     printable::{json as json_text, line, quoted},
+    stdout::print,
 };
 
 /// Longer reasons are cut: they may hold what a plugin says.
@@ -64,7 +65,7 @@ impl Report {
         Self { file: line(&file.to_string_lossy()), seed, json: args.json, repeat, rows: Vec::new() }
     }
 
-    pub(super) fn add(&mut self, row: Row) {
+    pub(super) fn add(&mut self, row: Row) -> Result<(), Failure> {
         if !self.json {
             let (outcome, reason) = row.outcome();
             let text = format!(
@@ -73,19 +74,20 @@ impl Report {
                 reason.unwrap_or_default(),
                 width = width()
             );
-            print(&format!("{}\n", text.trim_end()));
+            print(&format!("{}\n", text.trim_end()))?;
         }
         self.rows.push(row);
+        Ok(())
     }
 
     /// Prints what is left to say; the value is the exit status.
-    pub(super) fn finish(&self) -> i32 {
+    pub(super) fn finish(&self) -> Result<i32, Failure> {
         let counts = ["passed", "warning", "failed", "skipped"]
             .map(|outcome| (outcome, self.rows.iter().filter(|row| row.outcome().0 == outcome).count()));
         let status = i32::from(counts.iter().any(|&(outcome, count)| outcome == "failed" && count > 0));
         if self.json {
-            print(&self.to_json(&counts, status));
-            return status;
+            print(&self.to_json(&counts, status))?;
+            return Ok(status);
         }
         let counts = counts
             .map(|(outcome, count)| {
@@ -93,8 +95,8 @@ impl Report {
                 format!("{count} {outcome}{s}")
             })
             .join(", ");
-        print(&format!("{counts}; seed {}; one check again: {}\n", self.seed, self.repeat));
-        status
+        print(&format!("{counts}; seed {}; one check again: {}\n", self.seed, self.repeat))?;
+        Ok(status)
     }
 
     fn to_json(&self, counts: &[(&str, usize)], status: i32) -> String {

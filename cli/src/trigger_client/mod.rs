@@ -33,7 +33,7 @@ use self::{client::Client, screen::Screen};
 use crate::{
     failure::Failure,
     printable::{self, line, quoted},
-    trigger_args, trigger_command,
+    stdout, trigger_args, trigger_command,
 };
 
 /// What is asked of a running server.
@@ -186,9 +186,7 @@ pub(crate) fn run(command: &TriggerCommand) -> Result<i32, Failure> {
     match answer(command, &Screen::of_stdout(), &mut out) {
         Ok(status) => Ok(status),
         Err(Stopped::Failed(failure)) => Err(failure),
-        // Whoever closes the pipe has read enough.
-        Err(Stopped::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
-        Err(Stopped::Output(error)) => Err(Failure::new(format!("writing to standard output: {error}"))),
+        Err(Stopped::Output(error)) => stdout::finish(Err(error)).map(|()| 0),
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{io, process::ExitStatus};
 
-use super::{error::ConfigError, report::Entity};
+use super::{
+    error::{ConfigError, in_parentheses},
+    report::Entity,
+};
 
 /// The scripts of an object and of a run, as they are called in their directories.
 const SCRIPTS: [&str; 6] =
@@ -37,12 +40,25 @@ impl ConfigError {
         }
     }
 
+    /// What is wrong with the script that failed, if its beginning tells.
+    fn why(&self) -> Option<&String> {
+        match self {
+            Self::Failed { why, .. } => why.as_ref(),
+            Self::Entity { source, .. } => source.why(),
+            _ => None,
+        }
+    }
+
     /// The failure in one line: what was worked on, what failed, and the last words of its standard error.
     pub fn reason(&self) -> String {
         let Some(entity) = self.entity() else { return one_line(&self.chain()) };
         let what = match (self.script(), self.status()) {
-            (Some(script), Some(status)) => format!("{script}: {}", crate::host::describe(status)),
-            (None, Some(status)) => crate::host::describe(status),
+            (Some(script), Some(status)) => {
+                format!("{script}: {}{}", crate::host::describe(status), in_parentheses(self.why()))
+            }
+            (None, Some(status)) => {
+                format!("{}{}", crate::host::describe(status), in_parentheses(self.why()))
+            }
             _ => self.chain(),
         };
         let mut text = format!("{}: {what}", entity.what);
@@ -89,10 +105,10 @@ impl ConfigError {
             Self::Connector(error) => error.remedy().unwrap_or_else(|| {
                 "see whether the target can be reached with the same command by hand".to_owned()
             }),
-            Self::Failed { status, command } if script_in(command).is_none() && status.code() == Some(255) => {
+            Self::Failed { status, command, .. } if script_in(command).is_none() && status.code() == Some(255) => {
                 "see whether the target can be reached with the same command by hand".to_owned()
             }
-            Self::Failed { status, .. } if matches!(status.code(), Some(126 | 127)) => {
+            Self::Failed { status, why: None, .. } if matches!(status.code(), Some(126 | 127)) => {
                 "126 and 127 are the shell's words for a program that is missing, or not executable, or called with \
                  more than the kernel takes"
                     .to_owned()
@@ -133,7 +149,7 @@ mod tests {
     use std::os::unix::process::ExitStatusExt;
 
     fn failed(command: &str, status: i32) -> ConfigError {
-        ConfigError::Failed { command: command.into(), status: ExitStatus::from_raw(status << 8) }
+        ConfigError::Failed { command: command.into(), status: ExitStatus::from_raw(status << 8), why: None }
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl Engine {
         let done = self.run.connector.exec(&self.context, exec).await?;
         if !done.status.success() {
             let command = self.run.connector.shown(&self.context, &words);
-            return Err(ConfigError::Failed { command, status: done.status });
+            return Err(ConfigError::Failed { command, status: done.status, why: None });
         }
         let told = read_start(&path).map_err(ConfigError::io(format!("reading {}", path.display())))?;
         // It holds the whole files in a form that is of no use to anybody.

@@ -12,12 +12,12 @@ use std::{
 use super::{engine::Engine, error::ConfigError, quote::posix, quote::posix_always, stage::random_letters};
 use crate::connector::{Context, Exec, Input, Output};
 
-/// The directory of a dry run: beside the work directory, under a name that nobody knows before.
-pub(super) fn place(remote_dir: &Path) -> PathBuf {
+/// The directory of a dry run: beside the work directory, under a random name.
+pub(super) fn place(remote_dir: &Path) -> Result<PathBuf, ConfigError> {
     let mut name = remote_dir.file_name().unwrap_or_default().to_owned();
     name.push(".dry-run-");
-    name.push(random_letters());
-    remote_dir.with_file_name(name)
+    name.push(random_letters()?);
+    Ok(remote_dir.with_file_name(name))
 }
 
 impl Engine {
@@ -41,7 +41,7 @@ impl Engine {
         let done = self.run.connector.exec(&self.context, exec).await?;
         if !done.status.success() {
             let command = self.run.connector.shown(&self.context, &words);
-            return Err(ConfigError::Failed { command, status: done.status });
+            return Err(ConfigError::Failed { command, status: done.status, why: None });
         }
         // Whatever has no directory below it is missing from the deepest one upwards.
         let count = done.stdout.iter().filter(|byte| **byte == b'x').count();
@@ -73,10 +73,10 @@ mod tests {
 
     #[test]
     fn the_place_is_beside_the_work_directory() {
-        let place = place(Path::new("/var/lib/cdist"));
+        let place = place(Path::new("/var/lib/cdist")).unwrap();
         assert_eq!(place.parent(), Some(Path::new("/var/lib")));
         assert!(place.to_string_lossy().starts_with("/var/lib/cdist.dry-run-"));
-        assert_ne!(place, super::place(Path::new("/var/lib/cdist")));
+        assert_ne!(place, super::place(Path::new("/var/lib/cdist")).unwrap());
     }
 
     #[test]

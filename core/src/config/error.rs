@@ -21,12 +21,14 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// A script or command ran and failed, here or on the target.
-    #[error("{command}: {}", crate::host::describe(*.status))]
+    #[error("{command}: {}{}", crate::host::describe(*.status), in_parentheses(.why.as_ref()))]
     Failed {
         /// The command line, quoted so that it can be pasted into a shell.
         command: String,
         /// How it ended.
         status: ExitStatus,
+        /// What is wrong with the file itself, if it is that.
+        why: Option<String>,
     },
     /// The shell that ran scripts on the target ended in the middle of one.
     #[error("the shell on the target that ran it ended: {}", crate::host::describe(*.0))]
@@ -56,8 +58,8 @@ pub enum ConfigError {
     /// Root would use what others can change.
     #[error(transparent)]
     Untrusted(#[from] crate::trust::Untrusted),
-    /// A work directory on the target that must never be wiped.
-    #[error("'{}' cannot be the work directory on the target, for it is wiped at each run", .0.display())]
+    /// A work directory on the target that must never be wiped, or that depends on where a command begins.
+    #[error("'{}' cannot be the work directory on the target, for it is wiped at each run; it has to begin with / and have a name", .0.display())]
     RemoteDir(PathBuf),
     /// Objects that wait for each other.
     #[error("Cycle detected in object dependencies:\n{}!", super::dependency::cycle_text(.0))]
@@ -94,6 +96,11 @@ pub enum ConfigError {
     /// A part of the program ended without a result.
     #[error("a task of the engine ended early")]
     Task(#[source] tokio::task::JoinError),
+}
+
+/// Text to follow another one, if there is any.
+pub(super) fn in_parentheses(text: Option<&String>) -> String {
+    text.map(|text| format!(" ({text})")).unwrap_or_default()
 }
 
 /// What to do when files do not arrive, by the words of the usual tools.

@@ -81,5 +81,5 @@ pub use error::ConfigError;
 pub use object::{IdError, ObjectName};
 pub use outcome::{Outcome, Report};
 pub use report::Entity;
-pub use run::{Manifest, Mode, Names, Run, Streams, attempt, configure, host_dir};
+pub use run::{Manifest, Mode, Names, Run, Streams, attempt, configure, host_dir, is_work_dir};
 pub use types::{Kind, Parameter, Type};

@@ -1,4 +1,4 @@
-//! The one place that writes words for a POSIX shell.
+//! Words for a POSIX shell, in what is sent to a target and in what is run here.
 
 use std::{
     ffi::{OsStr, OsString},

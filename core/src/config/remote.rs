@@ -81,7 +81,7 @@ impl Engine {
             return Ok(done);
         }
         let command = self.run.connector.shown(context, words);
-        Err(ConfigError::Failed { command, status: done.status })
+        Err(ConfigError::Failed { command, status: done.status, why: None })
     }
 }
 

@@ -217,6 +217,11 @@ pub async fn attempt(run: Run) -> Outcome {
     Outcome { report, error }
 }
 
+/// True if a directory of the target can be the work directory. A command there may begin anywhere, so `/` is at the beginning.
+pub fn is_work_dir(dir: &Path) -> bool {
+    dir.is_absolute() && dir.file_name().is_some()
+}
+
 async fn attempt_with(mut run: Run, started: Instant, report: &mut Report) -> Result<(), ConfigError> {
     // Kept until the end: dropping it removes the directory.
     let (base, temporary) = match &run.work_dir {
@@ -231,11 +236,11 @@ async fn attempt_with(mut run: Run, started: Instant, report: &mut Report) -> Re
             (dir.path().to_owned(), Some(dir))
         }
     };
-    if run.remote_dir.file_name().is_none() {
+    if !is_work_dir(&run.remote_dir) {
         return Err(ConfigError::RemoteDir(run.remote_dir));
     }
     if run.dry_run {
-        run.remote_dir = dry_run::place(&run.remote_dir);
+        run.remote_dir = dry_run::place(&run.remote_dir)?;
         run.remove_remote_dir = true;
     } else if let Some(holder) = run.lock.clone()
         && run.connector.takes_scripts_on_stdin()

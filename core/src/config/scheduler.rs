@@ -7,11 +7,14 @@ use std::{
     collections::{HashMap, HashSet},
     future::Future,
     num::NonZeroUsize,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::task::JoinSet;
 
 use super::{
     dependency::{self, Graph, Needs},
@@ -75,15 +78,13 @@ impl<W: Worker> Scheduler<W> {
     ///
     /// All objects that wait for nothing are a wave: they are prepared together, then run together.
     pub(super) async fn run(mut self, step: &Step) -> Result<(usize, Vec<ObjectName>), ConfigError> {
-        let mut has_news = self.read_calls(&[])?;
+        self.read_calls(&[])?;
         loop {
-            if has_news && let Some(cycle) = dependency::find_cycle(&self.graph()) {
-                return Err(ConfigError::Cycle(cycle));
-            }
             let to_prepare = self
                 .choose(|this, name, needs| !this.prepared.contains(name) && this.all_done(&needs.requires));
             self.prepare(&to_prepare, step).await?;
-            has_news = self.read_calls(&to_prepare)?;
+            // Before anything else is changed on the target.
+            self.read_calls(&to_prepare)?;
             let ready = self.choose(|this, name, needs| {
                 this.prepared.contains(name)
                     && this.all_done(&needs.requires)
@@ -144,9 +145,12 @@ impl<W: Worker> Scheduler<W> {
         Ok(())
     }
 
-    /// Takes note of type calls, and of what the manifests of `prepared` have made them wait for. True if there
-    /// is anything new.
-    fn read_calls(&mut self, prepared: &[ObjectName]) -> Result<bool, ConfigError> {
+    /// Takes note of type calls, and of what the manifests of `prepared` have made them wait for.
+    ///
+    /// # Errors
+    ///
+    /// Now there are objects that wait for each other.
+    fn read_calls(&mut self, prepared: &[ObjectName]) -> Result<(), ConfigError> {
         let called = self.worker.called_since(&mut self.position)?;
         for object in &called {
             if self.known.insert(object.clone()) {
@@ -156,7 +160,10 @@ impl<W: Worker> Scheduler<W> {
         for object in called.iter().chain(prepared).filter(|object| !self.done.contains(*object)) {
             self.needs.insert(object.clone(), self.worker.needs(object));
         }
-        Ok(!called.is_empty())
+        if called.is_empty() {
+            return Ok(());
+        }
+        dependency::find_cycle(&self.graph()).map_or(Ok(()), |cycle| Err(ConfigError::Cycle(cycle)))
     }
 
     /// The unfinished objects that `wanted` chooses, in creation order.
@@ -207,8 +214,8 @@ fn doing(verb: &str, objects: &[ObjectName]) -> String {
     }
 }
 
-/// Runs `work` on all items, `jobs` at a time (one if `None`). After a failure the others that were begun come
-/// to their end; one at a time, nothing more is begun.
+/// Runs `work` on all items, `jobs` at a time (one if `None`). After a failure nothing more is begun; what was begun before
+/// comes to its end.
 ///
 /// # Errors
 ///
@@ -228,19 +235,26 @@ where
         }
         return Ok(());
     };
-    let permits = Arc::new(Semaphore::new(jobs.get()));
+    let mut items = items.into_iter().enumerate();
     let mut tasks = JoinSet::new();
-    for (i, item) in items.into_iter().enumerate() {
-        let future = work(item);
-        let permits = Arc::clone(&permits);
-        tasks.spawn(async move {
-            // The semaphore is never closed.
-            let _permit = permits.acquire_owned().await;
-            (i, future.await)
-        });
-    }
     let mut first: Option<(usize, ConfigError)> = None;
-    while let Some(joined) = tasks.join_next().await {
+    // Of those, too, whose end has not been taken yet.
+    let has_failed = Arc::new(AtomicBool::new(false));
+    loop {
+        while !has_failed.load(Ordering::Acquire)
+            && tasks.len() < jobs.get()
+            && let Some((i, item)) = items.next()
+        {
+            let (future, has_failed) = (work(item), Arc::clone(&has_failed));
+            tasks.spawn(async move {
+                let result = future.await;
+                has_failed.fetch_or(result.is_err(), Ordering::Release);
+                (i, result)
+            });
+        }
+        let Some(joined) = tasks.join_next().await else {
+            return first.map_or(Ok(()), |(_, error)| Err(error));
+        };
         let (i, result) = joined.map_err(ConfigError::Task)?;
         if let Err(error) = result
             && first.as_ref().is_none_or(|(at, _)| i < *at)
@@ -248,7 +262,6 @@ where
             first = Some((i, error));
         }
     }
-    first.map_or(Ok(()), |(_, error)| Err(error))
 }
 
 #[cfg(test)]
@@ -362,6 +375,31 @@ mod tests {
         }
     }
 
+    /// The failure of one piece ends what waits for its turn, and not what is being worked on.
+    #[tokio::test]
+    async fn after_a_failure_nothing_is_begun() {
+        for jobs in 1..4 {
+            let (begun, ended) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
+            let work = |i: usize| {
+                let (begun, ended) = (Arc::clone(&begun), Arc::clone(&ended));
+                async move {
+                    begun.lock().unwrap().push(i);
+                    for _ in 0..if i == 1 { 1 } else { 5 } {
+                        tokio::task::yield_now().await;
+                    }
+                    ended.lock().unwrap().push(i);
+                    if i == 1 { Err(ConfigError::ManifestMissing(i.to_string())) } else { Ok(()) }
+                }
+            };
+            let result = concurrently(NonZeroUsize::new(jobs), (0..20).collect(), work).await;
+            assert!(matches!(result, Err(ConfigError::ManifestMissing(text)) if text == "1"));
+            let (begun, mut ended) = (begun.lock().unwrap().clone(), ended.lock().unwrap().clone());
+            ended.sort_unstable();
+            assert_eq!(begun, (0..jobs.max(2)).collect::<Vec<_>>(), "{jobs} at a time");
+            assert_eq!(begun, ended, "{jobs} at a time");
+        }
+    }
+
     fn nodes() -> impl Strategy<Value = Vec<Node>> {
         (1usize..9).prop_flat_map(|n| {
             let few = || prop::collection::vec(0..n, 0..3);
@@ -402,7 +440,10 @@ mod tests {
                 }
                 Err(ConfigError::Unresolved(_)) => prop_assert_eq!(&ended_set, &can_be_done),
                 // It is found before anything else runs, so less may be done than could be.
-                Err(ConfigError::Cycle(_)) => prop_assert!(ended_set.is_subset(&can_be_done)),
+                Err(ConfigError::Cycle(_)) => {
+                    prop_assert!(ended_set.is_subset(&can_be_done));
+                    prop_assert!(matches!(events.last(), None | Some(Event::Prepared(_))), "{:?}", events);
+                }
                 Err(other) => prop_assert!(false, "{}", other),
             }
             prop_assert!(result.is_err() || can_be_done == exists);

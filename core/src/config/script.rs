@@ -1,13 +1,16 @@
 //! Running scripts on this machine: manifests, gencode, code-local.
 
-use std::{ffi::OsString, fs, path::Path};
+use std::{ffi::OsString, fs, io, path::Path};
 
 use nix::unistd::{AccessFlags, access};
 
 use super::{
     engine::Engine, environment::Variables, error::ConfigError, log::Level, run::Streams, stage::open_append,
 };
-use crate::connector::{Input, Output, Process, shown};
+use crate::{
+    connector::{Input, Output, Process, ProcessError, shown},
+    host::start,
+};
 
 impl Engine {
     /// Runs `script` with `variables`. An executable file is run by itself, so that its first line decides;
@@ -19,13 +22,18 @@ impl Engine {
         stdout: Output,
         stderr: Output,
     ) -> Result<(), ConfigError> {
-        let argv: Vec<OsString> = if access(script, AccessFlags::X_OK).is_ok() {
+        let is_executed = access(script, AccessFlags::X_OK).is_ok();
+        let argv: Vec<OsString> = if is_executed {
             let real = fs::canonicalize(script)
                 .map_err(ConfigError::io(format!("resolving {}", script.display())))?;
             vec![real.into()]
         } else {
             vec![self.run.local_shell.clone().into(), "-e".into(), script.into()]
         };
+        if !is_executed && let Some(why) = start::barred(script) {
+            let source = io::Error::new(io::ErrorKind::PermissionDenied, why);
+            return Err(ProcessError::Start { argv: vec![script.into()], source }.into());
+        }
         let command = shown(&argv);
         self.log(Level::Trace, &format!("Running {command}"));
         let process = Process {
@@ -37,7 +45,11 @@ impl Engine {
             cancel: self.run.cancel.clone(),
         };
         let done = process.run().await?;
-        if done.status.success() { Ok(()) } else { Err(ConfigError::Failed { command, status: done.status }) }
+        if done.status.success() {
+            return Ok(());
+        }
+        let why = if is_executed { start::executed(script) } else { start::run_by_shell(script) };
+        Err(ConfigError::Failed { command, status: done.status, why })
     }
 
     /// What scripts read.

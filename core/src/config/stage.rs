@@ -31,7 +31,7 @@ impl Stage {
         if out.symlink_metadata().is_ok() {
             fs::remove_dir_all(&out).map_err(ConfigError::io(format!("clearing {}", out.display())))?;
         }
-        let stage = Self { out, remote, marker: new_marker() };
+        let stage = Self { out, remote, marker: new_marker()? };
         for dir in ["conf", "explorer", "object", "bin", "stdout", "stderr"] {
             let path = stage.out.join(dir);
             DirBuilder::new()
@@ -109,21 +109,26 @@ pub(super) fn open_append(path: &Path) -> Result<File, ConfigError> {
 }
 
 /// `.cdist-` and eight characters that no other run has, so that no object id collides with it by chance.
-fn new_marker() -> OsString {
-    format!(".cdist-{}", random_letters()).into()
+fn new_marker() -> Result<OsString, ConfigError> {
+    Ok(format!(".cdist-{}", random_letters()?).into())
 }
 
-/// Eight characters that nobody knows before.
-pub(super) fn random_letters() -> String {
+/// Eight characters of the system's random numbers: other users of a target cannot make a file of this name before.
+pub(super) fn random_letters() -> Result<String, ConfigError> {
     const ALPHABET: &[u8; 37] = b"abcdefghijklmnopqrstuvwxyz0123456789_";
-    use std::hash::{BuildHasher, Hasher};
-    // The standard hasher is seeded by the system for each process and each instance.
-    let mut value = std::hash::RandomState::new().build_hasher().finish();
+    let mut value = random()?;
     let mut letters = String::new();
     for _ in 0..8 {
         let at = usize::try_from(value % 37).unwrap_or(0);
         letters.push(char::from(ALPHABET.get(at).copied().unwrap_or(b'a')));
         value /= 37;
     }
-    letters
+    Ok(letters)
+}
+
+/// A random number of the system.
+pub(super) fn random() -> Result<u64, ConfigError> {
+    getrandom::u64()
+        .map_err(io::Error::from)
+        .map_err(ConfigError::io("asking the system for a random number"))
 }

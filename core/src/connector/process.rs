@@ -19,7 +19,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::host::Cancel;
+use crate::host::{Cancel, limits, start};
 
 /// How long a cancelled process may take to end by itself.
 const GRACE: Duration = Duration::from_secs(5);
@@ -130,6 +130,7 @@ impl Process {
             let source = io::Error::new(io::ErrorKind::InvalidInput, "empty command");
             return Err(ProcessError::Start { argv, source });
         };
+        let path = env.iter().find(|(key, _)| key == "PATH").map(|(_, path)| path.clone());
         let mut command = Command::new(program);
         command.args(args).env_clear().envs(env).kill_on_drop(true);
         // A process group of its own gets one signal for all that a script has started. But a group that is
@@ -159,9 +160,13 @@ impl Process {
         command.stdout(stdio(stdout)).stderr(stdio(stderr));
         let mut child = match command.spawn() {
             Ok(child) => child,
-            Err(source) => return Err(ProcessError::Start { argv, source }),
+            Err(source) => {
+                let source = start::explained(program, path.as_deref(), source);
+                return Err(ProcessError::Start { argv, source });
+            }
         };
         drop(command);
+        limits::restore_for(child.id());
         if let (Some(mut pipe), Some(bytes)) = (child.stdin.take(), bytes) {
             tokio::spawn(async move {
                 // A child that does not read its input is no error of ours; its exit status tells.

@@ -249,8 +249,11 @@ impl<'a> Command<'a> {
             command.current_dir(dir);
         }
         self.log_line(format!("+ {}", self.shown()).as_bytes());
-        let mut child =
-            command.spawn().map_err(|source| CommandError::Start { program: program.clone(), source })?;
+        let mut child = command.spawn().map_err(|source| {
+            let path = self.env.iter().find(|(key, _)| key == "PATH").map(|(_, path)| path.as_os_str());
+            let source = super::start::explained(&self.argv[0], path, source);
+            CommandError::Start { program: program.clone(), source }
+        })?;
         let pipe = |source| CommandError::Pipe { program: program.clone(), source };
 
         if let Some(mut stdin) = child.stdin.take() {

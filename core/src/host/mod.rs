@@ -1,4 +1,5 @@
-//! The only code that touches the operating system.
+//! What more than one part of the engine needs of the operating system: files that are whole or absent, mounts, commands, and
+//! why one cannot be started. The parts that need more of it than others have that themselves.
 
 use std::path::Path;
 
@@ -7,8 +8,10 @@ pub mod beneath;
 mod cancel;
 pub mod claim;
 mod command;
+pub mod limits;
 pub mod mounts;
 pub mod remove;
+pub mod start;
 
 pub use cancel::Cancel;
 pub use command::{Command, CommandError, Output, Stream, describe};

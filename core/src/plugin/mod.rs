@@ -9,7 +9,7 @@
 //! - [`install`]: copying a plugin to where it is found, and removing it
 //! - [`python`]: plugins that are Python files, which have to be executed to be listed
 //! - [`registry`]: all PreOSes by name, with what was skipped and what was replaced
-//! - [`loader`]: loading one library, of Rust or C; the only unsafe code of this crate
+//! - [`loader`]: loading one library, of Rust or C; the unsafe code of this crate, but for one fork in [`supervise`]
 //! - [`supervise`]: the child process in its own namespaces that runs the plugin
 //! - [`sandbox`]: a place where a plugin that is checked can do no harm
 

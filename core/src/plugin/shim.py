@@ -280,7 +280,6 @@ def run(verbosity, name, path, siblings, arguments):
         if name not in found:
             return failed('%s holds no PreOS %s any more' % (one_line(path), name))
         status = call(found[name], arguments)
-        sys.stdout.flush()
     except SystemExit as error:
         if error.code is not None and not isinstance(error.code, int):
             print(error.code, file=sys.stderr)
@@ -297,7 +296,20 @@ def run(verbosity, name, path, siblings, arguments):
         return failed('%s: %s in %s' % (name, raised(error, path), one_line(path)))
     # A failure must not look like success by truncation. The original knows no status; True is none.
     status = status if isinstance(status, int) and not isinstance(status, bool) else 0
-    return status if 0 <= status <= 255 else 1
+    return flushed(status if 0 <= status <= 255 else 1)
+
+
+def flushed(status):
+    # At the end of the process a failure would come too late, and as a status of Python's own.
+    try:
+        sys.stdout.flush()
+        return status
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        # A reader that went away early has read enough.
+        if isinstance(error, BrokenPipeError):
+            return status
+        return failed('writing to standard output: %s' % error)
 
 
 def failed(message):

@@ -23,7 +23,7 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::{OFlag, open},
+    fcntl::{FcntlArg, OFlag, fcntl, open},
     mount::{MsFlags, mount},
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sched::{CloneFlags, unshare},
@@ -155,29 +155,42 @@ fn block(signals: &[Signal]) -> Result<SignalFd, SuperviseError> {
 }
 
 /// The parent's loop: hands signals on and collects reports until init has ended.
+///
+/// The end of the reports does not tell that: what the plugin has started may hold the pipe, and without a namespace it can
+/// outlive an init that was killed.
 fn watch(init: Pid, signals: &SignalFd, reports: OwnedFd) -> Result<i32, SuperviseError> {
+    fcntl(&reports, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(system("preparing a pipe"))?;
     let mut reports = File::from(reports);
+    // Readable when init has ended. A kernel before 5.3 has none; then init is looked at now and then.
+    let end = rustix::process::Pid::from_raw(init.as_raw())
+        .and_then(|init| rustix::process::pidfd_open(init, rustix::process::PidfdFlags::empty()).ok());
     let mut text = Vec::new();
     let mut asked: Option<(Instant, Signal)> = None;
-    loop {
-        let timeout = match asked {
-            None => PollTimeout::NONE,
-            Some(_) => PollTimeout::from(500u16),
+    let mut is_open = true;
+    let status = loop {
+        let ended = match waitpid(init, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => None,
+            ended => Some(ended.map_err(system("waiting for the plugin"))?),
         };
-        let mut fds = [
-            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
-            PollFd::new(reports.as_fd(), PollFlags::POLLIN),
-        ];
+        is_open = is_open && take_reports(&mut reports, &mut text)?;
+        if let Some(status) = ended {
+            break status;
+        }
+        let timeout = match (asked, &end) {
+            (None, Some(_)) => PollTimeout::NONE,
+            _ => PollTimeout::from(500u16),
+        };
+        let watched =
+            [Some(signals.as_fd()), is_open.then_some(reports.as_fd()), end.as_ref().map(AsFd::as_fd)];
+        let mut fds: Vec<_> =
+            watched.into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(system("waiting for the plugin")(errno)),
         }
-        let readable = fds[1].any().unwrap_or(false);
         while let Ok(Some(info)) = signals.read_signal() {
-            let Some(signal) = i32::try_from(info.ssi_signo).ok().and_then(|n| Signal::try_from(n).ok())
-            else {
-                continue;
-            };
+            let signal = i32::try_from(info.ssi_signo).ok().and_then(|n| Signal::try_from(n).ok());
+            let Some(signal) = signal else { continue };
             let hard = asked.is_some_and(|(when, _)| when.elapsed() > IMPATIENT);
             // ESRCH: it has just ended by itself.
             let _ = kill(init, if hard { Signal::SIGKILL } else { signal });
@@ -186,21 +199,6 @@ fn watch(init: Pid, signals: &SignalFd, reports: OwnedFd) -> Result<i32, Supervi
         if asked.is_some_and(|(when, _)| when.elapsed() > GRACE) {
             let _ = kill(init, Signal::SIGKILL);
         }
-        if readable {
-            let mut buffer = [0; 256];
-            match reports.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => text.extend_from_slice(&buffer[..count]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(system_io("reading the plugin's report")(error)),
-            }
-        }
-    }
-    let status = loop {
-        match waitpid(init, None) {
-            Err(Errno::EINTR) => {}
-            status => break status.map_err(system("waiting for the plugin"))?,
-        }
     };
     let outcome = judge(&String::from_utf8_lossy(&text), status);
     match (outcome, asked) {
@@ -208,6 +206,20 @@ fn watch(init: Pid, signals: &SignalFd, reports: OwnedFd) -> Result<i32, Supervi
         (Ok(status), Some((_, signal))) if status != 0 => Ok(128 + signal as i32),
         (Err(_), Some((_, signal))) => Err(SuperviseError::Cancelled(signal)),
         (outcome, _) => outcome,
+    }
+}
+
+/// Takes what the pipe holds. False if nothing can come any more.
+fn take_reports(reports: &mut File, text: &mut Vec<u8>) -> Result<bool, SuperviseError> {
+    let mut buffer = [0; 256];
+    loop {
+        match reports.read(&mut buffer) {
+            Ok(0) => return Ok(false),
+            Ok(count) => text.extend_from_slice(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+            Err(error) => return Err(system_io("reading the plugin's report")(error)),
+        }
     }
 }
 
@@ -427,6 +439,24 @@ mod tests {
         assert_eq!(judge("", killed).unwrap_err().to_string(), "it died: SIGKILL");
         let failed = judge("failed no /proc\nexit 1\n", exited(1)).unwrap_err();
         assert_eq!(failed.to_string(), "no /proc");
+    }
+
+    /// As without root, where nothing ends a process of the plugin's when init is killed.
+    #[test]
+    fn the_end_is_seen_while_another_process_holds_the_pipe() {
+        let (reports, held) = io::pipe().unwrap();
+        let mut held_too = File::from(OwnedFd::from(held.try_clone().unwrap()));
+        held_too.write_all(b"returned 0\nexit 0\n").unwrap();
+        let mut child = std::process::Command::new("sleep").arg("0.1").spawn().unwrap();
+        let init = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let signals = block(&[]).unwrap();
+            tell.send(watch(init, &signals, reports.into()).unwrap())
+        });
+        assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(0));
+        drop(held);
+        assert!(child.wait().is_err(), "it has been waited for");
     }
 
     #[test]

@@ -52,8 +52,10 @@ impl Facts {
             return Ok(Self::default());
         }
         // Not straight into the struct: serde takes an array for one, too.
-        let body: serde_json::Map<String, serde_json::Value> =
+        let mut body: serde_json::Map<String, serde_json::Value> =
             serde_json::from_str(&String::from_utf8_lossy(body)).map_err(FactsError::Json)?;
+        // Many writers of JSON have null for what is not there.
+        body.retain(|_, value| !value.is_null());
         let facts: Self = serde_json::from_value(body.into()).map_err(FactsError::Json)?;
         facts.checked()
     }
@@ -135,6 +137,8 @@ mod tests {
         assert_eq!(facts.ssh_host_keys, ["ssh-ed25519 AAAAC3Nza", "ecdsa-sha2-nistp256 AAAAE2Vj=="]);
         assert_eq!(Facts::parse(b" \n").unwrap(), Facts::default());
         assert_eq!(Facts::parse(b"{}").unwrap(), Facts::default());
+        let nulls = br#"{"mac":null,"uuid":null,"serial":null,"ssh_host_keys":null,"other":null}"#;
+        assert_eq!(Facts::parse(nulls).unwrap(), Facts::default());
     }
 
     #[test]

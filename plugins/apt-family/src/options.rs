@@ -1,7 +1,7 @@
 //! The options of `cdist preos debian` and its like.
 
 use std::{
-    io::{BufRead, stdin},
+    io::{BufRead, ErrorKind, stdin},
     path::{Path, PathBuf},
 };
 
@@ -139,8 +139,13 @@ pub(crate) fn parse(distribution: &Distribution, args: &[String]) -> Result<Pars
         Ok(options) => options,
         Err(error) => {
             // Help goes to standard output with status 0, usage errors to standard error with 2.
-            let _ = error.print();
-            return Ok(Parsed::Shown(error.exit_code()));
+            return match error.print() {
+                // A reader that went away early has read enough.
+                Err(failed) if !error.use_stderr() && failed.kind() != ErrorKind::BrokenPipe => {
+                    Err(PluginError::new(format!("writing to standard output: {failed}")))
+                }
+                _ => Ok(Parsed::Shown(error.exit_code())),
+            };
         }
     };
     if options.drive.is_some() {

@@ -35,11 +35,18 @@ pub struct Like {
     pub config: String,
     /// Shell commands that change its tree before it starts, as root in its namespaces.
     pub prepare: String,
+    /// Has what scp(1) needs.
+    pub has_sftp: bool,
 }
 
 impl Default for Like {
     fn default() -> Self {
-        Self { address: Ipv4Addr::LOCALHOST.into(), config: String::new(), prepare: String::new() }
+        Self {
+            address: Ipv4Addr::LOCALHOST.into(),
+            config: String::new(),
+            prepare: String::new(),
+            has_sftp: true,
+        }
     }
 }
 
@@ -182,8 +189,10 @@ fn listen(dir: &Path, like: &Like, port: u16) -> Result<Process, String> {
     let config = format!(
         "Port {port}\nListenAddress {}\nHostKey {at}/host_key\nAuthorizedKeysFile {at}/authorized_keys\n\
          PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\nLogLevel VERBOSE\n\
-         MaxStartups 200\nSubsystem sftp internal-sftp\n{}\n",
-        like.address, like.config
+         MaxStartups 200\n{}{}\n",
+        like.address,
+        if like.has_sftp { "Subsystem sftp internal-sftp\n" } else { "" },
+        like.config
     );
     fs::write(dir.join("sshd_config"), config).expect("writing a configuration");
     // A locked root account, as in many containers, is refused without PAM.

@@ -344,3 +344,32 @@ fn a_library_with_a_text_and_nothing_to_call() {
     assert_eq!(outcome.status, 1);
     assert!(outcome.error().contains("nothing.so (hand) does not fit the plugin API 1.x"), "{outcome:#?}");
 }
+
+/// What a plugin prints is what was asked for. It lies in a buffer of the C library, or of Rust's, until the plugin has returned.
+#[test]
+fn a_plugin_whose_output_cannot_be_written_has_failed() {
+    let site = with_probe();
+    write(&site, "long", &long_plugin());
+    for words in [&["words", "a"][..], &["long"], &["debian", "-h"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = site.command().args(words).stdout(full).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
+        assert_eq!(said.matches("writing to standard output").count(), 1, "{words:?}: {said}");
+        // A reader that goes away has read enough.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = site.command().args(words).stdout(writer).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*said), (Some(0), ""), "{words:?}");
+    }
+}
+
+/// Prints more than a buffer holds, so that it fails long before the end.
+fn long_plugin() -> String {
+    "#include <stdio.h>\n#include \"cdist_preos.h\"\n\
+     static int run(int argc, const char *const *argv, const cdist_preos_host *host)\n\
+     { int i; (void)argc, (void)argv, (void)host; for (i = 0; i < 100000; i++) printf(\"%d\\n\", i); return 0; }\n\
+     #define LIST(X) X(\"long\", run, \"Prints much\")\nCDIST_EXPORT_PREOSES(LIST)\n"
+        .to_owned()
+}

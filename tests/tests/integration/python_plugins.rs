@@ -298,3 +298,23 @@ fn an_unknown_name_knows_python_too() {
     assert!(outcome.error().contains("debian, freebsd, netbsd, ubuntu"), "{outcome:#?}");
     assert!(outcome.stderr.contains("hint: did you mean `cdist preos netbsd`?"), "{outcome:#?}");
 }
+
+#[test]
+fn a_plugin_whose_output_cannot_be_written_has_failed() {
+    let site = Site::new();
+    plugin(&site, "prints", "print('text')");
+    plugin(&site, "exits", "print('text'); sys.exit(0)");
+    for name in ["prints", "exits"] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = site.command().arg(name).stdout(full).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{name}: {said}");
+        assert_eq!(said.matches("writing to standard output").count(), 1, "{name}: {said}");
+        // A reader that goes away has read enough.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = site.command().arg(name).stdout(writer).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*said), (Some(0), ""), "{name}");
+    }
+}

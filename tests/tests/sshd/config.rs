@@ -241,3 +241,31 @@ fn output_that_is_let_through_reaches_our_own() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("to stderr\n"));
     assert!(output.status.success());
 }
+
+/// A `.bashrc` that prints, as many administrators have it, and no server of files: big files and types' own copies.
+#[test]
+fn login_scripts_that_print_and_a_missing_sftp_server_harm_nothing() {
+    let admin = Admin::with_distribution(TYPES);
+    let prints = "echo 'echo welcome; printf \"no line end\"; echo on stderr >&2' > /root/.bashrc";
+    let like = Like { prepare: prints.into(), has_sftp: false, ..Like::default() };
+    let sshd = Sshd::start_like(admin.key(), &like);
+    admin.knows(&[("web1", &sshd)], "");
+    let big: Vec<u8> = (0..300_000u32).map(|i| u8::try_from(i % 251).unwrap()).collect();
+    fs::write(admin.path("big"), &big).unwrap();
+    admin.file("dir/from", "y\n");
+    let (big_file, dir) = (admin.path("big"), admin.path("dir"));
+    let (big_file, dir) = (big_file.display(), dir.display());
+    let manifest = format!(
+        "__note x\n__file /var/lib/big --mode 0640 --source '{big_file}'\n__run_here x <<'EOF'\n\
+         $__remote_copy -r '{dir}' \"$__target_host:/var/lib/up\"\n\
+         $__remote_copy '{dir}/from' \"$__target_host:/var/lib/a file\"\nEOF\n"
+    );
+    admin.configure(&manifest, "web1").assert_ok();
+    assert_eq!(notes(&sshd), "x\n");
+    assert!(fs::read(sshd.path("/var/lib/big")).unwrap() == big);
+    for file in ["/var/lib/up/from", "/var/lib/a file"] {
+        assert_eq!(fs::read_to_string(sshd.path(file)).unwrap(), "y\n", "{file}");
+    }
+    assert_eq!(sshd.log().matches("Accepted publickey for root").count(), 1, "{}", sshd.log());
+    admin.assert_no_connection();
+}

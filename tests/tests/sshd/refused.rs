@@ -1,6 +1,9 @@
 //! Hosts that cannot be reached: one sentence with the host, the reason and the remedy, and nothing stays.
 
-use std::{fs, net::TcpListener};
+use std::{
+    fs, io,
+    net::{Shutdown, TcpListener, TcpStream},
+};
 
 use cdist_tests::{
     lab::{
@@ -138,4 +141,38 @@ fn a_machine_without_ssh() {
         failed.stderr
     );
     admin.assert_no_connection();
+}
+
+/// As with MaxStartups, or a machine that boots: the connection ends before there is a login.
+#[test]
+fn a_dropped_connection_is_tried_again() {
+    let admin = Admin::new(TYPES);
+    let sshd = Sshd::start(admin.key());
+    let way = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (port, behind) = (way.local_addr().unwrap().port(), sshd.port());
+    admin.knows(&[("web1", &sshd)], "");
+    for file in ["ssh_config", "known_hosts"] {
+        let text = fs::read_to_string(admin.path(file)).unwrap();
+        admin.file(file, &text.replace(&behind.to_string(), &port.to_string()));
+    }
+    std::thread::spawn(move || {
+        for (number, near) in way.incoming().flatten().enumerate() {
+            // Closed in silence, and with a reset since what was sent is not read.
+            if number < 2 {
+                if number == 1 {
+                    let _ = near.peek(&mut [0]);
+                }
+                continue;
+            }
+            let far = TcpStream::connect(("127.0.0.1", behind)).unwrap();
+            for (mut from, mut to) in [(near.try_clone().unwrap(), far.try_clone().unwrap()), (far, near)] {
+                std::thread::spawn(move || {
+                    let _ = io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Write);
+                });
+            }
+        }
+    });
+    admin.configure("__note x\n", "web1").assert_ok();
+    assert_eq!(fs::read_to_string(sshd.path("/var/lib/notes")).unwrap(), "x\n");
 }

@@ -26,10 +26,11 @@ use super::{
     remote::script_word,
     run::Streams,
     script::another,
-    stage::open_append,
+    stage::{open_append, random},
 };
 use crate::{
     connector::{ConnectorError, Copy, CopyTo, Exec, Input, Output},
+    host::start,
     trust::guard_line,
 };
 
@@ -86,7 +87,7 @@ impl Engine {
 
     async fn send_and_run(&self, batch: &Batch, before: &str) -> Result<Replies, ConfigError> {
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
-        let boundary = boundary();
+        let boundary = boundary()?;
         let base = &self.stage.remote;
         let script = batch.script(base, &boundary, &self.run.remote_shell, self.run.remote_path.as_deref());
         let name = format!("batch-{number}");
@@ -163,7 +164,10 @@ impl Engine {
 
     /// The error of a script of the target that has failed.
     pub(super) fn failed(&self, step: &Step, status: ExitStatus) -> ConfigError {
-        ConfigError::Failed { command: self.shown(step), status }
+        // Files are at the same places here as there.
+        let own = step.script.strip_prefix(&self.stage.remote).map(|path| self.stage.out.join(path));
+        let why = own.ok().and_then(|file| start::run_by_shell(&file));
+        ConfigError::Failed { command: self.shown(step), status, why }
     }
 
     /// The command that would run a script alone, to be pasted into a shell.
@@ -218,12 +222,10 @@ impl Write for Sink {
     }
 }
 
-/// A word that no script can know.
-fn boundary() -> String {
-    use std::hash::{BuildHasher, Hasher};
-    // The standard hasher is seeded by the system for each instance.
-    let word = || std::hash::RandomState::new().build_hasher().finish();
-    format!("cdist-{:016x}{:016x}", word(), word())
+/// A word that a script cannot guess. It stands in the batch, where a script of the same user that looks for it can read it:
+/// what such a script prints is believed anyway.
+fn boundary() -> Result<String, ConfigError> {
+    Ok(format!("cdist-{:016x}{:016x}", random()?, random()?))
 }
 
 /// The content of local files that travel to a directory of the target.

@@ -14,8 +14,12 @@ use crate::config::{
     quote::{posix, posix_always},
 };
 
-/// As much of a file as one shell word holds. Where printf is no builtin, the kernel takes 128 KiB a word.
-const WORD_MAX: usize = 32 * 1024;
+/// As much of a file as one shell word holds. Where printf is no builtin, the kernel takes 128 KiB a word, with the zero at
+/// its end; a byte that is escaped becomes [`ESCAPE`].
+const WORD_MAX: usize = 24 * 1024;
+/// A zero for printf's `%b`.
+const ESCAPE: &[u8] = b"\\0000";
+const _: () = assert!(WORD_MAX * ESCAPE.len() < 128 * 1024);
 /// As many directories as one mkdir makes.
 const DIRS_MAX: usize = 100;
 
@@ -181,7 +185,7 @@ fn escaped(chunk: &[u8]) -> Vec<u8> {
     let mut word = Vec::with_capacity(chunk.len() + 16);
     for &byte in chunk {
         match byte {
-            0 => word.extend_from_slice(b"\\0000"),
+            0 => word.extend_from_slice(ESCAPE),
             b'\\' => word.extend_from_slice(b"\\\\"),
             _ => word.push(byte),
         }
@@ -230,6 +234,24 @@ mod tests {
             let batch = Batch { files: vec![(path.clone(), content.clone())], ..Batch::default() };
             assert!(run(shell, &batch, dir.path()).status.success());
             assert_eq!(fs::read(path).unwrap(), content, "{shell:?}");
+        }
+    }
+
+    /// The kernel looks at the words then.
+    #[test]
+    fn zeros_travel_where_printf_is_a_program() {
+        let contents = [vec![0; 200_000], vec![b'\\'; 200_000], [&[0][..], &vec![b'\''; 200_000]].concat()];
+        for (shell, content) in SHELLS.iter().flat_map(|shell| contents.iter().map(move |c| (shell, c))) {
+            let dir = tempfile::tempdir().unwrap();
+            let (path, script) = (dir.path().join("x"), dir.path().join("batch"));
+            let batch = Batch { files: vec![(path.clone(), content.clone())], ..Batch::default() };
+            let text = batch.script(dir.path(), "B", &shell.join(" "), None);
+            let program = b"printf() { env printf \"$@\"; }\n";
+            fs::write(&script, [&program[..], &text].concat()).unwrap();
+            let mut command = Command::new(shell[0]);
+            let output = command.args(&shell[1..]).arg(&script).arg(dir.path()).output().unwrap();
+            assert!(output.status.success(), "{shell:?}: {}", String::from_utf8_lossy(&output.stderr));
+            assert!(fs::read(path).unwrap() == *content, "{shell:?}");
         }
     }
 

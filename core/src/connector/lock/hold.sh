@@ -4,11 +4,13 @@
 # standard input is for `read`: the word "done" after a run that has come to its end.
 #
 # Arguments: work directory, the run's token, who holds it (for people), the token of a holder that may be pushed aside.
-# Answers with one line: "ok", "held TOKEN WHO" or "cannot REASON".
+# Answers with one line: "cdist-lock", and "ok", "held TOKEN WHO" or "cannot REASON". An empty line comes before it, since
+# login scripts may have printed something without a line end.
 #
 # The lock is a directory: mkdir either makes it or fails. In it, `holder` names this process, by its number, its start
 # and the boot, so that a lock whose process is gone can be told from one that is held; `running` has the processes that
-# the run has started. Who takes over a dead lock makes `break` in it first, so that only one does.
+# the run has started. What takes over a dead lock makes `break` in it first, so that only one does, and removes it as soon as
+# it has put its own name into `holder`. Ending what the run before has left can take longer than others wait for `break`.
 
 # When a process began, in ticks since the boot. Nothing if it is gone.
 start_of() {
@@ -29,12 +31,16 @@ is_alive() {
     [ -n "$1" ] && [ "$(start_of "$1")" = "$2" ]
 }
 
+answer() {
+    printf '\ncdist-lock %s\n' "$1"
+}
+
 cannot() {
     # In one line.
     set -f
     # shellcheck disable=SC2086
     set -- $1
-    printf 'cannot %s\n' "$*"
+    answer "cannot $*"
     exit 1
 }
 
@@ -101,7 +107,7 @@ take() {
     is_ours || { [ ! -d "$lock" ] && return 1; cannot "$lock belongs to somebody else"; }
     if is_held; then
         if [ "$other" != "$push" ]; then
-            printf 'held %s %s\n' "$other" "$name"
+            answer "held $other $name"
             exit 0
         fi
         push_aside
@@ -117,10 +123,13 @@ take() {
             rmdir "$lock/break"
             return 1
         fi
-        [ "$at" != "$boot" ] || end_running
-        rm -f "$lock/running"
-        write_holder || cannot "$text"
+        was_at=$at was=$other
+        write_holder || { rmdir "$lock/break"; cannot "$text"; }
         rmdir "$lock/break"
+        # What this same run has started is still wanted: only the process that held the lock is gone.
+        [ "$was" != "$token" ] || return 0
+        [ "$was_at" != "$boot" ] || end_running
+        rm -f "$lock/running"
         return 0
     fi
     [ -d "$lock/break" ] || return 1
@@ -162,7 +171,7 @@ main() {
     word=
     if try_out; then
         trap '' HUP INT
-        echo ok
+        answer ok
         read -r word
     fi
     [ "$word" = "done" ] || end_running

@@ -4,11 +4,13 @@
 //! with this process, however these end, and what the run has left running on the target ends with it.
 
 mod error;
+#[cfg(test)]
+mod tests;
 
 use std::{
     ffi::OsString,
     fs,
-    io::{self, PipeWriter, Write},
+    io::{self, PipeWriter},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -20,8 +22,8 @@ use std::{
 use async_trait::async_trait;
 use nix::unistd::{Uid, User, gethostname};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
-    net::unix::pipe::Receiver,
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::unix::pipe::{Receiver, Sender},
     sync::Mutex,
     task::JoinHandle,
     time::{Instant, sleep, timeout},
@@ -40,6 +42,8 @@ use crate::{
 
 /// What the shell reads; `guard` comes first.
 const HOLD: &str = concat!(include_str!("../../trust/guard.sh"), include_str!("hold.sh"));
+/// Begins the line with which [`HOLD`] answers.
+const ANSWER: &str = "cdist-lock ";
 /// How long a killed run of this machine may take to let go before it is pushed aside.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest answer of the target.
@@ -79,7 +83,7 @@ pub struct Locked {
 #[derive(Debug)]
 struct Hold {
     /// Its end makes the shell let go.
-    pipe: PipeWriter,
+    pipe: Sender,
     task: JoinHandle<Result<Done, ConnectorError>>,
 }
 
@@ -103,11 +107,13 @@ impl Locked {
         if hold.as_ref().is_some_and(|hold| !hold.task.is_finished()) {
             return Ok(());
         }
-        // Our own earlier holder may not have noticed yet that its connection is gone.
-        let mut push = hold.take().map(|_| self.token.0.clone());
+        *hold = None;
+        // An earlier holder of our own may not have noticed yet that its connection is gone, also one of an attempt to take
+        // the lock that has failed in between.
+        let mut push = self.token.0.clone();
         let started = Instant::now();
         loop {
-            match self.take(context, push.as_deref()).await? {
+            match self.take(context, &push).await? {
                 Answer::Taken(taken) => {
                     *hold = Some(taken);
                     return Ok(());
@@ -115,7 +121,7 @@ impl Locked {
                 Answer::Held { token, .. } if Token::is_of_dead_process(&token) => {
                     // It is ending what was left running.
                     if started.elapsed() > PATIENCE {
-                        push = Some(token);
+                        push = token;
                     }
                     sleep(Duration::from_millis(300)).await;
                 }
@@ -130,16 +136,15 @@ impl Locked {
     }
 
     /// Starts the shell on the target and waits for its answer.
-    async fn take(&self, context: &Context, push: Option<&str>) -> Result<Answer, ConnectorError> {
+    async fn take(&self, context: &Context, push: &str) -> Result<Answer, ConnectorError> {
         let prepare = |source| self.error(context, LockError::prepare(source));
-        let (stdin, mut pipe) = io::pipe().map_err(prepare)?;
+        let (stdin, pipe) = io::pipe().map_err(prepare)?;
         let (answer, stdout) = io::pipe().map_err(prepare)?;
-        pipe.write_all(HOLD.as_bytes()).map_err(prepare)?;
         let answer = Receiver::from_owned_fd(answer.into()).map_err(prepare)?;
         let arguments = [self.dir.as_os_str(), self.token.0.as_ref(), self.holder.0.as_ref()];
         let mut words: Vec<OsString> = ["/bin/sh", "-s", "--"].map(OsString::from).to_vec();
         words.extend(arguments.map(posix_always));
-        words.push(posix_always(push.unwrap_or_default()));
+        words.push(posix_always(push));
         let exec = Exec {
             words,
             stdin: Input::Pipe(stdin),
@@ -150,15 +155,26 @@ impl Locked {
         let own = Context { cancel: Cancel::default(), ..context.clone() };
         let inner = Arc::clone(&self.inner);
         let task = tokio::spawn(async move { inner.exec(&own, exec).await });
+        let pipe = super::cancellable(context, send_script(pipe)).await?.map_err(prepare)?;
         // From a target that may say anything.
-        let mut lines = BufReader::new(answer.take(ANSWER_MAX)).lines();
-        let line = super::cancellable(context, lines.next_line()).await?.map_err(prepare)?;
+        let mut lines = BufReader::new(answer.take(ANSWER_MAX)).split(b'\n');
+        let line = loop {
+            match super::cancellable(context, lines.next_segment()).await?.map_err(prepare)? {
+                // What login scripts print comes before it.
+                Some(line) if !line.starts_with(ANSWER.as_bytes()) => {}
+                line => break line,
+            }
+        };
         let Some(line) = line else {
+            // It says nothing that it could, or too much; its end of input is its end.
+            drop(pipe);
             // It has ended without an answer; if there is no error, its own words tell why.
             let done = task.await.map_err(|e| prepare(io::Error::other(e)))??;
             let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
             return Err(self.error(context, LockError::silent(&said, done.status)).into());
         };
+        let line = String::from_utf8_lossy(line.get(ANSWER.len()..).unwrap_or_default());
+        let line = line.trim_end();
         match line.split_once(' ') {
             None if line == "ok" => Ok(Answer::Taken(Hold { pipe, task })),
             Some(("held", rest)) => {
@@ -166,7 +182,7 @@ impl Locked {
                 Ok(Answer::Held { token: token.to_owned(), holder: holder.to_owned() })
             }
             Some(("cannot", reason)) => Err(self.error(context, LockError::unusable(reason)).into()),
-            _ => Err(self.error(context, LockError::unusable(&line)).into()),
+            _ => Err(self.error(context, LockError::unusable(line)).into()),
         }
     }
 
@@ -198,6 +214,16 @@ impl Locked {
             self.abandoned.store(true, Ordering::Relaxed);
         }
         result
+    }
+}
+
+/// Gives the script to the shell that reads the pipe. It may have room for a page only, so this waits until the shell reads.
+async fn send_script(pipe: PipeWriter) -> io::Result<Sender> {
+    let mut pipe = Sender::from_owned_fd(pipe.into())?;
+    match pipe.write_all(HOLD.as_bytes()).await {
+        // If nothing reads it, the end of the command tells why.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(pipe),
     }
 }
 
@@ -240,7 +266,7 @@ impl Connector for Locked {
         if let Some(mut hold) = self.hold.lock().await.take() {
             if !self.abandoned.load(Ordering::Relaxed) {
                 // If it is gone already, there is nothing to release.
-                let _ = hold.pipe.write_all(b"done\n");
+                let _ = timeout(RELEASE_MAX, hold.pipe.write_all(b"done\n")).await;
             }
             drop(hold.pipe);
             if timeout(RELEASE_MAX, &mut hold.task).await.is_err() {
@@ -287,195 +313,4 @@ fn start_of(pid: &str) -> Option<String> {
     let stat = fs::read_to_string(Path::new("/proc").join(pid).join("stat")).ok()?;
     let (_, fields) = stat.rsplit_once(") ")?;
     fields.split_whitespace().nth(19).map(str::to_owned)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::connector::Local;
-    use std::process::{Command, Stdio};
-
-    fn context() -> Context {
-        Context { host: "web1".into(), env: vec![], cancel: Cancel::default() }
-    }
-
-    fn locked(dir: &Path, holder: &str) -> Locked {
-        Locked::new(Arc::new(Local::new()), dir, Holder(holder.to_owned()))
-    }
-
-    fn sh(script: &str) -> Exec {
-        Exec { words: vec![script.into()], stdin: Input::Null, stdout: Output::Capture, stderr: Output::Null }
-    }
-
-    /// How many processes have `mark` in their command line.
-    fn running(mark: &str) -> usize {
-        let processes = fs::read_dir("/proc").unwrap().flatten();
-        let lines = processes.filter_map(|p| fs::read(p.path().join("cmdline")).ok());
-        lines.filter(|line| String::from_utf8_lossy(line).contains(mark)).count()
-    }
-
-    #[tokio::test]
-    async fn the_second_is_refused_with_the_name_of_the_first() {
-        let dir = tempfile::tempdir().unwrap();
-        let work = dir.path().join("it's the work dir/");
-        let (one, two) = (locked(&work, "ann@m1, process 1, since then"), locked(&work, "bob@m2"));
-        one.open(&context()).await.unwrap();
-        let error = two.open(&context()).await.unwrap_err();
-        assert!(error.to_string().ends_with("web1: ann@m1, process 1, since then"), "{error}");
-        assert!(error.remedy().is_some_and(|remedy| remedy.contains("-r DIR")));
-        let done = one.exec(&context(), sh("echo works; exit 3")).await.unwrap();
-        assert_eq!((done.stdout.as_slice(), done.status.code()), (&b"works\n"[..], Some(3)));
-        one.close(&context()).await.unwrap();
-        assert_eq!(
-            fs::read_dir(dir.path()).unwrap().count(),
-            0,
-            "the lock, and the directory that was tried out"
-        );
-        two.open(&context()).await.unwrap();
-        two.close(&context()).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn what_a_cancelled_command_leaves_is_ended_before_the_lock_is_free() {
-        let dir = tempfile::tempdir().unwrap();
-        let work = dir.path().join("work");
-        let one = locked(&work, "ann");
-        let mut context = context();
-        one.open(&context).await.unwrap();
-        let cancel = context.cancel.clone();
-        tokio::spawn(async move {
-            sleep(Duration::from_millis(300)).await;
-            cancel.cancel();
-        });
-        // Ignores what Process sends first.
-        let error = one.exec(&context, sh("trap '' TERM; sleep 61.25; sleep 61.25")).await.unwrap_err();
-        assert!(error.is_cancelled());
-        context.cancel = Cancel::default();
-        one.close(&context).await.unwrap();
-        assert_eq!(running("sleep\x0061.25"), 0);
-        assert!(!dir.path().join("work.lock").exists());
-    }
-
-    /// The shell alone, as it is when this program has been killed: its input ends.
-    #[test]
-    fn the_end_of_input_ends_commands_and_lock_with_any_shell() {
-        for shell in [&["dash"][..], &["bash"], &["busybox", "sh"]] {
-            let dir = tempfile::tempdir().unwrap();
-            let work = dir.path().join("work");
-            let mut hold = start(shell, &work, "");
-            assert_eq!(answer(&mut hold), "ok", "{shell:?}");
-            let note = locked(&work, "ann").note().into_string().unwrap();
-            let mut command = Command::new("setsid")
-                .args(["-w", "/bin/sh", "-c", &format!("{note} sleep 62 & sleep 62; :")])
-                .spawn()
-                .unwrap();
-            let noted = dir.path().join("work.lock/running");
-            while fs::read_to_string(&noted).unwrap_or_default().lines().next().is_none() {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            assert!(command.try_wait().unwrap().is_none());
-            drop(hold.stdin.take());
-            assert!(hold.wait().unwrap().success(), "{shell:?}");
-            assert!(!command.wait().unwrap().success());
-            assert!(!dir.path().join("work.lock").exists(), "{shell:?}");
-        }
-    }
-
-    #[test]
-    fn a_lock_whose_holder_is_gone_is_taken_over_by_one() {
-        for shell in [&["dash"][..], &["bash"], &["busybox", "sh"]] {
-            let dir = tempfile::tempdir().unwrap();
-            let work = dir.path().join("work");
-            let mut first = start(shell, &work, "");
-            assert_eq!(answer(&mut first), "ok");
-            first.kill().unwrap();
-            first.wait().unwrap();
-            assert!(dir.path().join("work.lock/holder").exists());
-            let mut others: Vec<_> = (0..8).map(|_| start(shell, &work, "")).collect();
-            let answers: Vec<String> = others.iter_mut().map(answer).collect();
-            let taken = answers.iter().filter(|answer| *answer == "ok").count();
-            let held = answers.iter().filter(|answer| answer.starts_with("held token ann")).count();
-            assert_eq!((taken, held), (1, 7), "{shell:?} {answers:?}");
-            for other in &mut others {
-                drop(other.stdin.take());
-                other.wait().unwrap();
-            }
-            assert!(!dir.path().join("work.lock").exists());
-        }
-    }
-
-    #[test]
-    fn a_holder_that_may_be_pushed_aside_is() {
-        let dir = tempfile::tempdir().unwrap();
-        let work = dir.path().join("work");
-        let mut first = start(&["dash"], &work, "");
-        assert_eq!(answer(&mut first), "ok");
-        let mut second = start(&["dash"], &work, "token");
-        assert_eq!(answer(&mut second), "ok");
-        assert!(!first.wait().unwrap().success());
-        second.stdin.take().unwrap().write_all(b"done\n").unwrap();
-        second.wait().unwrap();
-        assert!(!dir.path().join("work.lock").exists());
-    }
-
-    #[test]
-    fn parents_that_were_made_go_unless_they_are_used() {
-        let dir = tempfile::tempdir().unwrap();
-        let work = dir.path().join("one/two/three/work");
-        for used in [false, true] {
-            let mut hold = start(&["dash"], &work, "");
-            assert_eq!(answer(&mut hold), "ok");
-            if used {
-                fs::create_dir(&work).unwrap();
-            }
-            drop(hold.stdin.take());
-            hold.wait().unwrap();
-            assert_eq!(dir.path().join("one").exists(), used);
-            assert_eq!(work.exists(), used);
-        }
-    }
-
-    #[test]
-    fn a_directory_that_cannot_be_used_is_said() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("file"), "").unwrap();
-        let mut hold = start(&["dash"], &dir.path().join("file/work"), "");
-        let text = answer(&mut hold);
-        assert!(text.starts_with("cannot mkdir: ") && text.contains("file"), "{text}");
-        hold.wait().unwrap();
-        let make = LockError::unusable("mkdir: x: No space left on device");
-        assert!(matches!(make("web1".into(), "/x".into()), LockError::Full { .. }));
-    }
-
-    #[test]
-    fn only_processes_that_are_gone_are_dead() {
-        let Token(own) = Token::new();
-        assert!(!Token::is_of_dead_process(&own));
-        let mut parts: Vec<&str> = own.rsplitn(4, ':').collect();
-        parts[1] = "1";
-        parts.reverse();
-        assert!(Token::is_of_dead_process(&parts.join(":")));
-        assert!(!Token::is_of_dead_process("another:boot:1:2:3"));
-        assert!(!Token::is_of_dead_process("x"));
-    }
-
-    fn start(shell: &[&str], work: &Path, push: &str) -> std::process::Child {
-        let mut child = Command::new(shell[0])
-            .args(&shell[1..])
-            .args(["-s", "--"])
-            .args([work.as_os_str(), "token".as_ref(), "ann".as_ref(), push.as_ref()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.as_mut().unwrap().write_all(HOLD.as_bytes()).unwrap();
-        child
-    }
-
-    fn answer(child: &mut std::process::Child) -> String {
-        let mut line = String::new();
-        let stdout = child.stdout.as_mut().unwrap();
-        io::BufRead::read_line(&mut io::BufReader::new(stdout), &mut line).unwrap();
-        line.trim_end().to_owned()
-    }
 }

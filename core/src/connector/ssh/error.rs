@@ -34,6 +34,8 @@ pub enum Problem {
     HostKeyNotTold,
     /// The host has another key than the one that was accepted by [`HostKeys::AcceptNew`](super::HostKeys::AcceptNew).
     HostKeyNotFirst,
+    /// The connection ended before a login was tried.
+    Dropped,
     /// No key or password was accepted.
     Authentication,
     /// More keys were offered than the host tries.
@@ -84,6 +86,14 @@ const SIGNS: &[(&str, Problem)] = &[
     ("/bin/sh: No such file", Problem::NoShell),
     ("/bin/sh: not found", Problem::NoShell),
     ("/bin/sh: Permission denied", Problem::NoShell),
+    // In the end: ssh says these, too, when a jump host has another reason.
+    ("kex_exchange_identification: ", Problem::Dropped),
+    ("ssh_exchange_identification: ", Problem::Dropped),
+    ("banner exchange: ", Problem::Dropped),
+    ("Connection closed by ", Problem::Dropped),
+    ("Connection reset by ", Problem::Dropped),
+    ("Not allowed at this time", Problem::Dropped),
+    ("Exceeded MaxStartups", Problem::Dropped),
 ];
 
 /// Lines that ssh adds to whatever the reason is.
@@ -155,6 +165,11 @@ impl SshError {
             Problem::HostKeyNotFirst => {
                 "if it was given another key on purpose, remove the file with the accepted one".to_owned()
             }
+            Problem::Dropped => {
+                "if many connections are made at the same time, raise MaxStartups in the sshd_config there, or of the jump \
+                 host, or work on fewer hosts with -p; the log of sshd there tells why"
+                    .to_owned()
+            }
             Problem::Authentication => {
                 format!("try `{login}`, and add your public key to its authorized_keys")
             }
@@ -207,6 +222,7 @@ impl fmt::Display for SshError {
             Problem::HostKeyNotFirst => {
                 ": its host key is not the one that was accepted at first, so this may be another machine"
             }
+            Problem::Dropped => ": it ended the connection before the login, also when tried again",
             Problem::Authentication => ": no key was accepted",
             Problem::TooManyKeys => ": it stopped listening before the right key came",
             Problem::NoShell => ": it has no usable /bin/sh",
@@ -250,6 +266,17 @@ mod tests {
                 Problem::HostKeyChanged,
             ),
             ("root@web1: Permission denied (publickey).", Problem::Authentication),
+            (
+                "kex_exchange_identification: read: Connection reset by peer\r\nConnection reset by 10.0.0.1 port 22",
+                Problem::Dropped,
+            ),
+            ("kex_exchange_identification: Connection closed by remote host", Problem::Dropped),
+            ("Connection closed by 10.0.0.1 port 22", Problem::Dropped),
+            ("banner exchange: Connection to 10.0.0.1 port 22: Broken pipe", Problem::Dropped),
+            (
+                "root@web1: Permission denied (publickey).\r\nConnection closed by 10.0.0.1 port 22",
+                Problem::Authentication,
+            ),
             (
                 "Received disconnect from 10.0.0.1 port 22:2: Too many authentication failures\r\nDisconnected",
                 Problem::TooManyKeys,

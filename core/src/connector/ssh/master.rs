@@ -21,13 +21,14 @@ use tokio::{
     process::{ChildStderr, ChildStdin, ChildStdout, Command},
     sync::watch,
     task::JoinHandle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::{Place, Problem, SshError, SshOptions, user};
 use crate::{
     config::names::Family,
     connector::{ConnectorError, Context, cancellable, process::has_terminal},
+    host::limits,
 };
 
 /// What ssh may take in all, when there is nobody who types a password. Reaching the host has its own, shorter limit.
@@ -38,8 +39,19 @@ const GRACE: Duration = Duration::from_secs(2);
 const SAID_MAX: usize = 4096;
 const READY: &str = "cdist-ready";
 /// Without a newline and an exclamation mark, for login shells of any kind.
+/// Login scripts may have printed something without a line end.
 const KEEPER: &str =
-    "exec /bin/sh -c 'command -v tar >/dev/null && t=tar; echo cdist-ready $t; exec cat >/dev/null'";
+    "exec /bin/sh -c 'command -v tar >/dev/null && t=tar; echo; echo cdist-ready $t; exec cat >/dev/null'";
+/// How long to wait before a connection that was dropped is tried again, on average. sshd drops connections at random when
+/// too many have not logged in yet (MaxStartups), and all of them while the machine goes down.
+const PAUSES: [Duration; 6] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+    Duration::from_secs(8),
+];
 
 /// The longest line that is looked at.
 const LINE_MAX: u64 = 16 * 1024;
@@ -70,14 +82,13 @@ impl Master {
         if host.starts_with('-') || host.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(SshError::new(context, Problem::Name, "").into());
         }
-        let refused =
-            match cancellable(context, timeout(START_MAX, start(options, place, context, false))).await? {
-                Ok(result) => match result {
-                    Err(error) if error.problem == Problem::Authentication && can_ask(options) => error,
-                    result => return Ok(result?),
-                },
-                Err(_) => return Err(SshError::new(context, Problem::Timeout, "").into()),
-            };
+        let refused = match cancellable(context, timeout(START_MAX, insist(options, place, context))).await? {
+            Ok(result) => match result {
+                Err(error) if error.problem == Problem::Authentication && can_ask(options) => error,
+                result => return Ok(result?),
+            },
+            Err(_) => return Err(SshError::new(context, Problem::Timeout, "").into()),
+        };
         tracing::debug!(host, "asking on the terminal: {refused}");
         let _turn = TERMINAL.lock().await;
         Ok(cancellable(context, start(options, place, context, true)).await??)
@@ -128,6 +139,26 @@ impl Master {
     }
 }
 
+/// Starts, also when the connection is dropped a few times.
+async fn insist(options: &SshOptions, place: &Place, context: &Context) -> Result<Master, SshError> {
+    for mean in PAUSES {
+        match start(options, place, context, false).await {
+            Err(error) if error.problem == Problem::Dropped => {
+                let pause = spread(mean, getrandom::u32().unwrap_or(u32::MAX / 2));
+                tracing::debug!(host = context.host, "trying again in {pause:?}: {error}");
+                sleep(pause).await;
+            }
+            result => return result,
+        }
+    }
+    start(options, place, context, false).await
+}
+
+/// From a half of `mean` to one and a half, so that those who were dropped together do not come back together.
+fn spread(mean: Duration, random: u32) -> Duration {
+    mean / 2 + mean.mul_f64(f64::from(random) / f64::from(u32::MAX))
+}
+
 fn can_ask(options: &SshOptions) -> bool {
     !options.unattended && has_terminal()
 }
@@ -155,6 +186,7 @@ async fn start(
     }
     let mut child =
         command.spawn().map_err(|e| SshError::new(context, Problem::NotInstalled, &e.to_string()))?;
+    limits::restore_for(child.id());
     let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
     let stdin = child.stdin.take();
     let said = Said::default();
@@ -264,5 +296,20 @@ impl Said {
     fn text(&self) -> String {
         let bytes = self.0.lock().map(|said| said.clone()).unwrap_or_default();
         String::from_utf8_lossy(&bytes).trim().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_spread_around_their_mean() {
+        for mean in PAUSES {
+            assert_eq!(spread(mean, 0), mean / 2);
+            assert_eq!(spread(mean, u32::MAX), mean + mean / 2);
+            assert!(spread(mean, 1 << 31).abs_diff(mean) < Duration::from_millis(1));
+        }
+        assert!(PAUSES.iter().sum::<Duration>() * 2 < START_MAX);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The connection is OpenSSH's own, in *master* mode ([`master`]), so that the user's ssh configuration, keys, agent and
 //! jump hosts are what they are for ssh. Commands do not start a program here: the `openssh` crate asks the master for a
-//! session over its control socket. `$__remote_exec` and `$__remote_copy` lead ssh and scp to the same socket.
+//! session over its control socket. `$__remote_exec` leads ssh to the same socket, and so does `$__remote_copy`, which takes the
+//! words of scp but needs no sftp-server there.
 
 mod error;
 mod host_keys;
@@ -223,10 +224,13 @@ impl Connector for Ssh {
             Family::V6 => "ssh -o User=root -6 ",
         });
         exec.push(&options);
-        let mut copy = OsString::from(match self.options.family {
-            Family::Any => "scp -o User=root -q ",
-            Family::V4 => "scp -o User=root -q -4 ",
-            Family::V6 => "scp -o User=root -q -6 ",
+        // Takes the words of scp, which itself needs more than /bin/sh there.
+        let mut copy = OsString::from("/bin/sh ");
+        copy.push(place.copy());
+        copy.push(match self.options.family {
+            Family::Any => " -o User=root -q ",
+            Family::V4 => " -o User=root -q -4 ",
+            Family::V6 => " -o User=root -q -6 ",
         });
         copy.push(&options);
         Ok(Commands { exec, copy })

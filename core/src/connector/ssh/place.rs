@@ -1,4 +1,4 @@
-//! The directory of one connection: its control socket, and the configuration that ssh reads.
+//! The directory of one connection: its control socket, the configuration that ssh reads, and the script that copies for types.
 //!
 //! It is not the run's own directory: scripts split `$__remote_exec` at blanks, ssh expands `%` and `$` in the path of the
 //! socket, and the kernel allows 108 bytes for it, of which ssh needs 17 while it makes the socket.
@@ -27,6 +27,9 @@ use crate::host::claim::{Claim, claim, claim_left_behind};
 const LENGTH_MAX: usize = 60;
 /// Followed by the process that made it, so that a later one can tell that nobody needs it any more.
 const PREFIX: &str = "cdist-ssh-";
+
+const COPY: &str = include_str!("copy.sh");
+const COPY_NAME: &str = "copy";
 
 /// What ssh does if the user's configuration does not say otherwise: it comes last, and ssh takes the first value.
 const DEFAULTS: &str = "\
@@ -77,6 +80,7 @@ impl Place {
         let path = dir.path().to_owned();
         let (socket, config) = (path.join("s"), path.join("config"));
         fs::write(&config, &text)?;
+        fs::write(path.join(COPY_NAME), COPY)?;
         Ok(Self { dir: Mutex::new(Some(dir)), path, socket, config, text, _lock: lock })
     }
 
@@ -99,6 +103,11 @@ impl Place {
     /// The control socket.
     pub(super) fn socket(&self) -> &Path {
         &self.socket
+    }
+
+    /// A script that copies, for `/bin/sh`: the directory may lie where nothing can be executed.
+    pub(super) fn copy(&self) -> PathBuf {
+        self.path.join(COPY_NAME)
     }
 
     /// The configuration file.

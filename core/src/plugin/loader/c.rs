@@ -5,7 +5,8 @@
 use std::{
     borrow::Cow,
     ffi::{CStr, CString, c_char, c_int, c_void},
-    iter,
+    io, iter,
+    os::fd::AsFd,
     panic::{AssertUnwindSafe, catch_unwind},
     ptr,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -15,7 +16,10 @@ use cdist_plugin_api::{
     Host, HostServices_TO, Level, PluginError,
     abi::{RArc, RString},
 };
-use nix::libc;
+use nix::{
+    libc,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
 
 use crate::plugin::text::PreosText;
 
@@ -110,14 +114,20 @@ pub(super) fn call(commandline: Commandline, args: &[String], host: &Host) -> Re
     let host = context.host();
     // SAFETY: `argv` and `host` are what the header says, and outlive the call.
     let status = catch_unwind(AssertUnwindSafe(|| unsafe { commandline(argc, argv.as_ptr(), &host) }));
-    flush_stdout();
+    let flushed = flush_stdout();
     let status = status.map_err(|payload| {
         // Today Rust aborts at an exception that is not its own, and cdist reports that. It may learn to catch it.
         std::mem::forget(payload);
         PluginError { exit_code: PluginError::PANICKED, message: "an exception left the plugin".into() }
     })?;
     match lock(&context.failure).take() {
-        None => Ok(status),
+        None => match flushed {
+            // A reader that went away early has read enough.
+            Err(error) if status == 0 && error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(PluginError::new(format!("writing to standard output: {error}")))
+            }
+            _ => Ok(status),
+        },
         Some(message) => Err(PluginError {
             // What stands for a panic in Rust is no status of C's.
             exit_code: if matches!(status, 0 | PluginError::PANICKED) { 1 } else { status },
@@ -132,12 +142,29 @@ pub(super) fn call(commandline: Commandline, args: &[String], host: &Host) -> Re
 
 /// Writes out what the plugin has printed, so that it comes before what cdist prints next. The end of the process would
 /// do it too late, but takes care of all other streams; a thread that the plugin left behind may hold one of those.
-fn flush_stdout() {
+///
+/// # Errors
+///
+/// The reason why something that the plugin has printed was not written.
+fn flush_stdout() -> io::Result<()> {
     unsafe extern "C" {
         static stdout: *mut libc::FILE;
     }
-    // SAFETY: a stream of the C library, which the plugin shares with this program. `fflush` locks it.
-    unsafe { libc::fflush(stdout) };
+    // SAFETY: a stream of the C library, which the plugin shares with this program. `fflush` and `ferror` lock it.
+    if unsafe { libc::fflush(stdout) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the same.
+    if unsafe { libc::ferror(stdout) } != 0 {
+        // Which error it was is not known any more, but whether it was that of a pipe without readers is.
+        let out = io::stdout();
+        let mut fds = [PollFd::new(out.as_fd(), PollFlags::empty())];
+        let _ = poll(&mut fds, PollTimeout::ZERO);
+        let is_closed = fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLERR));
+        let kind = if is_closed { io::ErrorKind::BrokenPipe } else { io::ErrorKind::Other };
+        return Err(io::Error::new(kind, "a part of it is lost"));
+    }
+    Ok(())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

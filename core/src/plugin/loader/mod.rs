@@ -1,4 +1,5 @@
-//! Loading a plugin library and calling into it. The only unsafe code of this crate.
+//! Loading a plugin library and calling into it. This is the unsafe code of this crate, but for one fork in
+//! [`supervise`](super::supervise).
 //!
 //! Runs in the child process only: constructors of the library run here for the first time. Libraries are never
 //! unloaded, because nothing says how long a plugin's data is used.

@@ -87,8 +87,10 @@ pub(super) fn seconds(body: &[u8], default: u64, bounds: RangeInclusive<u64>) ->
         return Ok(default);
     }
     let object: Result<serde_json::Map<String, serde_json::Value>, _> = serde_json::from_slice(body);
-    let object =
+    let mut object =
         object.map_err(|_| Problem::parameter("the body", "a JSON object such as {\"seconds\": 3600}"))?;
+    // As in the facts of machines: what is null is not there.
+    object.retain(|_, value| !value.is_null());
     if let Some(name) = object.keys().find(|name| *name != "seconds") {
         return Err(Problem::new(
             StatusCode::BAD_REQUEST,
@@ -147,16 +149,11 @@ mod tests {
             ("{}", 86_400),
             ("{\"seconds\":60}", 60),
             ("{\"seconds\":60.0}", 60),
+            ("{\"seconds\":null,\"other\":null}", 86_400),
         ] {
             assert_eq!(read(body).unwrap(), found, "{body}");
         }
-        for body in [
-            "{\"seconds\":0}",
-            "{\"seconds\":\"60\"}",
-            "{\"seconds\":null}",
-            "{\"seconds\":1.5}",
-            "{\"seconds\":-1}",
-        ] {
+        for body in ["{\"seconds\":0}", "{\"seconds\":\"60\"}", "{\"seconds\":1.5}", "{\"seconds\":-1}"] {
             assert_eq!(error(read(body)), "seconds must be a whole number from 1 to 100000", "{body}");
         }
         assert_eq!(error(read("[60]")), "the body must be a JSON object such as {\"seconds\": 3600}");
