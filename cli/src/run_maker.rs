@@ -13,7 +13,7 @@ use cdist_core::{
         self, Manifest, Mode, Names, Run, Streams, cache::entry_name, log::Level,
         log_server::SOCKET_VARIABLE, names::Family, settings::Settings,
     },
-    connector::{Chroot, Connector, Custom, Holder, HostKeys, Local, Ssh, SshOptions},
+    connector::{Chroot, Connector, Custom, Guard, Guarded, Holder, HostKeys, Local, Ssh, SshOptions},
     host::Cancel,
     trust,
 };
@@ -41,6 +41,8 @@ pub(crate) struct Target {
     pub(crate) tags: Vec<String>,
     /// Which keys are right, by ssh.
     pub(crate) host_keys: HostKeys,
+    /// Whether it is still the machine that is meant.
+    pub(crate) guard: Option<Arc<dyn Guard>>,
 }
 
 /// Makes runs: everything that is the same for all hosts.
@@ -207,6 +209,14 @@ impl RunMaker {
     }
 
     fn connector(&self, target: &Target) -> Arc<dyn Connector> {
+        let connector = self.way_to(target);
+        match &target.guard {
+            Some(guard) => Arc::new(Guarded::new(connector, Arc::clone(guard))),
+            None => connector,
+        }
+    }
+
+    fn way_to(&self, target: &Target) -> Arc<dyn Connector> {
         if self.chroot {
             return Arc::new(Chroot::new(&target.host));
         }

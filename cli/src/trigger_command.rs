@@ -112,8 +112,8 @@ impl Service {
         let settings = settings(&self.args, &self.state_dir);
         let (dispatcher, thread) = Dispatcher::start(&settings, Box::new(self.store), self.runner, jobs)?;
         let (stop, stopped) = watch::channel(false);
-        let server = Server::new(dispatcher.clone(), self.access, stopped);
         let connections = Connections::new(self.args.connections);
+        let server = Server::new(dispatcher.clone(), self.access, connections, stopped);
         let mut machines = JoinSet::new();
         let mut told: Vec<ListenerView> = Vec::new();
         for listener in self.listeners {
@@ -127,7 +127,7 @@ impl Service {
             };
             tracing::info!("listening on {address}");
             told.push(ListenerView { purpose: "machines".into(), address });
-            machines.spawn(Arc::clone(&server).serve(listener, connections.clone()));
+            machines.spawn(Arc::clone(&server).serve(listener));
         }
         // Goes on until the last job has ended: somebody may want to look, or to stop it.
         let (stop_status, stopped) = watch::channel(false);

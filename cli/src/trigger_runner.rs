@@ -162,7 +162,7 @@ impl Shared {
         let runs = HostRuns {
             maker: &self.maker,
             mode,
-            hosts: &[Target { host, tags: Vec::new(), host_keys }],
+            hosts: &[Target { host, host_keys, guard: Some(Arc::new(order.binding)), ..Target::default() }],
             parallel: None,
             base,
             log,

@@ -13,7 +13,7 @@ use cdist_core::{
     host::Cancel,
     trigger::{
         job::Kind,
-        runner::{End, Ended, Order, Runner},
+        runner::{Binding, End, Ended, Order, Runner},
     },
 };
 
@@ -100,6 +100,7 @@ impl Lab {
             machine: 7,
             log: self.path("1.log"),
             work_dir: self.path("work"),
+            binding: Binding::default(),
             cancel: Cancel::default(),
         }
     }

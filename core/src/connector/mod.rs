@@ -5,9 +5,11 @@
 //! - [`Local`]: this machine.
 //! - [`Custom`]: two programs that the user names (`--remote-exec`, `--remote-copy`).
 //! - [`Locked`]: one of the others, while nobody else works in the same work directory.
+//! - [`Guarded`]: one of the others, while the target is the machine that is meant.
 
 mod custom;
 mod direct;
+mod guarded;
 mod lock;
 mod process;
 mod ssh;
@@ -24,6 +26,7 @@ use tokio::time::sleep;
 
 pub use custom::Custom;
 pub use direct::{Chroot, Local};
+pub use guarded::{Guard, Guarded};
 pub use lock::{Holder, LockError, Locked};
 pub use process::{Done, Input, Output, Process, ProcessError, shown};
 pub use ssh::{HostKeys, Problem, Ssh, SshError, SshOptions};
@@ -101,6 +104,9 @@ pub enum ConnectorError {
     /// The work directory on the target is not ours.
     #[error(transparent)]
     Locked(#[from] LockError),
+    /// The target is not the machine that is meant.
+    #[error("{0}")]
+    Guard(String),
     /// A program that copies ended badly.
     #[error("{command}: {}", crate::host::describe(*.status))]
     CopyFailed {

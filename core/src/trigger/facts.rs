@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::identity::{hardware_of, normal_mac};
+
 /// Longest serial number or UUID.
 const TEXT_MAX: usize = 128;
 /// Longest ssh host key; one of RSA with 16384 bits has 2,800 characters.
@@ -60,6 +62,11 @@ impl Facts {
         facts.checked()
     }
 
+    /// Product UUID and serial number as one text, if both are there and are not what a vendor writes into all boards.
+    pub(super) fn hardware(&self) -> Option<String> {
+        hardware_of(self.uuid.as_deref()?, self.serial.as_deref()?)
+    }
+
     fn checked(mut self) -> Result<Self, FactsError> {
         self.mac = match self.mac.filter(|mac| !mac.is_empty()) {
             Some(mac) => Some(normal_mac(&mac).ok_or(FactsError::Value("mac", "a hardware address"))?),
@@ -100,25 +107,6 @@ fn public_key(text: &str) -> Option<String> {
     let is_key = key.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b));
     (text.len() <= KEY_MAX && !text.contains(char::is_control) && is_kind && is_key)
         .then(|| format!("{kind} {key}"))
-}
-
-/// A hardware address in lower case with colons: 6 bytes, or up to 20 as InfiniBand has them. Nobody's own are all
-/// zeros, and groups; they stand for no machine.
-pub(super) fn normal_mac(text: &str) -> Option<String> {
-    let bytes: Option<Vec<u8>> = text
-        .split([':', '-'])
-        .map(|part| (part.len() == 2).then(|| u8::from_str_radix(part, 16).ok()).flatten())
-        .collect();
-    mac_of(&bytes?)
-}
-
-/// The text for the bytes of a hardware address.
-pub(super) fn mac_of(bytes: &[u8]) -> Option<String> {
-    let is_ethernet_group = bytes.len() == 6 && bytes.first().is_some_and(|first| first & 1 == 1);
-    if !(6..=20).contains(&bytes.len()) || bytes.iter().all(|byte| *byte == 0) || is_ethernet_group {
-        return None;
-    }
-    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"))
 }
 
 #[cfg(test)]

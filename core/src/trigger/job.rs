@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{facts::Facts, runner::RunReport};
+use super::{facts::Facts, identity::is_mac, runner::RunReport};
 
 /// Number of a job; grows, and is never given twice.
 pub type JobId = i64;
@@ -155,6 +155,9 @@ pub struct Job {
     pub report: Option<Box<RunReport>>,
     /// Why it is in its state, when no attempt tells: who cancelled, what interrupted.
     pub note: Option<String>,
+    /// Machines whose arm it has used up, and until when they were armed. They get it back if the job ends before it has
+    /// reached its machine.
+    pub armed: Vec<(MachineId, Millis)>,
 }
 
 /// A machine that has called at least once.
@@ -162,10 +165,15 @@ pub struct Job {
 pub struct Machine {
     /// Its number.
     pub id: MachineId,
-    /// Its hardware address, if that is known. It then stands for the machine, whatever its address is.
+    /// The first hardware address that was known of it.
     pub mac: Option<String>,
+    /// Everything that stands for it, whatever its address is: the hardware addresses of all its cards, and product UUID
+    /// with serial number.
+    pub keys: Vec<String>,
     /// Its last address.
     pub address: String,
+    /// Addresses where nothing is installed without asking if nothing proves whose they are: it was there since its install. Of a machine that was not installed they mean nothing.
+    pub places: Vec<String>,
     /// The newest facts.
     pub facts: Facts,
     /// When it called first.
@@ -180,6 +188,18 @@ pub struct Machine {
     pub armed_until: Option<Millis>,
     /// Its newest job.
     pub last_job: Option<JobId>,
+}
+
+impl Machine {
+    /// True if an install has come to an end after which another one would be an accident.
+    pub fn is_protected(&self) -> bool {
+        matches!(self.install, Some(State::Succeeded | State::Interrupted | State::Cancelled))
+    }
+
+    /// The hardware addresses of its cards.
+    pub fn macs(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(String::as_str).filter(|key| is_mac(key))
+    }
 }
 
 /// The peer of a connection, as the target of a job: an IPv4-mapped address is an IPv4 one.

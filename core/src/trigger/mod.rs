@@ -9,6 +9,7 @@ pub mod follow;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod http;
+mod identity;
 pub mod job;
 pub mod ledger;
 pub mod listener;

@@ -54,12 +54,15 @@ pub struct Reply {
     /// Seconds after which asking again makes sense.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
+    /// The connection ends with it: others need it.
+    #[serde(skip)]
+    pub closes: bool,
 }
 
 impl Reply {
     /// An answer about no job.
     pub fn new(status: u16, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), job: None, state: None, retry_after: None }
+        Self { status, message: message.into(), job: None, state: None, retry_after: None, closes: false }
     }
 
     fn about(status: u16, job: JobId, state: State, message: String) -> Self {
@@ -90,7 +93,7 @@ pub fn parse(path: &str, query: Option<&str>) -> Result<Wish, Reply> {
     if path.starts_with("/file/present/") || path.starts_with("/file/absent/") {
         return Ok(Wish::File(path.starts_with("/file/present/")));
     }
-    if let Some(id) = path.strip_prefix("/jobs/").and_then(|id| id.parse().ok()) {
+    if let Some(id) = path.strip_prefix("/jobs/").filter(|id| id.bytes().all(|b| b.is_ascii_digit())).and_then(|id| id.parse().ok()) {
         return Ok(Wish::Look(id));
     }
     Err(Reply::new(404, format!("nothing here: {PATHS}")))
@@ -134,8 +137,27 @@ pub fn called(answer: Answer, kind: Kind, address: &str) -> Reply {
             Reply { retry_after: Some(60), ..Reply::about(503, job, State::Running, text) }
         }
         Answer::Elsewhere(job) => {
+            let text = format!("{kind} of {address} refused: job {job} waits for the same machine at another address");
+            Reply::new(409, text)
+        }
+        Answer::Moved(job) => {
             let text = format!(
-                "{kind} of {address} refused: job {job} waits for the machine with this hardware address at another address"
+                "{kind} of {address} not queued: job {job} installs the same machine at another address; ask again when that job \
+                 has ended"
+            );
+            Reply::new(503, text).after(60)
+        }
+        Answer::Taken(job) => {
+            let text = format!(
+                "{kind} of {address} not queued: job {job} installs another machine at this address; ask again when that job has \
+                 ended"
+            );
+            Reply::new(503, text).after(60)
+        }
+        Answer::Astray(machine) => {
+            let text = format!(
+                "{kind} of {address} refused: machine {machine} has called from too many addresses since it was installed; \
+                 let the administrator run `cdist trigger forget {machine}`, and ask again"
             );
             Reply::new(409, text)
         }
@@ -234,6 +256,8 @@ mod tests {
             "/jobs/",
             "/jobs/x",
             "/jobs/-",
+            "/jobs/+2",
+            "/jobs/-2",
             "/healthz/",
             "http://x/install/",
         ] {

@@ -64,6 +64,8 @@ pub struct Files {
 #[derive(Debug)]
 pub struct Server {
     dispatcher: Dispatcher,
+    /// Of all listeners.
+    connections: Connections,
     access: Access,
     neighbours: Neighbours,
     stop: watch::Receiver<bool>,
@@ -74,8 +76,14 @@ pub struct Server {
 
 impl Server {
     /// A server that ends when `stop` becomes true.
-    pub fn new(dispatcher: Dispatcher, access: Access, stop: watch::Receiver<bool>) -> Arc<Self> {
-        Arc::new(Self { dispatcher, access, neighbours: Neighbours::default(), stop, half_closed: false })
+    pub fn new(
+        dispatcher: Dispatcher,
+        access: Access,
+        connections: Connections,
+        stop: watch::Receiver<bool>,
+    ) -> Arc<Self> {
+        let neighbours = Neighbours::default();
+        Arc::new(Self { dispatcher, connections, access, neighbours, stop, half_closed: false })
     }
 
     /// The same for [`testing`](super::testing).
@@ -83,14 +91,16 @@ impl Server {
     pub(super) fn for_tests(
         dispatcher: Dispatcher,
         access: Access,
+        connections: Connections,
         stop: watch::Receiver<bool>,
     ) -> Arc<Self> {
-        Arc::new(Self { dispatcher, access, neighbours: Neighbours::default(), stop, half_closed: true })
+        let neighbours = Neighbours::default();
+        Arc::new(Self { dispatcher, connections, access, neighbours, stop, half_closed: true })
     }
 
     /// Serves until it is to stop, and then until the last answers are out.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, connections: Connections) {
-        accept(listener, connections, self.stop.clone(), |stream, peer| {
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+        accept(listener, self.connections.clone(), self.stop.clone(), |stream, peer| {
             let server = Arc::clone(&self);
             async move {
                 let connections = &server.dispatcher.metrics().connections;
@@ -170,7 +180,7 @@ impl Server {
                 let facts = Facts::parse(&body).map_err(|error| {
                     Reply::new(400, format!("{kind} of {target} not queued: {}", crate::chain(&error)))
                 })?;
-                self.job(kind, path, wait, facts, address, target).await
+                self.job(kind, path, wait, facts, peer, target).await
             }
             Wish::File(present) => self.file(present, target).await,
             Wish::Look(id) => self.look(id, &target).await,
@@ -205,12 +215,12 @@ impl Server {
         path: String,
         wait: Option<u64>,
         facts: Facts,
-        address: IpAddr,
+        peer: SocketAddr,
         target: String,
     ) -> Result<Reply, Reply> {
         // Before the call, or the end could be missed.
         let events = wait.map(|_| self.dispatcher.events());
-        let neighbour = self.neighbours.mac_of(address);
+        let neighbour = self.neighbours.mac_of(peer);
         let call = Call { kind, address: target.clone(), neighbour, facts, path };
         let answer = self.dispatcher.call(call).await;
         let answer = answer.map_err(|error| protocol::unavailable(&error, kind, &target))?;
@@ -219,27 +229,34 @@ impl Server {
             Answer::Queued(job) => (&metrics.accepted, Some((job, State::Queued))),
             Answer::Joined(job) => (&metrics.joined, Some((job, State::Queued))),
             Answer::Running(job) => (&metrics.joined, Some((job, State::Running))),
-            Answer::Refused(..) | Answer::Elsewhere(_) => (&metrics.refused, None),
-            Answer::Rebooted(_) | Answer::QueueFull | Answer::MachinesFull => (&metrics.unavailable, None),
+            Answer::Refused(..) | Answer::Elsewhere(_) | Answer::Astray(_) => (&metrics.refused, None),
+            Answer::Rebooted(_)
+            | Answer::Moved(_)
+            | Answer::Taken(_)
+            | Answer::QueueFull
+            | Answer::MachinesFull => (&metrics.unavailable, None),
         };
         counter.fetch_add(1, Relaxed);
         match (waited_for, wait, events) {
             (Some((job, state)), Some(seconds), Some(events)) => {
-                let state = self.wait(job, state, Duration::from_secs(seconds), events).await;
-                Ok(protocol::standing(job, kind, state, &target, true))
+                let limit = Duration::from_secs(seconds);
+                let (state, gives_way) = self.wait(job, state, limit, events, peer.ip().to_canonical()).await;
+                Ok(Reply { closes: gives_way, ..protocol::standing(job, kind, state, &target, true) })
             }
             _ => Ok(protocol::called(answer, kind, &target)),
         }
     }
 
-    /// Waits for the end of a job, but not longer than `limit`, and not when the server ends. The state is the last known.
+    /// Waits for the end of a job, but not longer than `limit`, and not when the server ends or others need the connection,
+    /// which the second value tells. The state is the last known.
     async fn wait(
         &self,
         job: JobId,
         mut state: State,
         limit: Duration,
         mut events: broadcast::Receiver<super::dispatcher::Event>,
-    ) -> State {
+        peer: IpAddr,
+    ) -> (State, bool) {
         let end = async {
             while !state.is_final() {
                 match events.recv().await {
@@ -255,12 +272,14 @@ impl Server {
             }
         };
         let mut stop = self.stop.clone();
-        tokio::select! {
-            () = end => {}
-            () = sleep(limit) => {}
-            () = stopped(&mut stop) => {}
-        }
-        state
+        let mut wait = self.connections.wait(peer);
+        let gives_way = tokio::select! {
+            () = end => false,
+            () = sleep(limit) => false,
+            () = stopped(&mut stop) => false,
+            () = wait.is_in_the_way() => true,
+        };
+        (state, gives_way)
     }
 
     async fn look(&self, id: JobId, target: &str) -> Result<Reply, Reply> {
@@ -359,6 +378,7 @@ fn response(reply: &Reply, as_json: bool) -> Response<Full<Bytes>> {
         405 => drop(headers.insert(header::ALLOW, HeaderValue::from_static("GET, POST"))),
         // What comes after a body that was not read cannot be told from it.
         400 | 408 | 413 => drop(headers.insert(header::CONNECTION, HeaderValue::from_static("close"))),
+        _ if reply.closes => drop(headers.insert(header::CONNECTION, HeaderValue::from_static("close"))),
         _ => {}
     }
     response

@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use super::{
+    connections::Connections,
     dispatcher::{Dispatcher, Settings, Thread},
     ledger::Rules,
     runner::{End, Ended, Order, RunReport, Runner},
@@ -93,7 +94,7 @@ impl Bench {
         let started = Dispatcher::start(&settings, store, runner, Handle::current());
         let (dispatcher, thread) = started.expect("a store in memory");
         let (stop, stopped) = watch::channel(false);
-        let server = Server::for_tests(dispatcher.clone(), access, stopped);
+        let server = Server::for_tests(dispatcher.clone(), access, Connections::new(64), stopped);
         Self { dispatcher, server, _stop: stop, thread: Some(thread), _dir: dir }
     }
 

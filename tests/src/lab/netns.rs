@@ -48,23 +48,7 @@ impl Network {
     pub fn new() -> Self {
         require_root("a network namespace");
         let dir = tempfile::tempdir().expect("making a directory for the network");
-        let sleep = tool("sleep", "coreutils");
-        let argv = [
-            tool("unshare", "util-linux").into(),
-            "--net".into(),
-            "--".into(),
-            sleep.into(),
-            "infinity".into(),
-        ];
-        let mut holder = Process::start(&argv, &dir.path().join("holder.log"));
-        // unshare becomes sleep only when the namespace exists.
-        let comm = format!("/proc/{}/comm", holder.id());
-        let ready = wait_until(Duration::from_secs(10), || {
-            holder.assert_running();
-            fs::read_to_string(&comm).ok().filter(|name| name == "sleep\n")
-        });
-        assert!(ready.is_some(), "the network namespace was not made within 10 s");
-
+        let holder = holder(&dir.path().join("holder.log"));
         let network = Self { taps: Cell::new(0), holder, dir };
         network.ip(&["link", "set", "lo", "up"]);
         network.ip(&["link", "add", BRIDGE, "type", "bridge"]);
@@ -76,8 +60,7 @@ impl Network {
     /// The beginning of an argv that runs the rest of it in the namespace.
     #[must_use]
     pub fn enter(&self) -> Vec<OsString> {
-        let net = format!("--net={}", self.path().display());
-        vec![tool("nsenter", "util-linux").into(), net.into(), "--".into()]
+        enter(&self.holder)
     }
 
     /// Adds a tap to the bridge and returns its name; QEMU opens it.
@@ -87,6 +70,25 @@ impl Network {
         self.ip(&["tuntap", "add", "dev", &tap, "mode", "tap"]);
         self.ip(&["link", "set", &tap, "master", BRIDGE, "up"]);
         tap
+    }
+
+    /// Adds a machine to the bridge: a namespace whose one card, `eth0`, has the hardware address `mac`.
+    ///
+    /// # Panics
+    ///
+    /// If `ip` or `unshare` fails.
+    #[must_use]
+    pub fn add_station(&self, mac: &str) -> Station {
+        let number = self.taps.get();
+        self.taps.set(number + 1);
+        let holder = holder(&self.dir.path().join(format!("station{number}.log")));
+        let (name, pid) = (format!("st{number}"), holder.id().to_string());
+        self.ip(&["link", "add", &name, "type", "veth", "peer", "name", "eth0", "netns", &pid]);
+        self.ip(&["link", "set", &name, "master", BRIDGE, "up"]);
+        let station = Station { holder };
+        station.ip(&["link", "set", "eth0", "address", mac]);
+        station.ip(&["link", "set", "eth0", "up"]);
+        station
     }
 
     /// A listener on [`GATEWAY`], on any port. It can be used outside the namespace.
@@ -164,9 +166,60 @@ impl Network {
     }
 
     fn ip(&self, args: &[&str]) {
-        let enter = self.enter();
-        run(Command::new(&enter[0]).args(&enter[1..]).arg(tool("ip", "iproute2")).args(args));
+        ip(self.enter(), args);
     }
+}
+
+/// A machine on a [`Network`]; dropping it takes it away.
+#[derive(Debug)]
+pub struct Station {
+    holder: Process,
+}
+
+impl Station {
+    /// The beginning of an argv that runs the rest of it on the machine.
+    #[must_use]
+    pub fn enter(&self) -> Vec<OsString> {
+        enter(&self.holder)
+    }
+
+    /// `ip ARGS…` there.
+    ///
+    /// # Panics
+    ///
+    /// If it fails.
+    pub fn ip(&self, args: &[&str]) {
+        ip(self.enter(), args);
+    }
+}
+
+/// A process with a network namespace of its own.
+fn holder(log: &Path) -> Process {
+    let argv = [
+        tool("unshare", "util-linux").into(),
+        "--net".into(),
+        "--".into(),
+        tool("sleep", "coreutils").into(),
+        "infinity".into(),
+    ];
+    let mut holder = Process::start(&argv, log);
+    // unshare becomes sleep only when the namespace exists.
+    let comm = format!("/proc/{}/comm", holder.id());
+    let ready = wait_until(Duration::from_secs(10), || {
+        holder.assert_running();
+        fs::read_to_string(&comm).ok().filter(|name| name == "sleep\n")
+    });
+    assert!(ready.is_some(), "the network namespace was not made within 10 s");
+    holder
+}
+
+fn enter(holder: &Process) -> Vec<OsString> {
+    let net = format!("--net=/proc/{}/ns/net", holder.id());
+    vec![tool("nsenter", "util-linux").into(), net.into(), "--".into()]
+}
+
+fn ip(enter: Vec<OsString>, args: &[&str]) {
+    run(Command::new(&enter[0]).args(&enter[1..]).arg(tool("ip", "iproute2")).args(args));
 }
 
 impl Default for Network {

@@ -24,3 +24,4 @@ mod systemd;
 mod trigger;
 mod trigger_commands;
 mod trigger_kill;
+mod trigger_machines;

@@ -67,9 +67,13 @@ fn a_state_directory_that_cannot_be_trusted_is_refused() {
     fs::set_permissions(lab.state_dir(), fs::Permissions::from_mode(0o700)).unwrap();
     let database = lab.state_dir().join("trigger.db");
     let set = |sql: &str| rusqlite::Connection::open(&database).unwrap().execute_batch(sql).unwrap();
+    let known: i64 = rusqlite::Connection::open(&database)
+        .unwrap()
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .unwrap();
     set("PRAGMA user_version = 77");
     start(&lab, &[]).assert_failed(1, &["has format 77, and this cdist knows formats up to", "--state-dir"]);
-    set("PRAGMA user_version = 2");
+    set(&format!("PRAGMA user_version = {known}"));
     drop(lab.start(&[]));
     fs::write(&database, vec![7; 10_000]).unwrap();
     start(&lab, &[]).assert_failed(1, &["is damaged", "cdist trigger backup"]);

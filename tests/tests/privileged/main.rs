@@ -12,6 +12,7 @@ mod preos;
 mod pxe;
 mod token;
 mod trigger;
+mod trigger_addresses;
 mod trust;
 mod tutorial;
 mod types;

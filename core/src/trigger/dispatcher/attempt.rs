@@ -6,10 +6,11 @@ use tokio::time::timeout;
 
 use super::JobsDir;
 use crate::{
+    connector::Guard,
     host::Cancel,
     trigger::{
         job::Job,
-        runner::{self, End, Ended, RunReport, Runner},
+        runner::{self, Binding, End, Ended, RunReport, Runner},
     },
 };
 
@@ -25,11 +26,17 @@ pub(super) async fn run(
     limit: Duration,
     runner: Arc<dyn Runner>,
     jobs_dir: JobsDir,
+    binding: Binding,
 ) -> Ended {
     let failed = |reason: String| {
         let report = RunReport { reason: Some(reason), ..RunReport::default() };
         Ended { end: End::Failed, report }
     };
+    let missed = |why: String| Ended { end: End::Missed, ..failed(why) };
+    // Between the call and now there may be hours.
+    if let Err(why) = binding.check().await {
+        return missed(why);
+    }
     let (id, attempt) = (job.id, job.attempts);
     let places = jobs_dir.clone();
     let prepared = tokio::task::spawn_blocking(move || places.prepare(id, attempt)).await;
@@ -49,6 +56,7 @@ pub(super) async fn run(
         log: jobs_dir.log(id, attempt),
         work_dir: jobs_dir.work_dir(id, attempt),
         cancel: cancel.clone(),
+        binding: binding.clone(),
     };
     let mut run = tokio::spawn(async move { runner.run(order).await });
     let ended = match timeout(limit, &mut run).await {
@@ -66,6 +74,9 @@ pub(super) async fn run(
         }
     };
     jobs_dir.tidy(id, attempt);
+    if let Some(why) = binding.missed() {
+        return missed(why);
+    }
     ended.unwrap_or_else(|_| failed("the program failed inside; its own log has more".to_owned()))
 }
 
@@ -74,5 +85,6 @@ pub(super) fn word(end: End) -> &'static str {
         End::Succeeded => "has succeeded",
         End::Failed => "has failed",
         End::Cancelled => "was stopped",
+        End::Missed => "has not reached its machine",
     }
 }

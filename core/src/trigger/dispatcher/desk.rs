@@ -17,9 +17,10 @@ use crate::{
     host::Cancel,
     trigger::{
         job::{self, Job, JobId, Millis},
-        ledger::{Answer, Change, Ledger, Moment, OrderError},
+        ledger::{Answer, Change, Ledger, Moment, OrderError, is_one_of},
         metrics::CommitProblem,
-        runner::{End, Ended, Runner},
+        neighbours,
+        runner::{Binding, End, Ended, Runner},
         store::{Store, StoreError},
     },
 };
@@ -47,6 +48,7 @@ pub(super) struct Desk {
     ledger: Ledger,
     begin: Instant,
     cancels: HashMap<JobId, Cancel>,
+    bindings: HashMap<JobId, Binding>,
     /// Ends that could not be stored yet.
     unstored: Vec<(JobId, Ended)>,
     /// The ledger holds more than the store, and could not be loaded anew.
@@ -105,6 +107,7 @@ impl Desk {
             ledger,
             begin,
             cancels: HashMap::new(),
+            bindings: HashMap::new(),
             unstored: Vec::new(),
             stale: false,
             closing: None,
@@ -191,6 +194,11 @@ impl Desk {
         }
         if failure.is_none() {
             self.unstored.clear();
+            for job in self.ledger.take_strangers() {
+                if let Some(binding) = self.bindings.get(&job) {
+                    binding.lose("another machine calls from its address now");
+                }
+            }
             for job in started {
                 self.run(job, runner, runtime);
             }
@@ -244,9 +252,18 @@ impl Desk {
                     ledger.job(id).cloned().map_or_else(|| stored(id), |job| Ok(Some(job)))
                 };
                 let Some(old) = any(ledger, *id)? else { return Ok(Err(OrderError::UnknownJob(*id))) };
-                let newest = ledger.machine(old.machine).and_then(|machine| machine.last_job);
-                let newest = newest.map(|id| any(ledger, id)).transpose()?.flatten();
-                ledger.retry(&old, newest.as_ref().unwrap_or(&old), now).map(Done::Retried)
+                let machine = ledger.machine(old.machine);
+                let neighbour = machine.and_then(|machine| neighbours::mac_now(&machine.address));
+                let told = store.reader()?.host_keys(old.machine)?;
+                let told = match (told, machine.and_then(|machine| machine.last_job)) {
+                    (Some(told), _) => told,
+                    // It has not called since a version of the program that did not store them with the machine.
+                    (None, Some(newest)) => {
+                        any(ledger, newest)?.map(|job| job.facts.ssh_host_keys).unwrap_or_default()
+                    }
+                    (None, None) => Vec::new(),
+                };
+                ledger.retry(&old, told, neighbour.as_deref(), now).map(Done::Retried)
             }
             Order::Find(word) => ledger.resolve(word).map(Done::Found),
             Order::Arm(word, time) => ledger
@@ -263,6 +280,7 @@ impl Desk {
 
     fn finish(&mut self, job: JobId, mut ended: Ended, now: Moment) {
         self.cancels.remove(&job);
+        self.bindings.remove(&job);
         let stopped = self.closing.is_some_and(|closing| closing.stopped);
         match ended.end {
             // What is being stopped fails in many ways.
@@ -349,8 +367,10 @@ impl Desk {
         tracing::info!("job {}: {} of {} begins, attempt {}", job.id, job.kind, job.address, job.attempts);
         let (runner, sender, jobs_dir) = (Arc::clone(runner), self.sender.clone(), self.jobs_dir.clone());
         let limit = self.settings.job_time;
+        let binding = self.binding_of(&job);
+        self.bindings.insert(job.id, binding.clone());
         runtime.spawn(async move {
-            let ended = attempt::run(&job, cancel, limit, runner, jobs_dir).await;
+            let ended = attempt::run(&job, cancel, limit, runner, jobs_dir, binding).await;
             let reason = ended.report.reason.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
             tracing::info!(
                 "job {}: {} of {} {}{reason}",
@@ -362,6 +382,20 @@ impl Desk {
             // Nobody is left to hear it when the server has given up waiting.
             let _ = sender.send(Command::Finished(job.id, ended));
         });
+    }
+
+    /// What the kernel knows of the address of a job, against what is known of its machine now.
+    fn binding_of(&self, job: &Job) -> Binding {
+        let Some(machine) = self.ledger.machine(job.machine).cloned() else { return Binding::default() };
+        let address = job.address.clone();
+        Binding::new(move || {
+            let found = neighbours::mac_found(&address);
+            if is_one_of(found.as_deref(), &machine) {
+                return Ok(());
+            }
+            let mac = found.unwrap_or_default();
+            Err(format!("{address} is no address of machine {} any more: {mac} has it", machine.id))
+        })
     }
 
     fn stop_if_closing(&mut self) {
@@ -398,11 +432,13 @@ impl Desk {
     /// Jobs of a machine that calls again and again do not fill the disk before they are old.
     fn trim(&self, changes: &[Change], store: &mut dyn Store, runtime: &Handle) {
         for change in changes {
-            let Change::Job(job) = change else { continue };
-            if !job.state.is_final() {
-                continue;
-            }
-            match store.trim(job.machine, JOBS_EACH) {
+            let (machine, keep) = match change {
+                Change::Job(job) if job.state.is_final() => (job.machine, JOBS_EACH),
+                // Nobody can ask for them by its name any more.
+                Change::Evicted(machine) => (*machine, 0),
+                _ => continue,
+            };
+            match store.trim(machine, keep) {
                 Ok(ids) if ids.is_empty() => {}
                 Ok(ids) => self.remove_files(ids, runtime),
                 Err(error) => tracing::warn!("removing old jobs: {}", chain(&error)),

@@ -1,9 +1,9 @@
 //! Requests of machines.
 
-use super::{Change, Ledger, Moment, Place};
+use super::{Change, Ledger, Moment, PLACES_MAX, Place, machines::Recognised};
 use crate::trigger::{
     facts::Facts,
-    job::{Job, JobId, Kind, Machine, MachineId, State},
+    job::{Job, JobId, Kind, MachineId, Millis, State},
     policy::Refusal,
 };
 
@@ -35,10 +35,16 @@ pub enum Answer {
     /// It is being installed just now, but was switched off and on meanwhile: its ssh host keys are others. That job will
     /// fail, and the machine has to ask again after that.
     Rebooted(JobId),
-    /// The same is waiting for a machine that says to be the same, at another address.
+    /// It is being installed just now, at another address than it calls from.
+    Moved(JobId),
+    /// Another machine is being installed just now at the address that it calls from.
+    Taken(JobId),
+    /// A job waits for a machine that says to be the same, at another address.
     Elsewhere(JobId),
     /// The policy is against it. The machine is known from now on.
     Refused(Refusal, MachineId),
+    /// An installed machine has called from too many addresses where nothing proves whose they are.
+    Astray(MachineId),
     /// Too many jobs wait.
     QueueFull,
     /// Too many machines are known.
@@ -48,98 +54,151 @@ pub enum Answer {
 impl Ledger {
     /// A machine calls.
     pub fn call(&mut self, call: Call, now: Moment) -> Answer {
-        let proven = call.neighbour.is_some();
-        let mac = call.neighbour.or_else(|| call.facts.mac.clone());
-        let known = self.identify(mac.as_deref(), &call.address);
-        if let Some(machine) = known {
-            // Facts can be made up: they do not lead somebody else's job to another address.
-            let is_there =
-                proven || self.machines.get(&machine).is_some_and(|machine| machine.address == call.address);
-            if let Some(job) = self.find(machine, call.kind, |place| place != Place::Run) {
-                if !is_there {
-                    return Answer::Elsewhere(job);
-                }
-                self.see(machine, mac, &call.address, &call.facts, now);
-                self.store_machine(machine);
+        let mut known = self.recognise(&call);
+        self.free_address(&call.address, known.who, now);
+        if let (Some(who), Some(same)) = (known.who, known.same)
+            && !self.of_machine.contains_key(&same)
+        {
+            self.merge(same, who, now);
+            known = self.recognise(&call);
+        }
+        if let Some(answer) = self.at_work(&call, &known, now) {
+            return answer;
+        }
+        if let Some(who) = known.who {
+            if self.is_astray(who, &call) {
+                return Answer::Astray(who);
+            }
+            self.see(who, &call, now);
+            if let Some(job) = self.find(who, call.kind, |place| place != Place::Run) {
+                self.store_seen(who, &call);
                 self.join(job, call.address, call.facts);
                 return Answer::Joined(job);
             }
-            if call.kind == Kind::Install
-                && let Some(job) = self.find(machine, Kind::Install, |place| place == Place::Run)
-            {
-                let keys = &call.facts.ssh_host_keys;
-                let others =
-                    |job: &Job| !job.facts.ssh_host_keys.is_empty() && job.facts.ssh_host_keys != *keys;
-                let rebooted = is_there && !keys.is_empty() && self.job(job).is_some_and(others);
-                return if rebooted { Answer::Rebooted(job) } else { Answer::Running(job) };
-            }
         }
         if self.waiting() >= self.rules.queue_max {
+            if let Some(who) = known.who {
+                self.store_seen(who, &call);
+            }
             return Answer::QueueFull;
         }
-        let machine = match known {
-            Some(machine) => {
-                // Also if it is refused: it has called. What is claimed from elsewhere moves nothing before it is accepted.
-                if proven || self.machines.get(&machine).is_some_and(|known| known.address == call.address) {
-                    self.see(machine, mac.clone(), &call.address, &call.facts, now);
-                }
-                machine
-            }
+        let machine = match known.who {
+            Some(machine) => machine,
             None if !self.has_room() => return Answer::MachinesFull,
-            None => self.meet(mac.clone(), &call.address, &call.facts, now),
+            None => self.meet(&call, now),
         };
+        let mut armed = Vec::new();
         if call.kind == Kind::Install {
-            // Who has two network cards is not two machines: what it tells counts besides what is known, but only against it.
-            let claimed = call.facts.mac.as_ref().and_then(|mac| self.by_mac.get(mac).copied());
-            for id in [Some(machine), claimed].into_iter().flatten() {
-                if let Err(refusal) = self.admit(id, now) {
-                    self.store_machine(machine);
-                    return Answer::Refused(refusal, id);
-                }
+            // What it tells, and what its address was, counts besides what is known of it, but only against it.
+            let against = known.claimed.iter().chain(&known.holders).copied();
+            let refused = std::iter::once(machine)
+                .chain(against)
+                .find_map(|id| self.admit(id, now).err().map(|refusal| (refusal, id)));
+            if let Some((refusal, id)) = refused {
+                self.store_seen(machine, &call);
+                return Answer::Refused(refusal, id);
             }
             // Also where the policy did not ask for it: it is for one install, not for the one after that.
-            self.disarm(machine);
+            armed = self.use_arms(std::iter::once(machine).chain(known.holders));
         }
-        self.see(machine, mac, &call.address, &call.facts, now);
-        Answer::Queued(self.new_job(call.kind, machine, call.address, call.facts, call.path, now))
+        let host_keys = call.facts.ssh_host_keys.clone();
+        let job = self.new_job(call.kind, machine, call.address, call.facts, call.path, armed, now);
+        self.changes.push(Change::HostKeys(machine, host_keys));
+        Answer::Queued(job)
     }
 
-    fn admit(&self, id: MachineId, now: Moment) -> Result<(), Refusal> {
-        let Some(machine) = self.machines.get(&id) else { return Ok(()) };
-        self.rules.policy.decide(machine, self.is_armed(machine, now))
-    }
-
-    /// True if one more machine may be known. When there are too many, those go that were only ever heard of: never
-    /// installed, not armed, without a job that waits or runs; the longest unseen first.
-    fn has_room(&mut self) -> bool {
-        let most = self.rules.machines_max;
-        if self.machines.len() < most {
-            return true;
+    /// The answer if jobs that wait or run are in the way.
+    fn at_work(&mut self, call: &Call, known: &Recognised, now: Moment) -> Option<Answer> {
+        if let Some(who) = known.who {
+            if let Some(id) = self.find(who, Kind::Install, |place| place == Place::Run) {
+                let (address, keys) = self.job(id).map(|job| (&job.address, &job.facts.ssh_host_keys))?;
+                let is_there = *address == call.address;
+                let told = &call.facts.ssh_host_keys;
+                let is_rebooted = !keys.is_empty() && !told.is_empty() && keys != told;
+                if is_there || known.is_proven {
+                    self.see(who, call, now);
+                    self.store_seen(who, call);
+                } else {
+                    self.guard_place(who, &call.address);
+                }
+                if !is_there {
+                    return Some(Answer::Moved(id));
+                }
+                if call.kind == Kind::Install {
+                    return Some(if is_rebooted { Answer::Rebooted(id) } else { Answer::Running(id) });
+                }
+            }
+            // Facts can be made up: they do not lead another machine's job to another address.
+            let is_there = known.is_proven
+                || self.machines.get(&who).is_some_and(|machine| machine.address == call.address);
+            if !is_there && let Some(job) = self.waiting_of(who) {
+                self.guard_place(who, &call.address);
+                return Some(Answer::Elsewhere(job));
+            }
         }
-        let is_idle = |machine: &&Machine| {
-            machine.install.is_none()
-                && machine.armed_until.is_none()
-                && !self.of_machine.contains_key(&machine.id)
+        if call.kind != Kind::Install {
+            return None;
+        }
+        if let (Some(who), Some(claimed)) = (known.who, known.claimed)
+            && self.admit(claimed, now).is_err()
+        {
+            self.withdraw(who, &format!("it says to be machine {claimed}, which must not be installed"), now);
+        }
+        if let Some(same) = known.same
+            && let Some(job) = self.of_machine.get(&same).and_then(|jobs| jobs.first()).copied()
+        {
+            if let Some(who) = known.who {
+                self.withdraw(who, &format!("it is machine {same}, for which there is job {job}"), now);
+            }
+            let is_running = self.runs.contains(&job);
+            return Some(if is_running { Answer::Moved(job) } else { Answer::Elsewhere(job) });
+        }
+        let is_install = |id: &&JobId| {
+            self.runs.contains(id)
+                && self
+                    .job(**id)
+                    .is_some_and(|job| job.kind == Kind::Install && Some(job.machine) != known.who)
         };
-        let mut idle: Vec<_> = self.machines.values().filter(is_idle).map(|m| (m.last_seen, m.id)).collect();
-        idle.sort_unstable();
-        // Some at a time, or each new one would cost a look at all.
-        idle.truncate(most / 100 + 1);
-        for (_, id) in idle {
-            // Nothing is at work on it.
-            let _ = self.forget(id);
+        let taken = self.at_address.get(&call.address)?.iter().find(is_install).copied()?;
+        if let Some(who) = known.who {
+            self.see(who, call, now);
+            self.store_seen(who, call);
         }
-        self.machines.len() < most
+        Some(Answer::Taken(taken))
     }
 
-    pub(super) fn disarm(&mut self, id: MachineId) {
-        self.armed_until.remove(&id);
-        if let Some(machine) = self.machines.get_mut(&id) {
-            machine.armed_until = None;
+    /// A job of the machine that waits.
+    fn waiting_of(&self, id: MachineId) -> Option<JobId> {
+        let is_waiting = |id: &&JobId| !self.runs.contains(id);
+        self.of_machine.get(&id)?.iter().find(is_waiting).copied()
+    }
+
+    /// A machine whose addresses cannot be kept any more would take the protection from the place where it is.
+    fn is_astray(&self, id: MachineId, call: &Call) -> bool {
+        call.neighbour.is_none()
+            && self.machines.get(&id).is_some_and(|machine| {
+                machine.places.len() >= PLACES_MAX && !machine.places.contains(&call.address)
+            })
+    }
+
+    /// What the machines were armed for is about to be done.
+    pub(super) fn use_arms(
+        &mut self,
+        machines: impl IntoIterator<Item = MachineId>,
+    ) -> Vec<(MachineId, Millis)> {
+        let mut used = Vec::new();
+        for id in machines {
+            if let Some(until) = self.machines.get(&id).and_then(|machine| machine.armed_until) {
+                used.push((id, until));
+                self.disarm(id);
+                self.store_machine(id);
+            }
         }
+        used
     }
 
     /// Makes a job; its machine is stored with it.
+    #[allow(clippy::too_many_arguments, reason = "all of them are parts of the job")]
     pub(super) fn new_job(
         &mut self,
         kind: Kind,
@@ -147,8 +206,10 @@ impl Ledger {
         address: String,
         facts: Facts,
         path: String,
+        armed: Vec<(MachineId, Millis)>,
         now: Moment,
     ) -> JobId {
+        self.clear_queue(&address, Some(machine), now);
         self.last_job += 1;
         let id = self.last_job;
         let job = Job {
@@ -168,6 +229,7 @@ impl Ledger {
             stopping: false,
             report: None,
             note: None,
+            armed,
         };
         if let Some(machine) = self.machines.get_mut(&machine) {
             machine.last_job = Some(id);
@@ -195,66 +257,9 @@ impl Ledger {
         self.store_job(id);
     }
 
-    /// Who it is: the hardware address stands for the machine; who has none is who had the address last.
-    fn identify(&self, mac: Option<&str>, address: &str) -> Option<MachineId> {
-        let by_address = self.by_address.get(address).copied();
-        let Some(mac) = mac else { return by_address };
-        self.by_mac.get(mac).copied().or_else(|| {
-            // It called before without telling.
-            by_address.filter(|id| self.machines.get(id).is_some_and(|machine| machine.mac.is_none()))
-        })
+    /// Stores a machine that has called, and the ssh host keys that it told.
+    fn store_seen(&mut self, id: MachineId, call: &Call) {
+        self.store_machine(id);
+        self.changes.push(Change::HostKeys(id, call.facts.ssh_host_keys.clone()));
     }
-
-    /// A machine that is not known yet. It is stored by the caller.
-    fn meet(&mut self, mac: Option<String>, address: &str, facts: &Facts, now: Moment) -> MachineId {
-        self.last_machine += 1;
-        let id = self.last_machine;
-        if let Some(mac) = &mac {
-            self.by_mac.insert(mac.clone(), id);
-        }
-        self.by_address.insert(address.to_owned(), id);
-        let machine = Machine {
-            id,
-            mac,
-            address: address.to_owned(),
-            facts: without_keys(facts),
-            first_seen: now.wall,
-            last_seen: now.wall,
-            install: None,
-            installed: None,
-            armed_until: None,
-            last_job: None,
-        };
-        self.machines.insert(id, machine);
-        id
-    }
-
-    /// A machine that is known calls again. It is stored by the caller.
-    fn see(&mut self, id: MachineId, mac: Option<String>, address: &str, facts: &Facts, now: Moment) {
-        let Some(machine) = self.machines.get_mut(&id) else { return };
-        machine.last_seen = now.wall;
-        if machine.mac.is_none()
-            && let Some(mac) = mac
-        {
-            self.by_mac.insert(mac.clone(), id);
-            machine.mac = Some(mac);
-        }
-        if machine.address != address {
-            if self.by_address.get(&machine.address) == Some(&id) {
-                self.by_address.remove(&machine.address);
-            }
-            address.clone_into(&mut machine.address);
-        }
-        self.by_address.insert(address.to_owned(), id);
-        let old = std::mem::replace(&mut machine.facts, without_keys(facts));
-        // A call without facts takes nothing back.
-        machine.facts.mac = machine.facts.mac.take().or(old.mac);
-        machine.facts.uuid = machine.facts.uuid.take().or(old.uuid);
-        machine.facts.serial = machine.facts.serial.take().or(old.serial);
-    }
-}
-
-/// The ssh host keys are those of one boot: they belong to the job, and are the large part.
-fn without_keys(facts: &Facts) -> Facts {
-    Facts { ssh_host_keys: Vec::new(), ..facts.clone() }
 }

@@ -4,12 +4,20 @@
 //! before anybody hears of a decision; if that fails, the ledger is loaded anew from what is stored.
 //!
 //! - [`calls`](Ledger::call): requests of machines
+//! - `machines`: which machine it is that calls, and what is known of machines
 //! - [`runs`](Ledger::start): jobs begin and end; what a restart finds
 //! - [`orders`](Ledger::arm): what an administrator asks for
 
 mod calls;
+mod machines;
 mod orders;
 mod runs;
+#[cfg(test)]
+mod machines_tests;
+#[cfg(test)]
+mod histories;
+#[cfg(test)]
+mod policy_model;
 #[cfg(test)]
 mod tests;
 
@@ -20,8 +28,12 @@ use std::{
 
 pub use calls::{Answer, Call};
 pub use orders::OrderError;
+pub(super) use orders::is_one_of;
+
+use machines::PLACES_MAX;
 
 use super::{
+    identity::normal_mac,
     job::{Job, JobId, Kind, Machine, MachineId, Millis, State},
     policy::InstallPolicy,
 };
@@ -79,6 +91,17 @@ pub enum Change {
     Machine(Box<Machine>),
     /// A machine that is forgotten.
     Forgotten(MachineId),
+    /// A machine that was never installed, and has to make room for others. Its jobs go with it.
+    Evicted(MachineId),
+    /// A machine that is another one.
+    Merged {
+        /// It is known no more.
+        from: MachineId,
+        /// Jobs of `from` are its jobs.
+        into: MachineId,
+    },
+    /// The ssh host keys that a machine has told in its last call.
+    HostKeys(MachineId, Vec<String>),
     /// A new job, or one that has changed.
     Job(Box<Job>),
 }
@@ -118,13 +141,18 @@ struct Active {
 pub struct Ledger {
     rules: Rules,
     machines: HashMap<MachineId, Machine>,
-    by_mac: HashMap<String, MachineId>,
+    /// By everything that stands for a machine.
+    by_key: HashMap<String, MachineId>,
     /// Who had an address last.
     by_address: HashMap<String, MachineId>,
+    /// Installed machines that may be at an address.
+    by_place: HashMap<String, Vec<MachineId>>,
     /// By the clock that nobody sets.
     armed_until: HashMap<MachineId, Duration>,
     active: HashMap<JobId, Active>,
     of_machine: HashMap<MachineId, Vec<JobId>>,
+    /// Jobs that wait or run, by the address that they are for.
+    at_address: HashMap<String, Vec<JobId>>,
     queue: BTreeMap<u64, JobId>,
     pauses: BTreeSet<(Duration, JobId)>,
     runs: BTreeSet<JobId>,
@@ -132,6 +160,7 @@ pub struct Ledger {
     last_job: JobId,
     last_machine: MachineId,
     changes: Vec<Change>,
+    strangers: Vec<JobId>,
 }
 
 impl Ledger {
@@ -140,11 +169,13 @@ impl Ledger {
         let mut ledger = Self {
             rules,
             machines: HashMap::with_capacity(stored.machines.len()),
-            by_mac: HashMap::new(),
+            by_key: HashMap::new(),
             by_address: HashMap::new(),
+            by_place: HashMap::new(),
             armed_until: HashMap::new(),
             active: HashMap::new(),
             of_machine: HashMap::new(),
+            at_address: HashMap::new(),
             queue: BTreeMap::new(),
             pauses: BTreeSet::new(),
             runs: BTreeSet::new(),
@@ -152,21 +183,24 @@ impl Ledger {
             last_job: stored.last_job,
             last_machine: stored.last_machine,
             changes: Vec::new(),
+            strangers: Vec::new(),
         };
         let mut machines = stored.machines;
         // Who called last has the address.
         machines.sort_by_key(|machine| (machine.last_seen, machine.id));
-        for machine in machines {
-            if let Some(mac) = &machine.mac {
-                ledger.by_mac.insert(mac.clone(), machine.id);
-            }
+        for mut machine in machines {
+            restore_keys(&mut machine);
             ledger.by_address.insert(machine.address.clone(), machine.id);
+            for place in &machine.places {
+                ledger.by_place.entry(place.clone()).or_default().push(machine.id);
+            }
             if let Some(until) = machine.armed_until {
                 let left = left(until, now.wall).min(ARMED_MAX);
                 ledger.armed_until.insert(machine.id, now.mono + left);
             }
             ledger.machines.insert(machine.id, machine);
         }
+        ledger.index_keys();
         for job in stored.jobs {
             let place = match (job.state, job.not_before) {
                 (State::Running, _) => Place::Run,
@@ -180,6 +214,14 @@ impl Ledger {
         ledger
     }
 
+    /// What two machines have in common stands for the one that must not be installed.
+    fn index_keys(&mut self) {
+        let mut order: Vec<&Machine> = self.machines.values().collect();
+        order.sort_unstable_by_key(|machine| (machine.is_protected(), machine.id));
+        let keys = order.iter().flat_map(|machine| machine.keys.iter().map(|key| (key.clone(), machine.id)));
+        self.by_key = keys.collect();
+    }
+
     /// The rules.
     pub fn rules(&self) -> &Rules {
         &self.rules
@@ -188,6 +230,11 @@ impl Ledger {
     /// What has to be stored, in order.
     pub fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
+    }
+
+    /// Jobs that run at an address from which another machine has called since the last time.
+    pub fn take_strangers(&mut self) -> Vec<JobId> {
+        std::mem::take(&mut self.strangers)
     }
 
     /// How many jobs wait, those between two attempts among them.
@@ -267,14 +314,23 @@ impl Ledger {
     fn insert(&mut self, job: Job, place: Place) {
         let id = job.id;
         self.leave_place(id);
+        if let Some(address) = self.active.get(&id).map(|active| &active.job.address)
+            && *address != job.address
+        {
+            take(&mut self.at_address, &address.clone(), id);
+        }
         match place {
             Place::Queue(at) => drop(self.queue.insert(at, id)),
             Place::Pause(until) => drop(self.pauses.insert((until, id))),
             Place::Run => drop(self.runs.insert(id)),
         }
-        let jobs = self.of_machine.entry(job.machine).or_default();
-        if !jobs.contains(&id) {
-            jobs.push(id);
+        for jobs in [
+            self.of_machine.entry(job.machine).or_default(),
+            self.at_address.entry(job.address.clone()).or_default(),
+        ] {
+            if !jobs.contains(&id) {
+                jobs.push(id);
+            }
         }
         self.active.insert(id, Active { job, place });
     }
@@ -292,12 +348,8 @@ impl Ledger {
     fn remove(&mut self, id: JobId) -> Option<Job> {
         self.leave_place(id);
         let job = self.active.remove(&id)?.job;
-        if let Some(jobs) = self.of_machine.get_mut(&job.machine) {
-            jobs.retain(|other| *other != id);
-            if jobs.is_empty() {
-                self.of_machine.remove(&job.machine);
-            }
-        }
+        take(&mut self.of_machine, &job.machine, id);
+        take(&mut self.at_address, &job.address, id);
         Some(job)
     }
 
@@ -317,7 +369,8 @@ impl Ledger {
                 machine.install = Some(state);
                 machine.installed = Some(now.wall);
             }
-            self.changes.push(Change::Machine(Box::new(machine.clone())));
+            self.settle(&job, state);
+            self.store_machine(job.machine);
         }
         self.changes.push(Change::Job(Box::new(job)));
     }
@@ -331,6 +384,29 @@ impl Ledger {
     fn store_machine(&mut self, id: MachineId) {
         if let Some(machine) = self.machines.get(&id) {
             self.changes.push(Change::Machine(Box::new(machine.clone())));
+        }
+    }
+}
+
+/// What an earlier version of the program has stored stands for the same machine as today.
+fn restore_keys(machine: &mut Machine) {
+    let normal = |key: String| {
+        // The prefix that PXELINUX puts in front of a hardware address was taken for a part of it.
+        let bare = (key.len() == 20).then(|| key.strip_prefix("01:")).flatten().and_then(normal_mac);
+        bare.unwrap_or(key)
+    };
+    machine.keys = std::mem::take(&mut machine.keys).into_iter().map(normal).collect();
+    machine.mac = machine.mac.take().map(normal);
+    if machine.macs().count() == machine.keys.len() {
+        machine.keys.extend(machine.facts.hardware());
+    }
+}
+
+fn take<K: std::hash::Hash + Eq>(lists: &mut HashMap<K, Vec<JobId>>, key: &K, id: JobId) {
+    if let Some(list) = lists.get_mut(key) {
+        list.retain(|other| *other != id);
+        if list.is_empty() {
+            lists.remove(key);
         }
     }
 }

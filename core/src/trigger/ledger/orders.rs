@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::{ARMED_MAX, Change, Ledger, Moment, Place};
+use super::{ARMED_MAX, Ledger, Moment, Place};
 use crate::trigger::{
-    facts::normal_mac,
-    job::{Job, JobId, Kind, MachineId, Millis, State},
+    facts::Facts,
+    identity::normal_mac,
+    job::{Job, JobId, Kind, Machine, MachineId, Millis, State},
 };
 
 /// Why an order cannot be carried out.
@@ -29,6 +30,12 @@ pub enum OrderError {
     /// Its machine is forgotten.
     #[error("the machine of job {0} is not known any more; it has to call again")]
     Forgotten(JobId),
+    /// Another machine has the address.
+    #[error("{1}, the last address of machine {0}, is another machine's now")]
+    Moved(MachineId, String),
+    /// An installed machine may have the address.
+    #[error("machine {1} had the address {0} after its install, and nothing proves that it has another one now")]
+    Held(String, MachineId),
 }
 
 impl OrderError {
@@ -44,6 +51,10 @@ impl OrderError {
             Self::AtItsEnd(id, _) => format!("`cdist trigger retry {id}` does it again"),
             Self::NotAtItsEnd(id, _) => format!("`cdist trigger cancel {id}` stops it"),
             Self::Busy(_, id) => format!("wait for it, or stop it with `cdist trigger cancel {id}`"),
+            Self::Moved(..) => "switch it on, and let it call; then its address is known".to_owned(),
+            Self::Held(_, id) => {
+                format!("if it may be installed, `cdist trigger arm {id}`; if it is gone, `cdist trigger forget {id}`")
+            }
             Self::Forgotten(_) => "switch it on, and let it boot the PreOS".to_owned(),
         }
     }
@@ -56,8 +67,9 @@ impl Ledger {
     ///
     /// There is none.
     pub fn resolve(&self, word: &str) -> Result<MachineId, OrderError> {
-        let by_number = || word.parse().ok().filter(|id| self.machines.contains_key(id));
-        let by_mac = || self.by_mac.get(&normal_mac(word)?).copied();
+        let is_number = word.bytes().all(|b| b.is_ascii_digit());
+        let by_number = || word.parse().ok().filter(|id| is_number && self.machines.contains_key(id));
+        let by_mac = || self.by_key.get(&normal_mac(word)?).copied();
         let by_address = || {
             let normal = word.parse().map(|address| crate::trigger::job::unmapped(address).to_string());
             self.by_address.get(normal.as_deref().unwrap_or(word)).copied()
@@ -93,6 +105,15 @@ impl Ledger {
         }
         self.disarm(id);
         self.store_machine(id);
+        // Nor does a job that has used it give it back.
+        let used = |active: &&super::Active| active.job.armed.iter().any(|(machine, _)| *machine == id);
+        let jobs: Vec<JobId> = self.active.values().filter(used).map(|active| active.job.id).collect();
+        for job in jobs {
+            if let Some(active) = self.active.get_mut(&job) {
+                active.job.armed.retain(|(machine, _)| *machine != id);
+            }
+            self.store_job(job);
+        }
         Ok(())
     }
 
@@ -113,49 +134,52 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Does a job that has ended again, as a new one, whatever the install policy says: somebody asks for it by name.
-    /// If the same waits or runs already, it is that. `newest` is the newest job of the machine: it has its newest address
-    /// and ssh host keys.
+    /// Does a job that has ended again, as a new one, whatever the install policy says: an administrator asks for it by name.
+    /// If the same waits or runs already, it is that. It goes to the newest address of the machine, with `host_keys`, the
+    /// newest ones. `neighbour` is the hardware address that the kernel knows for that address.
     ///
     /// # Errors
     ///
-    /// Its machine is forgotten, or the job is not at its end.
-    pub fn retry(&mut self, old: &Job, newest: &Job, now: Moment) -> Result<JobId, OrderError> {
+    /// The job is not at its end; its machine is forgotten, or has lost its address to another one; or an installed machine
+    /// may have that address.
+    pub fn retry(
+        &mut self,
+        old: &Job,
+        host_keys: Vec<String>,
+        neighbour: Option<&str>,
+        now: Moment,
+    ) -> Result<JobId, OrderError> {
         if !old.state.is_final() {
             return Err(OrderError::NotAtItsEnd(old.id, old.state));
         }
-        if !self.machines.contains_key(&old.machine) {
+        let Some(machine) = self.machines.get(&old.machine) else {
             return Err(OrderError::Forgotten(old.id));
-        }
+        };
         let anywhere = |place| old.kind == Kind::Install || place != Place::Run;
         if let Some(job) = self.find(old.machine, old.kind, anywhere) {
             return Ok(job);
         }
+        let address = machine.address.clone();
+        let is_another = !is_one_of(neighbour, machine) || self.by_address.get(&address) != Some(&machine.id);
+        if is_another {
+            return Err(OrderError::Moved(machine.id, address));
+        }
+        let facts = Facts { ssh_host_keys: host_keys, ..machine.facts.clone() };
+        let mut armed = Vec::new();
         if old.kind == Kind::Install {
-            self.disarm(old.machine);
+            let holders =
+                if neighbour.is_none() { self.holders(&address, Some(old.machine)) } else { Vec::new() };
+            if let Some(id) = holders.iter().find(|id| self.admit(**id, now).is_err()) {
+                return Err(OrderError::Held(address, *id));
+            }
+            armed = self.use_arms(std::iter::once(old.machine).chain(holders));
         }
-        let (address, facts) = (newest.address.clone(), newest.facts.clone());
-        Ok(self.new_job(old.kind, old.machine, address, facts, old.path.clone(), now))
+        Ok(self.new_job(old.kind, old.machine, address, facts, old.path.clone(), armed, now))
     }
+}
 
-    /// Forgets a machine, and with it whether it was installed.
-    ///
-    /// # Errors
-    ///
-    /// It is not known, or one of its jobs is not at its end.
-    pub fn forget(&mut self, id: MachineId) -> Result<(), OrderError> {
-        if let Some(job) = self.of_machine.get(&id).and_then(|jobs| jobs.first()) {
-            return Err(OrderError::Busy(id, *job));
-        }
-        let machine = self.machines.remove(&id).ok_or_else(|| OrderError::UnknownMachine(id.to_string()))?;
-        self.armed_until.remove(&id);
-        if let Some(mac) = &machine.mac {
-            self.by_mac.remove(mac);
-        }
-        if self.by_address.get(&machine.address) == Some(&id) {
-            self.by_address.remove(&machine.address);
-        }
-        self.changes.push(Change::Forgotten(id));
-        Ok(())
-    }
+/// True unless the kernel knows another card for the address than those of the machine.
+pub(in crate::trigger) fn is_one_of(neighbour: Option<&str>, machine: &Machine) -> bool {
+    let mut macs = machine.macs().peekable();
+    neighbour.is_none_or(|mac| macs.peek().is_none() || macs.any(|other| other == mac))
 }

@@ -18,6 +18,9 @@ const CRASHES: u32 = 3;
 /// Why a job has come to its end that somebody has stopped.
 const STOPPED: &str = "stopped while it ran";
 
+/// Why a job has ended that was to begin.
+const AWAY: &str = "its machine has another address now, or another machine has called from this one";
+
 impl Ledger {
     /// The jobs whose turn it is. They run from now on: call this only when they can be started.
     pub fn start(&mut self, now: Moment) -> Vec<Job> {
@@ -32,8 +35,12 @@ impl Ledger {
         let mut started = Vec::new();
         while self.runs.len() < self.rules.at_once
             && let Some(id) = self.next()
-            && let Some(job) = self.start_one(id, now)
         {
+            if self.job(id).is_some_and(|job| !self.is_at_home(job)) {
+                self.drop_job(id, AWAY.to_owned(), now);
+                continue;
+            }
+            let Some(job) = self.start_one(id, now) else { break };
             started.push(job);
         }
         started
@@ -62,6 +69,12 @@ impl Ledger {
         if active.place != Place::Run {
             return;
         }
+        if ended.end == End::Missed {
+            active.job.attempts -= 1;
+            active.job.started = None;
+            let note = ended.report.reason.unwrap_or_else(|| AWAY.to_owned());
+            return self.drop_job(id, note, now);
+        }
         active.job.report = Some(Box::new(ended.report));
         let (kind, attempts, stopping) = (active.job.kind, active.job.attempts, active.job.stopping);
         match ended.end {
@@ -74,10 +87,13 @@ impl Ledger {
             // An install is never repeated by itself, and a configuration not if the machine has asked again meanwhile.
             End::Failed if kind == Kind::Config && attempts <= self.rules.retries => match self.successor(id)
             {
+                _ if self.job(id).is_some_and(|job| !self.is_at_home(job)) => {
+                    self.close(id, State::Failed, Some(AWAY.to_owned()), now);
+                }
                 Some(next) => self.close(id, State::Failed, Some(format!("job {next} does it again")), now),
                 None => self.pause(id, now, random),
             },
-            End::Failed => self.close(id, State::Failed, None, now),
+            End::Failed | End::Missed => self.close(id, State::Failed, None, now),
         }
     }
 
@@ -89,6 +105,7 @@ impl Ledger {
 
     fn pause(&mut self, id: JobId, now: Moment, random: f64) {
         let Some(mut job) = self.job(id).cloned() else { return };
+        self.clear_queue(&job.address, Some(job.machine), now);
         let pause = pause(job.attempts, random);
         job.state = State::Queued;
         job.not_before = Some(now.wall.saturating_add(millis(pause)));
@@ -113,6 +130,10 @@ impl Ledger {
             let note = format!("the server ended while it was worked on; job {next} does it again");
             return self.close(id, State::Interrupted, Some(note), now);
         }
+        if !self.is_at_home(&job) {
+            return self.close(id, State::Interrupted, Some(AWAY.to_owned()), now);
+        }
+        self.clear_queue(&job.address, Some(job.machine), now);
         job.state = State::Queued;
         job.note = Some("the server ended while it was worked on; it is done again".to_owned());
         let place = self.end_of_queue();

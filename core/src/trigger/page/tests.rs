@@ -148,6 +148,8 @@ pub(super) fn machine(id: i64) -> Machine {
         installed: Some(NOW - 50_000),
         armed_until: None,
         last_job: None,
+        keys: Vec::new(),
+        places: Vec::new(),
     }
 }
 
@@ -169,6 +171,7 @@ pub(super) fn job(id: JobId, state: State, kind: Kind) -> Job {
         joined: 0,
         report: Some(Box::new(RunReport { objects: 5, done: 5, changed: 2, ..RunReport::default() })),
         note: None,
+        armed: Vec::new(),
     }
 }
 

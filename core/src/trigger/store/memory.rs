@@ -15,6 +15,7 @@ use crate::trigger::{
 struct Rows {
     machines: BTreeMap<MachineId, Machine>,
     jobs: BTreeMap<JobId, Job>,
+    host_keys: BTreeMap<MachineId, Vec<String>>,
     last_job: JobId,
     last_machine: MachineId,
 }
@@ -48,7 +49,17 @@ impl Store for Memory {
                     rows.last_machine = rows.last_machine.max(machine.id);
                     rows.machines.insert(machine.id, Machine::clone(machine));
                 }
-                Change::Forgotten(id) => drop(rows.machines.remove(id)),
+                Change::Forgotten(id) | Change::Evicted(id) => {
+                    rows.machines.remove(id);
+                    rows.host_keys.remove(id);
+                }
+                Change::Merged { from, into } => {
+                    rows.machines.remove(from);
+                    rows.host_keys.remove(from);
+                    let jobs = rows.jobs.values_mut().filter(|job| job.machine == *from);
+                    jobs.for_each(|job| job.machine = *into);
+                }
+                Change::HostKeys(id, keys) => drop(rows.host_keys.insert(*id, keys.clone())),
                 Change::Job(job) => {
                     rows.last_job = rows.last_job.max(job.id);
                     rows.jobs.insert(job.id, Job::clone(job));
@@ -99,6 +110,10 @@ impl Reader for Memory {
                 && filter.before.is_none_or(|before| job.id < before)
         };
         Ok(self.rows().jobs.values().rev().filter(fits).take(filter.limit).cloned().collect())
+    }
+
+    fn host_keys(&mut self, machine: MachineId) -> Result<Option<Vec<String>>, StoreError> {
+        Ok(self.rows().host_keys.get(&machine).cloned())
     }
 
     fn machine(&mut self, id: MachineId) -> Result<Option<Machine>, StoreError> {

@@ -37,4 +37,12 @@ pub(super) const MIGRATIONS: &[&str] = &[
     // 2: the active jobs at a start, and lists by state or machine.
     "CREATE INDEX job_state ON job (state, id);
      CREATE INDEX job_machine ON job (machine, id);",
+    // 3: what stands for a machine, where it is protected, the ssh host keys that it told last (JSON lists); arms that a job
+    // has used up. The key of UUID and serial number is made of the facts when they are read.
+    "ALTER TABLE machine ADD COLUMN keys TEXT NOT NULL DEFAULT '[]';
+     ALTER TABLE machine ADD COLUMN places TEXT NOT NULL DEFAULT '[]';
+     ALTER TABLE machine ADD COLUMN host_keys TEXT;
+     ALTER TABLE job ADD COLUMN armed TEXT NOT NULL DEFAULT '[]';
+     UPDATE machine SET keys = json_array(mac) WHERE mac IS NOT NULL;
+     UPDATE machine SET places = json_array(address) WHERE install IN ('succeeded', 'interrupted', 'cancelled');",
 ];

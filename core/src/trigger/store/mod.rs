@@ -202,6 +202,10 @@ pub trait Reader: Send {
     #[allow(clippy::missing_errors_doc, reason = "said once")]
     fn jobs(&mut self, filter: &JobFilter) -> Result<Vec<Job>, StoreError>;
 
+    /// The ssh host keys that a machine told in its last call; `None` if that is not known.
+    #[allow(clippy::missing_errors_doc, reason = "said once")]
+    fn host_keys(&mut self, machine: MachineId) -> Result<Option<Vec<String>>, StoreError>;
+
     /// A machine.
     #[allow(clippy::missing_errors_doc, reason = "said once")]
     fn machine(&mut self, id: MachineId) -> Result<Option<Machine>, StoreError>;

@@ -1,23 +1,24 @@
 //! Rows of the database, as the ledger knows them.
 
-use rusqlite::{Row, Statement, types::Type};
+use rusqlite::{Row, Statement, params, types::Type};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::trigger::job::{Job, Machine};
 
 pub(super) const MACHINE_COLUMNS: &str =
-    "id, mac, address, facts, first_seen, last_seen, install, installed, armed_until, last_job";
+    "id, mac, address, facts, first_seen, last_seen, install, installed, armed_until, last_job, keys, places";
 pub(super) const PUT_MACHINE: &str = "INSERT INTO machine (id, mac, address, facts, first_seen, last_seen, install,
-        installed, armed_until, last_job) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+        installed, armed_until, last_job, keys, places) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
     ON CONFLICT (id) DO UPDATE SET mac = ?2, address = ?3, facts = ?4, first_seen = ?5, last_seen = ?6, install = ?7,
-        installed = ?8, armed_until = ?9, last_job = ?10";
+        installed = ?8, armed_until = ?9, last_job = ?10, keys = ?11, places = ?12";
 pub(super) const JOB_COLUMNS: &str = "id, kind, state, machine, address, path, facts, created, started, finished, \
-     attempts, not_before, joined, stopping, report, note";
+     attempts, not_before, joined, stopping, report, note, armed";
 pub(super) const PUT_JOB: &str = "INSERT INTO job (id, kind, state, machine, address, path, facts, created, started,
-        finished, attempts, not_before, joined, stopping, report, note)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+        finished, attempts, not_before, joined, stopping, report, note, armed)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
     ON CONFLICT (id) DO UPDATE SET kind = ?2, state = ?3, machine = ?4, address = ?5, path = ?6, facts = ?7, created = ?8,
-        started = ?9, finished = ?10, attempts = ?11, not_before = ?12, joined = ?13, stopping = ?14, report = ?15, note = ?16";
+        started = ?9, finished = ?10, attempts = ?11, not_before = ?12, joined = ?13, stopping = ?14, report = ?15, note = ?16,
+        armed = ?17";
 
 pub(super) fn put_machine(statement: &mut Statement<'_>, machine: &Machine) -> rusqlite::Result<()> {
     statement
@@ -32,19 +33,21 @@ pub(super) fn put_machine(statement: &mut Statement<'_>, machine: &Machine) -> r
             machine.installed,
             machine.armed_until,
             machine.last_job,
+            json(&machine.keys)?,
+            json(&machine.places)?,
         ))
         .map(drop)
 }
 
 pub(super) fn put_job(statement: &mut Statement<'_>, job: &Job) -> rusqlite::Result<()> {
     statement
-        .execute((
+        .execute(params![
             job.id,
             job.kind.name(),
             job.state.name(),
             job.machine,
-            &job.address,
-            &job.path,
+            job.address,
+            job.path,
             json(&job.facts)?,
             job.created,
             job.started,
@@ -54,8 +57,9 @@ pub(super) fn put_job(statement: &mut Statement<'_>, job: &Job) -> rusqlite::Res
             job.joined,
             job.stopping,
             job.report.as_ref().map(json).transpose()?,
-            &job.note,
-        ))
+            job.note,
+            json(&job.armed)?,
+        ])
         .map(drop)
 }
 
@@ -71,6 +75,8 @@ pub(super) fn machine(row: &Row<'_>) -> rusqlite::Result<Machine> {
         installed: row.get(7)?,
         armed_until: row.get(8)?,
         last_job: row.get(9)?,
+        keys: from_json(row, 10)?,
+        places: from_json(row, 11)?,
     })
 }
 
@@ -95,14 +101,15 @@ pub(super) fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
             None => None,
         },
         note: row.get(15)?,
+        armed: from_json(row, 16)?,
     })
 }
 
-fn json(value: &impl Serialize) -> rusqlite::Result<String> {
+pub(super) fn json(value: &(impl Serialize + ?Sized)) -> rusqlite::Result<String> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 
-fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+pub(super) fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     let text = row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?;
     serde_json::from_str(text).map_err(|error| unreadable(column, error))
 }

@@ -158,8 +158,19 @@ impl Store for Sqlite {
                     match change {
                         Change::Machine(machine) => rows::put_machine(&mut machines, machine)?,
                         Change::Job(job) => rows::put_job(&mut jobs, job)?,
-                        Change::Forgotten(id) => {
+                        Change::Forgotten(id) | Change::Evicted(id) => {
                             transaction.prepare_cached("DELETE FROM machine WHERE id = ?1")?.execute([id])?;
+                        }
+                        Change::Merged { from, into } => {
+                            transaction.prepare_cached("DELETE FROM machine WHERE id = ?1")?.execute([from])?;
+                            transaction
+                                .prepare_cached("UPDATE job SET machine = ?2 WHERE machine = ?1")?
+                                .execute([from, into])?;
+                        }
+                        Change::HostKeys(id, keys) => {
+                            transaction
+                                .prepare_cached("UPDATE machine SET host_keys = ?2 WHERE id = ?1")?
+                                .execute((id, rows::json(keys)?))?;
                         }
                     }
                 }
@@ -247,6 +258,11 @@ impl Reader for SqliteReader {
         and("id <", filter.before.map(Into::into));
         sql.push_str(&format!(" ORDER BY id DESC LIMIT {}", filter.limit));
         self.all(&sql, &values, rows::job)
+    }
+
+    fn host_keys(&mut self, machine: MachineId) -> Result<Option<Vec<String>>, StoreError> {
+        let sql = "SELECT host_keys FROM machine WHERE id = ?1 AND host_keys IS NOT NULL";
+        Ok(self.all(sql, &[machine.into()], |row| rows::from_json(row, 0))?.pop())
     }
 
     fn machine(&mut self, id: MachineId) -> Result<Option<Machine>, StoreError> {
