@@ -10,6 +10,7 @@ mod custom;
 mod direct;
 mod lock;
 mod process;
+mod quota;
 mod ssh;
 
 use std::{
@@ -26,6 +27,7 @@ pub use custom::Custom;
 pub use direct::{Chroot, Local};
 pub use lock::{Holder, LockError, Locked};
 pub use process::{Done, Input, Output, Process, ProcessError, shown};
+pub use quota::{OutputLimit, OverQuota, Quota};
 pub use ssh::{HostKeys, Problem, Ssh, SshError, SshOptions};
 
 use crate::host::Cancel;

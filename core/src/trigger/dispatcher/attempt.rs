@@ -65,7 +65,8 @@ pub(super) async fn run(
             Ok(ended)
         }
     };
-    jobs_dir.tidy(id, attempt);
+    // It may take as long as it likes.
+    drop(tokio::task::spawn_blocking(move || jobs_dir.keep(id, attempt)).await);
     ended.unwrap_or_else(|_| failed("the program failed inside; its own log has more".to_owned()))
 }
 

@@ -37,4 +37,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     // 2: the active jobs at a start, and lists by state or machine.
     "CREATE INDEX job_state ON job (state, id);
      CREATE INDEX job_machine ON job (machine, id);",
+    // 3: old jobs, but for the newest one of each machine.
+    "CREATE INDEX job_finished ON job (finished) WHERE finished IS NOT NULL;
+     CREATE INDEX machine_last_job ON machine (last_job);",
 ];
