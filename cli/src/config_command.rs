@@ -2,11 +2,13 @@
 
 use std::{
     collections::HashSet,
+    fs::File,
     io::{self, IsTerminal},
     num::NonZeroUsize,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
 
 use cdist_core::{
@@ -16,7 +18,7 @@ use cdist_core::{
         log_server::LogClient,
         settings::Settings,
     },
-    host::{Cancel, limits},
+    host::{Cancel, OwnDir, limits},
     inventory::Inventory,
 };
 
@@ -32,6 +34,9 @@ use crate::{
     run_maker::{RunMaker, Target, keep_files_private, manifest_of, number},
     signals,
 };
+
+/// How long the scripts of a killed run may go on before they are killed.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs the command and chooses the exit status: 0, 1 if anything failed, 130 or 143 after a signal.
 pub(crate) fn run(args: ConfigArgs, mode: Mode) -> ExitCode {
@@ -66,8 +71,8 @@ struct Job {
     mode: Mode,
     log: LogLines,
     hosts: Vec<Target>,
-    /// Keeps a manifest from standard input.
-    _manifest_file: Option<tempfile::TempPath>,
+    /// What this process has in `TMPDIR`.
+    own: OwnDir,
     parallel: Option<NonZeroUsize>,
     output: Output,
 }
@@ -81,11 +86,11 @@ impl Job {
         if manifest_from_stdin && hosts_from_stdin {
             return Err(Refusal("Cannot read both, manifest and host file, from stdin".to_owned()));
         }
-        let (manifest, manifest_file) = if manifest_from_stdin {
-            let (path, keeper) = manifest_of_stdin()?;
-            (Manifest::Path(path), Some(keeper))
+        let own = own_dir(&log)?;
+        let manifest = if manifest_from_stdin {
+            Manifest::Path(manifest_of_stdin(own.path())?)
         } else {
-            (manifest_of(&args.run, &settings), None)
+            manifest_of(&args.run, &settings)
         };
         let hosts = hosts(&args, &settings)?;
         let layout = Layout::find()?;
@@ -101,15 +106,16 @@ impl Job {
         let output = Output::new(&args.run, args.json, mode, log.clone());
         let mut maker = RunMaker::new(args.run, settings, layout, manifest);
         (maker.jobs, maker.chroot, maker.pass_stdin) = (jobs, args.chroot, !hosts_from_stdin);
-        Ok(Self { maker, mode, hosts, _manifest_file: manifest_file, parallel, output, log })
+        Ok(Self { maker, mode, hosts, own, parallel, output, log })
     }
 
     async fn run(self) -> ExitCode {
         let cancel = Cancel::default();
         let signal = signals::watch(&cancel);
-        let base = match self.base() {
-            Ok(base) => base,
-            Err(refusal) => return refuse(&self.log, &refusal),
+        let base = match self.maker.out_dir() {
+            Ok(Some(dir)) => Base::Kept(dir),
+            Ok(None) => Base::Temporary(self.own),
+            Err(error) => return refuse(&self.log, &error.into()),
         };
         let runs = HostRuns {
             maker: &self.maker,
@@ -124,13 +130,6 @@ impl Job {
         };
         let (_, status) = runs.work(|| signal.status()).await;
         ExitCode::from(status)
-    }
-
-    fn base(&self) -> Result<Base, Refusal> {
-        if let Some(dir) = self.maker.out_dir()? {
-            return Ok(Base::Kept(dir));
-        }
-        Ok(Base::Temporary(tempfile::Builder::new().prefix("cdist-").tempdir()?.keep()))
     }
 }
 
@@ -155,11 +154,22 @@ fn check_beta(args: &ConfigArgs, settings: &Settings, mode: Mode) -> Result<(), 
     }
 }
 
-fn manifest_of_stdin() -> Result<(PathBuf, tempfile::TempPath), Refusal> {
-    let mut file = tempfile::Builder::new().prefix("cdist.stdin.").tempfile()?;
-    io::copy(&mut io::stdin().lock(), &mut file)?;
-    let path = file.into_temp_path();
-    Ok((path.to_path_buf(), path))
+/// The directory of this process. If it is killed, the next one waits for the scripts that it leaves, as this one does now.
+fn own_dir(log: &LogLines) -> io::Result<OwnDir> {
+    let place = std::env::temp_dir();
+    OwnDir::end_left(&place, PATIENCE, |left| {
+        let text = format!("Waiting for the scripts that a killed cdist left: processes {left:?}");
+        log.log(Level::Warning, "cdist", &text);
+    });
+    let own = OwnDir::make(&place)?;
+    own.write_down_scripts()?;
+    Ok(own)
+}
+
+fn manifest_of_stdin(dir: &Path) -> io::Result<PathBuf> {
+    let path = dir.join("manifest");
+    io::copy(&mut io::stdin().lock(), &mut File::create_new(&path)?)?;
+    Ok(path)
 }
 
 /// The hosts with their tags, without repetitions.

@@ -14,7 +14,7 @@ use cdist_core::{
         self, ConfigError, Mode,
         log::{Level, LogSink},
     },
-    host::Cancel,
+    host::{Cancel, OwnDir},
 };
 use tokio::{sync::Semaphore, task::JoinSet};
 
@@ -27,27 +27,36 @@ use crate::{
 };
 
 /// The directory of the runs' directories. After a failure it stays: that is where the user looks for the reason.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Base {
     /// Stays.
     Kept(PathBuf),
     /// Goes after success.
-    Temporary(PathBuf),
-    /// Is empty after success.
+    Temporary(OwnDir),
+    /// Is empty after success, and when no target was reached: then the reason is not in it.
     Emptied(PathBuf),
 }
 
 impl Base {
     fn path(&self) -> &Path {
         match self {
-            Self::Kept(path) | Self::Temporary(path) | Self::Emptied(path) => path,
+            Self::Kept(path) | Self::Emptied(path) => path,
+            Self::Temporary(own) => own.path(),
         }
     }
 
-    fn clear(&self) -> io::Result<()> {
+    /// After a run whose files are worth looking at.
+    fn keep(self) -> io::Result<()> {
+        match self {
+            Self::Temporary(own) => own.keep(),
+            Self::Kept(_) | Self::Emptied(_) => Ok(()),
+        }
+    }
+
+    fn clear(self) -> io::Result<()> {
         match self {
             Self::Kept(_) => Ok(()),
-            Self::Temporary(path) => fs::remove_dir_all(path),
+            Self::Temporary(own) => own.remove(),
             Self::Emptied(path) => {
                 for entry in fs::read_dir(path)? {
                     let entry = entry?;
@@ -103,9 +112,15 @@ impl HostRuns<'_> {
         if stopped().is_none() && !failed.is_empty() {
             let text = format!("Failed to configure the following hosts: {}", failed.join(" "));
             self.log.log(Level::Error, "cdist", &text);
-        } else if let Err(error) = self.base.clear() {
-            // After a signal too: nobody looks for the reason of what was asked for.
-            let text = format!("removing {}: {error}", self.base.path().display());
+        }
+        // After a signal too: nobody looks for the reason of what was asked for.
+        let is_over = stopped().is_some() || failed.is_empty();
+        let says_nothing =
+            matches!(self.base, Base::Emptied(_)) && results.iter().all(|r| !r.report.answered);
+        let path = self.base.path().to_owned();
+        let left = if is_over || says_nothing { self.base.clear() } else { self.base.keep() };
+        if let Err(error) = left {
+            let text = format!("removing {}: {error}", path.display());
             self.log.log(Level::Warning, "cdist", &text);
         }
         (results, status)
@@ -134,6 +149,7 @@ impl HostRuns<'_> {
             let permit = Arc::clone(&permits).acquire_owned().await;
             let (log, host, output, advice) =
                 (self.log.clone(), host.clone(), self.output.clone(), self.advice);
+            let drops_unanswered = matches!(self.base, Base::Emptied(_));
             tasks.spawn(async move {
                 let _permit = permit;
                 if run.cancel.is_cancelled() {
@@ -143,6 +159,9 @@ impl HostRuns<'_> {
                 run.progress = line.progress();
                 let mut result = HostResult::new(host, config::attempt(run).await);
                 result.advice = result.error.as_ref().and_then(advice);
+                if drops_unanswered && !result.report.answered {
+                    result.report.files = None;
+                }
                 if let Some(streams) = streams {
                     streams.end().await;
                 }

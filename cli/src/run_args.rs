@@ -58,6 +58,10 @@ pub(crate) struct RunArgs {
     #[arg(short = 'C', long, value_name = "PATTERN", help_heading = "Work")]
     pub(crate) cache_path_pattern: Option<String>,
 
+    /// Stop a script that prints more than SIZE on one stream, and a run that prints eight times as much, such as 64M
+    #[arg(long, value_name = "SIZE", default_value = "16M", value_parser = size, help_heading = "Work")]
+    pub(crate) output_max: u64,
+
     #[command(flatten)]
     pub(crate) log: LogArgs,
     /// Show what changes in files, as unified diffs on standard output
@@ -90,6 +94,36 @@ impl RunArgs {
     /// True if log lines have the time.
     pub(crate) fn with_time(&self, settings: &Settings) -> bool {
         self.timestamp || settings.timestamp == Some(true)
+    }
+}
+
+/// A number of bytes, such as `100K`, `16M`, `2G`; K, M and G are powers of 1024.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = match text.get(digits.len()..) {
+        Some("") => Some(1),
+        Some("K" | "k") => Some(1 << 10),
+        Some("M" | "m") => Some(1 << 20),
+        Some("G" | "g") => Some(1 << 30),
+        _ => None,
+    };
+    let size = digits.parse::<u64>().ok().zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
+    size.filter(|size| *size > 0)
+        .ok_or_else(|| "must be a size of at least 1, such as 100K, 16M or 2G".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn sizes_are_read() {
+        for (text, bytes) in [("7", 7), ("100K", 102_400), ("16M", 16 << 20), ("2g", 2 << 30)] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for wrong in ["", "0", "M", "-1", "1.5G", "1T", "16MB", "99999999999999999999", "99999999999G"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
     }
 }
 

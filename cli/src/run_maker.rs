@@ -13,7 +13,9 @@ use cdist_core::{
         self, Manifest, Mode, Names, Run, Streams, cache::entry_name, log::Level,
         log_server::SOCKET_VARIABLE, names::Family, settings::Settings,
     },
-    connector::{Chroot, Connector, Custom, Guard, Guarded, Holder, HostKeys, Local, Ssh, SshOptions},
+    connector::{
+        Chroot, Connector, Custom, Guard, Guarded, Holder, HostKeys, Local, OutputLimit, Ssh, SshOptions,
+    },
     host::Cancel,
     trust,
 };
@@ -152,6 +154,7 @@ impl RunMaker {
         } else {
             Streams::Save
         };
+        run.output_limit = OutputLimit::new(args.output_max);
         run.remote_dir = self.remote_dir().unwrap_or(run.remote_dir);
         if let Some(shell) = &settings.local_shell {
             run.local_shell.clone_from(shell);

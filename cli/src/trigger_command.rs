@@ -11,7 +11,7 @@ use std::{
 
 use cdist_core::{
     config::{log::Level, settings::Settings},
-    host::limits,
+    host::{OwnDir, limits},
     token::Token,
     trigger::{
         connections::Connections,
@@ -45,7 +45,7 @@ use crate::{
 };
 
 /// Most connections of administrators and their monitoring.
-const STATUS_CONNECTIONS: usize = 256;
+const STATUS_CONNECTIONS: usize = 512;
 
 /// Runs the server until a signal ends it, or asks a running one.
 ///
@@ -63,13 +63,19 @@ pub(crate) fn run(args: TriggerArgs) -> Result<i32, Failure> {
     let access = access(&args)?;
     let layout =
         Layout::find().map_err(|error| Failure::new(format!("finding the running program: {error}")))?;
-    let rules =
-        JobRules { host_keys: args.host_key, target_name: args.target_name, state_dir: state_dir.clone() };
+    let (may_begin, begin) = watch::channel(false);
+    let rules = JobRules {
+        host_keys: args.host_key,
+        target_name: args.target_name,
+        state_dir: state_dir.clone(),
+        begin,
+    };
     let runner = TriggerRunner::new(args.run.clone(), settings, layout, rules)
         .map_err(|Refusal(text)| Failure::new(text))?;
     let listeners = listeners(&args, args.run.family())?;
     raise_limit_of_files(&args);
     let store = Sqlite::open(&state_dir).map_err(not_stored)?;
+    let own = write_down_scripts(&state_dir, args.grace, may_begin)?;
     // Only now: a token is made in the state directory.
     let (guard, page) = page(&args, &state_dir)?;
     let socket = socket::listen(&state_dir).map_err(|error| {
@@ -86,7 +92,30 @@ pub(crate) fn run(args: TriggerArgs) -> Result<i32, Failure> {
     // Readers of files and names that are still at it are nobody's any more.
     jobs.shutdown_timeout(Duration::from_secs(1));
     runtime.shutdown_timeout(Duration::from_secs(1));
+    drop(own);
     Ok(0)
+}
+
+/// From now on it is written down which scripts run. Those of a killed server have the time that running jobs have when a
+/// server ends. Until they are over no job begins: theirs are about to be done again.
+fn write_down_scripts(
+    state_dir: &Path,
+    grace: Duration,
+    may_begin: watch::Sender<bool>,
+) -> Result<OwnDir, Failure> {
+    let failed = |error| Failure::new(format!("writing to {}: {error}", state_dir.display()));
+    let own = OwnDir::make(state_dir).map_err(failed)?;
+    own.write_down_scripts().map_err(failed)?;
+    let place = state_dir.to_owned();
+    let wait = move || {
+        OwnDir::end_left(&place, grace, |left| {
+            tracing::warn!("waiting for the scripts that a killed server left: processes {left:?}");
+        });
+        // No job waits any more if the server has ended.
+        let _ = may_begin.send(true);
+    };
+    std::thread::Builder::new().name("left scripts".to_owned()).spawn(wait).map_err(failed)?;
+    Ok(own)
 }
 
 fn runtime_of_tasks() -> Result<Runtime, Failure> {
@@ -198,10 +227,8 @@ fn settings(args: &TriggerArgs, state_dir: &Path) -> dispatcher::Settings {
 fn serve_status(status: &Arc<Status>, page: Option<TcpListener>, socket: UnixListener) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     if let Some(page) = page {
-        // On a loopback address everybody is one peer: all users, a proxy, the monitoring.
         let is_local = page.local_addr().is_ok_and(|address| address.ip().is_loopback());
-        let connections =
-            if is_local { Connections::of_anybody } else { Connections::new }(STATUS_CONNECTIONS);
+        let connections = if is_local { Connections::of_users } else { Connections::new }(STATUS_CONNECTIONS);
         match tokio::net::TcpListener::from_std(page) {
             Ok(listener) => drop(tasks.spawn(Arc::clone(status).serve_tcp(listener, connections))),
             Err(error) => tracing::error!("serving the status page: {error}"),

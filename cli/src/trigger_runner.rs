@@ -6,6 +6,7 @@ use std::{
     io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -22,6 +23,7 @@ use cdist_core::{
         runner::{End, Ended, Order, Runner},
     },
 };
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
     config_output::Output,
@@ -39,6 +41,9 @@ use crate::{
 /// What to do about the host key of a machine that has not told its keys.
 const ADVICE: &str = "let the machine tell its host keys when it calls, as a PreOS made with --trigger-url does, or start \
                       the server with --host-key accept-new";
+
+/// How often a job that must not begin yet looks at whether it is still wanted.
+const POLL: Duration = Duration::from_millis(200);
 
 /// Which host keys are right for a machine that has not told its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -69,6 +74,8 @@ pub(crate) struct JobRules {
     pub(crate) target_name: TargetName,
     /// Accepted host keys are kept below it.
     pub(crate) state_dir: PathBuf,
+    /// Becomes true when jobs may begin.
+    pub(crate) begin: watch::Receiver<bool>,
 }
 
 /// Works on jobs, each in a task of its own.
@@ -134,6 +141,13 @@ impl Runner for TriggerRunner {
 
 impl Shared {
     async fn work(&self, order: Order, log: &LogLines) -> Ended {
+        let mut begin = self.rules.begin.clone();
+        while !*begin.borrow_and_update() && !order.cancel.is_cancelled() {
+            // Nothing tells that the job is cancelled, so that is looked at.
+            if let Ok(Err(_)) = timeout(POLL, begin.changed()).await {
+                break;
+            }
+        }
         let host = self.host_of(&order, log).await;
         let accepted = self.rules.state_dir.join("known_hosts").join(order.machine.to_string());
         let host_keys = match (order.ssh_host_keys.is_empty(), self.rules.host_keys) {

@@ -84,7 +84,9 @@ impl Lab {
             conf: self.path("none"),
             home: Some(self.path("home")),
         };
-        let rules = JobRules { host_keys, target_name: TargetName::Address, state_dir: self.path("state") };
+        let (_, begin) = tokio::sync::watch::channel(true);
+        let state_dir = self.path("state");
+        let rules = JobRules { host_keys, target_name: TargetName::Address, state_dir, begin };
         let runner =
             TriggerRunner::new(RunArgs::of_words(self.words(more)), Settings::default(), layout, rules);
         runner.unwrap_or_else(|refusal| panic!("{}", refusal.0))

@@ -102,6 +102,8 @@ impl Recipe {
         pxe_dir => "pxe.dir";
         /// Compression of the initramfs: `zstd|gzip|xz|none[:LEVEL]`.
         compress => "pxe.compress";
+        /// The group that can read the initramfs, that of the TFTP server; nobody else can then but root.
+        pxe_group => "pxe.group";
     }
 
     repeated! {

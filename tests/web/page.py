@@ -33,12 +33,13 @@ def setUpModule():
     unittest.addModuleCleanup(browser.close)
 
 
-def log_in():
-    if browser.all("form.account"):
+def log_in(by=None):
+    by = by or browser
+    if by.all("form.account"):
         return
-    browser.open(server.url + "/login")
-    browser.all("#token")[0].send_keys(server.token(), Keys.ENTER)
-    browser.until("the session", lambda: browser.all("form.account"))
+    by.open(server.url + "/login")
+    by.all("#token")[0].send_keys(server.token(), Keys.ENTER)
+    by.until("the session", lambda: by.all("form.account"))
 
 
 class PageTest(unittest.TestCase):
@@ -60,6 +61,10 @@ class PageTest(unittest.TestCase):
         failure = plain.text(".failure")
         for words in ["object '__broken/disk'", "127.0.0.2", "code-local", "manifest/init:3", "no space left on <device>"]:
             self.assertIn(words, failure)
+        # What scripts have said is for those who have logged in.
+        self.assertNotIn("What the scripts have said last", plain.text())
+        log_in(plain)
+        plain.open(server.url + "/jobs/2")
         self.assertIn("no space left on <device>", plain.text("pre"))
         self.assertIn("cdist trigger retry 2", plain.text())
         plain.click("Log of attempt 1")
@@ -77,6 +82,7 @@ class PageTest(unittest.TestCase):
         server.call(3, "/config/?wait=30")
 
     def test_a_live_log_appears_line_by_line(self):
+        log_in()
         job = server.job(3, "/config/")
         browser.open(f"{server.url}/jobs/{job}/log")
         heights = set()

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader, Read},
     os::unix::{fs::PermissionsExt, process::CommandExt},
     process::{Command, Stdio},
 };
@@ -20,7 +21,8 @@ fn run_with_much_output(lab: &Lab, script: &str) -> Ended {
         format!("conf/type/__x/{script}"),
         format!("echo 'head -c {OUTPUT} /dev/zero | tr \"\\\\0\" x; exit 5'"),
     );
-    let ended = lab.run("__x y\n").expect(1, "exit status 5");
+    lab.write("conf/manifest/init", "__x y\n");
+    let ended = Ended::of(lab.config(["--output-max", "1G", "web1"])).expect(1, "exit status 5");
     let used = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();
     assert!(used < MEMORY_MAX, "{used} KiB of memory");
     ended
@@ -56,12 +58,63 @@ fn much_code_is_shown_by_a_dry_run_without_much_memory() {
     let lab = Lab::new();
     lab.write("conf/type/__x/gencode-local", "echo :; head -c 300000000 /dev/zero | tr '\\0' '#'");
     lab.write("conf/manifest/init", "__x y\n");
-    let mut child = lab.config(["-n", "web1"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = lab.config(["-n", "--output-max", "1G", "web1"]).stdout(Stdio::piped()).spawn().unwrap();
     let length = std::io::copy(&mut child.stdout.take().unwrap(), &mut std::io::sink()).unwrap();
     assert!(child.wait().unwrap().success());
     assert!(length > 300_000_000);
     let used = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();
     assert!(used < MEMORY_MAX, "{used} KiB of memory");
+}
+
+#[test]
+fn a_script_that_prints_without_end_is_stopped() {
+    for (file, script, what) in [
+        ("conf/explorer/e", "exec yes", "global explorer"),
+        ("conf/explorer/e", "exec yes >&2", "global explorer"),
+        ("conf/manifest/init", "yes", "initial manifest"),
+        ("conf/type/__x/gencode-local", "yes", "object '__x/y'"),
+        ("conf/type/__x/gencode-remote", "echo 'yes; :'", "object '__x/y'"),
+        ("conf/type/__x/gencode-local", "echo 'yes >&2; :'", "object '__x/y'"),
+    ] {
+        let lab = Lab::new();
+        lab.write("conf/manifest/init", "__x y\n");
+        lab.write(file, script);
+        let ended = Ended::of(lab.config(["--output-max", "100K", "web1"]));
+        let ended =
+            ended.expect(1, "it printed more than 102400 bytes, which is what --output-max allows a script");
+        assert!(ended.err.contains(what), "{what}:\n{}", ended.err);
+    }
+}
+
+#[test]
+fn what_a_killed_run_left_is_waited_for_and_goes() {
+    let lab = Lab::new();
+    let (began, trace) = (lab.path("began"), lab.path("trace"));
+    lab.write(
+        "conf/manifest/init",
+        format!(
+            "echo begin >>'{1}'; : >'{0}'; while [ ! -e '{2}' ]; do sleep 0.05; done; echo end >>'{1}'\n",
+            began.display(),
+            trace.display(),
+            lab.path("go").display()
+        ),
+    );
+    let mut killed = lab.config(["web1"]).spawn().unwrap();
+    lab.wait_for("began");
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert_ne!(fs::read_dir(lab.path("tmp")).unwrap().count(), 0);
+    let mut next = lab.config(["web1"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(next.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert!(line.contains("Waiting for the scripts that a killed cdist left"), "{line}");
+    assert_eq!(fs::read_to_string(&trace).unwrap(), "begin\n");
+    lab.write("go", "");
+    said.read_to_string(&mut line).unwrap();
+    assert!(next.wait().unwrap().success(), "{line}");
+    assert_eq!(fs::read_to_string(&trace).unwrap(), "begin\nend\nbegin\nend\n", "{line}");
+    assert_eq!(fs::read_dir(lab.path("tmp")).unwrap().count(), 0);
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub(super) struct Engine {
     log_server: Option<LogServer>,
     /// The target is ours; before that nothing on it may be removed.
     reached: AtomicBool,
+    /// Something was run on it.
+    pub(super) answered: AtomicBool,
     pub(super) calls: AtomicU64,
     /// Types whose explorers are on the target.
     pub(super) sent_types: tokio::sync::Mutex<HashSet<OsString>>,
@@ -83,6 +85,7 @@ impl Engine {
             connector_dir,
             log_server,
             reached: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
             calls: AtomicU64::new(0),
             sent_types: tokio::sync::Mutex::default(),
             missing_parents: OnceLock::new(),
@@ -138,6 +141,10 @@ impl Engine {
     /// What scripts have that may start an inner run.
     pub(super) fn log_server_variables(&self) -> Variables {
         self.log_server.iter().map(|server| (SOCKET_VARIABLE, server.path().into())).collect()
+    }
+
+    pub(super) fn has_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     pub(super) fn remote_calls(&self) -> u64 {

@@ -44,7 +44,8 @@ impl Engine {
         let writing = || format!("writing {}", code.display());
         let file = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(&code);
         let file = file.map_err(ConfigError::io(writing()))?;
-        let stdout = Output::File(file.try_clone().map_err(ConfigError::io(writing()))?);
+        let copy = file.try_clone().map_err(ConfigError::io(writing()))?;
+        let stdout = Output::Limited(copy, self.run.output_limit.quota());
         let messages = self.open_messages(&object.full())?;
         let mut variables = self.object_variables(object);
         variables.push(("__messages_in", messages.input.as_os_str().to_owned()));

@@ -26,6 +26,8 @@ pub struct Report {
     pub elapsed: Duration,
     /// How often the target was called.
     pub remote_calls: u64,
+    /// True if anything was run on the target.
+    pub answered: bool,
     /// Where the run's own files are after the run; `None` if they are gone.
     pub files: Option<PathBuf>,
     /// The name of all object leaf directories below [`Report::files`].

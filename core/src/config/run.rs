@@ -24,8 +24,8 @@ use super::{
     stage::Stage,
 };
 use crate::{
-    connector::{Connector, Holder, Locked},
-    host::{self, Cancel},
+    connector::{Connector, Holder, Locked, OutputLimit},
+    host::{self, Cancel, OwnDir},
     progress::{Progress, Unit},
     trust,
 };
@@ -124,6 +124,8 @@ pub struct Run {
     pub pass_stdin: bool,
     /// Where the output of scripts goes.
     pub streams: Streams,
+    /// How much scripts may say that goes into files.
+    pub output_limit: OutputLimit,
     /// Runs local scripts that are not executable. One word.
     pub local_shell: PathBuf,
     /// Runs scripts on the target. May have arguments.
@@ -176,6 +178,7 @@ impl Run {
             environment: environment::inherited(),
             pass_stdin: false,
             streams: Streams::Save,
+            output_limit: OutputLimit::default(),
             local_shell: "/bin/sh".into(),
             remote_shell: "/bin/sh".into(),
             remote_path: Some("/bin:/usr/bin:/sbin:/usr/sbin".into()),
@@ -223,19 +226,12 @@ pub fn is_work_dir(dir: &Path) -> bool {
 }
 
 async fn attempt_with(mut run: Run, started: Instant, report: &mut Report) -> Result<(), ConfigError> {
-    // Kept until the end: dropping it removes the directory.
-    let (base, temporary) = match &run.work_dir {
-        Some(dir) => (dir.clone(), None),
-        None => {
-            let dir = tempfile::Builder::new()
-                .prefix("cdist-")
-                .tempdir_in(&run.temporary)
-                .map_err(ConfigError::io(format!("making a directory in {}", run.temporary.display())))?;
-            // One directory to remove, whatever happens in it.
-            run.temporary = dir.path().to_owned();
-            (dir.path().to_owned(), Some(dir))
-        }
-    };
+    // One directory to remove, whatever happens in it. Kept until the end: dropping it removes the directory.
+    let temporary = OwnDir::make(&run.temporary)
+        .map_err(ConfigError::io(format!("making a directory in {}", run.temporary.display())))?;
+    run.temporary = temporary.path().to_owned();
+    let is_kept = run.work_dir.is_some();
+    let base = run.work_dir.clone().unwrap_or_else(|| run.temporary.clone());
     if !is_work_dir(&run.remote_dir) {
         return Err(ConfigError::RemoteDir(run.remote_dir));
     }
@@ -252,13 +248,14 @@ async fn attempt_with(mut run: Run, started: Instant, report: &mut Report) -> Re
     run.log(Level::Info, if run.dry_run { "Starting dry run" } else { "Starting configuration run" });
     let host_base = base.join(host_dir(&run.host));
     let engine = Arc::new(prepare(run, &host_base).await?);
-    if temporary.is_none() {
+    if is_kept {
         report.files = Some(engine.stage.out.clone());
     }
     report.marker.clone_from(&engine.stage.marker);
     let result = Arc::clone(&engine).work(&step).await;
     engine.finish().await;
     report.remote_calls = engine.remote_calls();
+    report.answered = engine.has_answered();
     match result {
         Ok((objects, changed)) => (report.objects, report.done, report.changed) = (objects, objects, changed),
         Err(error) => {

@@ -60,7 +60,10 @@ impl Engine {
     /// Where one stream goes: to the end of `dir/<stream>/<name>`, unless the run wants it elsewhere.
     pub(super) fn output(&self, dir: &Path, stream: &str, name: &str) -> Result<Output, ConfigError> {
         Ok(match &self.run.streams {
-            Streams::Save => Output::File(open_append(&dir.join(stream).join(name))?),
+            Streams::Save => {
+                let file = open_append(&dir.join(stream).join(name))?;
+                Output::Limited(file, self.run.output_limit.quota())
+            }
             Streams::Inherit => Output::Inherit,
             Streams::To { stdout: file, .. } if stream == "stdout" => Output::File(another(file)?),
             Streams::To { stderr: file, .. } => Output::File(another(file)?),

@@ -8,8 +8,6 @@ use std::{
     sync::Arc,
 };
 
-use tempfile::TempDir;
-
 use super::{
     conf_dirs,
     engine::Engine,
@@ -19,7 +17,7 @@ use super::{
     run::{Manifest, Names, Run, host_dir},
     stage::Stage,
 };
-use crate::connector::Local;
+use crate::{connector::Local, host::OwnDir};
 
 /// What `$__target_host` and the names that are derived from it say.
 pub const HOST: &str = "cdist-shell-no-target-host";
@@ -33,7 +31,7 @@ const OF_A_TARGET: [&str; 2] = ["__remote_exec", "__remote_copy"];
 pub struct Session {
     environment: Vec<(OsString, OsString)>,
     tree: PathBuf,
-    _dir: TempDir,
+    _dir: OwnDir,
 }
 
 impl Session {
@@ -57,9 +55,7 @@ impl Session {
         (run.log, run.log_level, run.colored) = (log, level, colored);
         let names = HostNames { hostname: HOST.to_owned(), fqdn: HOST.to_owned() };
         run.names = Names::Known(names.clone());
-        let dir = tempfile::Builder::new()
-            .prefix("cdist-shell-")
-            .tempdir_in(&run.temporary)
+        let dir = OwnDir::make(&run.temporary)
             .map_err(ConfigError::io(format!("making a directory in {}", run.temporary.display())))?;
         let stage = Stage::create(dir.path().join(host_dir(HOST)).join("data"), run.remote_dir.clone())?;
         conf_dirs::merge(&run.conf_dirs, &stage, run.log.as_ref())?;

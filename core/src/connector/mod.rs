@@ -12,6 +12,7 @@ mod direct;
 mod guarded;
 mod lock;
 mod process;
+mod quota;
 mod ssh;
 
 use std::{
@@ -29,6 +30,7 @@ pub use direct::{Chroot, Local};
 pub use guarded::{Guard, Guarded};
 pub use lock::{Holder, LockError, Locked};
 pub use process::{Done, Input, Output, Process, ProcessError, shown};
+pub use quota::{OutputLimit, OverQuota, Quota};
 pub use ssh::{HostKeys, Problem, Ssh, SshError, SshOptions};
 
 use crate::host::Cancel;

@@ -14,12 +14,13 @@ use nix::{
     unistd::Pid,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     process::{Child, Command},
     time::{Instant, sleep, timeout},
 };
 
-use crate::host::{Cancel, limits, start};
+use super::quota::{CAPTURED_MAX, OverQuota, Quota};
+use crate::host::{Cancel, limits, scripts, start};
 
 /// How long a cancelled process may take to end by itself.
 const GRACE: Duration = Duration::from_secs(5);
@@ -54,6 +55,18 @@ pub enum Output {
     Capture,
     /// Into a file, from its current position.
     File(File),
+    /// The same, and what says too much is stopped.
+    Limited(File, Quota),
+}
+
+impl Output {
+    /// What the process may say.
+    pub(super) fn quota(&self) -> Option<Quota> {
+        match self {
+            Self::Limited(_, quota) => Some(quota.clone()),
+            _ => None,
+        }
+    }
 }
 
 /// How a process ended and what it left.
@@ -87,6 +100,15 @@ pub enum ProcessError {
         /// The system's reason.
         #[source]
         source: io::Error,
+    },
+    /// It has said too much, and has been ended.
+    #[error("{}", shown(.argv))]
+    OverQuota {
+        /// The words of the command.
+        argv: Vec<OsString>,
+        /// How much is too much.
+        #[source]
+        source: OverQuota,
     },
     /// The user asked to stop; the process has been ended.
     #[error("cancelled")]
@@ -133,6 +155,11 @@ impl Process {
         let path = env.iter().find(|(key, _)| key == "PATH").map(|(_, path)| path.clone());
         let mut command = Command::new(program);
         command.args(args).env_clear().envs(env).kill_on_drop(true);
+        // Until this function ends. A later process finds what this one had running when it was killed.
+        let running = scripts::begin();
+        if let Some(running) = &running {
+            command.env(scripts::VARIABLE, running.mark());
+        }
         // A process group of its own gets one signal for all that a script has started. But a group that is
         // not the terminal's foreground group may not read from it, and ssh asks for passwords there.
         let own_group = !(matches!(stdin, Input::Inherit) && has_terminal());
@@ -157,7 +184,11 @@ impl Process {
                 None
             }
         };
-        command.stdout(stdio(stdout)).stderr(stdio(stderr));
+        let quota = stdout.quota().or_else(|| stderr.quota());
+        match stdio(&stdout).and_then(|out| Ok((out, stdio(&stderr)?))) {
+            Ok((out, err)) => command.stdout(out).stderr(err),
+            Err(source) => return Err(ProcessError::Start { argv, source }),
+        };
         let mut child = match command.spawn() {
             Ok(child) => child,
             Err(source) => {
@@ -173,28 +204,40 @@ impl Process {
                 let _ = pipe.write_all(&bytes).await;
             });
         }
-        let out = child.stdout.take().map(Collector::start);
-        let err = child.stderr.take().map(Collector::start);
-        let status = match wait(&mut child, &cancel, own_group).await {
-            Ok(Some(status)) => status,
-            Ok(None) => return Err(ProcessError::Cancelled),
-            Err(source) => return Err(ProcessError::Talk { argv, source }),
-        };
-        Ok(Done { status, stdout: Collector::finish(out).await, stderr: Collector::finish(err).await })
+        let out = child.stdout.take().map(|pipe| Collector::start(pipe, stdout));
+        let err = child.stderr.take().map(|pipe| Collector::start(pipe, stderr));
+        let over = || quota.as_ref().and_then(Quota::over);
+        let ended = wait(&mut child, || cancel.is_cancelled() || over().is_some(), own_group).await;
+        let (stdout, stderr) = (Collector::finish(out).await, Collector::finish(err).await);
+        match (ended, over()) {
+            (Err(source), _) => Err(ProcessError::Talk { argv, source }),
+            (Ok(None), None) => Err(ProcessError::Cancelled),
+            (Ok(None), Some(_)) if cancel.is_cancelled() => Err(ProcessError::Cancelled),
+            // Also if it has ended before it could be stopped: what it has said is not whole.
+            (Ok(_), Some(source)) => Err(ProcessError::OverQuota { argv, source }),
+            (Ok(Some(status)), None) => match stdout.and_then(|stdout| Ok((stdout, stderr?))) {
+                Ok((stdout, stderr)) => Ok(Done { status, stdout, stderr }),
+                Err(source) => Err(ProcessError::Talk { argv, source }),
+            },
+        }
     }
 }
 
-fn stdio(output: Output) -> Stdio {
-    match output {
+fn stdio(output: &Output) -> io::Result<Stdio> {
+    Ok(match output {
         Output::Null => Stdio::null(),
         Output::Inherit => Stdio::inherit(),
-        Output::Capture => Stdio::piped(),
-        Output::File(file) => file.into(),
-    }
+        Output::Capture | Output::Limited(..) => Stdio::piped(),
+        Output::File(file) => file.try_clone()?.into(),
+    })
 }
 
-/// Waits for the end; `None` if it was cancelled.
-async fn wait(child: &mut Child, cancel: &Cancel, own_group: bool) -> io::Result<Option<ExitStatus>> {
+/// Waits for the end; `None` if it was stopped.
+async fn wait(
+    child: &mut Child,
+    is_stopped: impl Fn() -> bool,
+    own_group: bool,
+) -> io::Result<Option<ExitStatus>> {
     let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
     let mut asked: Option<Instant> = None;
     loop {
@@ -205,12 +248,12 @@ async fn wait(child: &mut Child, cancel: &Cancel, own_group: bool) -> io::Result
                     // Ctrl-C on a terminal reaches the child in the same group at the same time as us.
                     sleep(POLL).await;
                 }
-                let stopped = asked.is_some() || (cancel.is_cancelled() && !status.success());
+                let stopped = asked.is_some() || (is_stopped() && !status.success());
                 return Ok((!stopped).then_some(status));
             }
             () = sleep(POLL) => {}
         }
-        if !cancel.is_cancelled() {
+        if !is_stopped() {
             continue;
         }
         let signal = match asked {
@@ -250,39 +293,52 @@ fn with_descendants(pid: Pid) -> Vec<Pid> {
     all
 }
 
-/// Reads a pipe in the background.
+/// Reads a pipe in the background, for [`Output::Capture`] and [`Output::Limited`].
 struct Collector {
     bytes: Arc<Mutex<Vec<u8>>>,
-    task: tokio::task::JoinHandle<()>,
+    task: tokio::task::JoinHandle<io::Result<()>>,
+    is_captured: bool,
 }
 
 impl Collector {
-    fn start(mut pipe: impl tokio::io::AsyncRead + Unpin + Send + 'static) -> Self {
+    fn start(mut pipe: impl AsyncRead + Unpin + Send + 'static, to: Output) -> Self {
         let bytes = Arc::new(Mutex::new(Vec::new()));
+        if let Output::Limited(file, quota) = to {
+            let task = tokio::spawn(quota.copy(pipe, file));
+            return Self { bytes, task, is_captured: false };
+        }
         let shared = Arc::clone(&bytes);
         let task = tokio::spawn(async move {
             let mut buffer = vec![0; 16 * 1024];
             while let Ok(n @ 1..) = pipe.read(&mut buffer).await {
                 if let (Ok(mut all), Some(part)) = (shared.lock(), buffer.get(..n)) {
-                    all.extend_from_slice(part);
+                    // The rest is read as well: the other end wants to be rid of it.
+                    let room = usize::try_from(CAPTURED_MAX).unwrap_or(usize::MAX).saturating_sub(all.len());
+                    all.extend_from_slice(part.get(..room).unwrap_or(part));
                 }
             }
+            Ok(())
         });
-        Self { bytes, task }
+        Self { bytes, task, is_captured: true }
     }
 
-    async fn finish(this: Option<Self>) -> Vec<u8> {
-        let Some(mut this) = this else { return Vec::new() };
-        if timeout(LINGER, &mut this.task).await.is_err() {
-            this.task.abort();
+    async fn finish(this: Option<Self>) -> io::Result<Vec<u8>> {
+        let Some(mut this) = this else { return Ok(Vec::new()) };
+        match timeout(LINGER, &mut this.task).await {
+            Ok(Ok(result)) => result?,
+            // It has panicked.
+            Ok(Err(_)) => {}
+            Err(_) if this.is_captured => this.task.abort(),
+            // What still runs in the background goes on writing to the file.
+            Err(_) => {}
         }
-        this.bytes.lock().map(|mut all| std::mem::take(&mut *all)).unwrap_or_default()
+        Ok(this.bytes.lock().map(|mut all| std::mem::take(&mut *all)).unwrap_or_default())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::quota::OutputLimit, *};
 
     fn sh(script: &str, cancel: &Cancel) -> Process {
         Process {
@@ -337,5 +393,36 @@ mod tests {
         let done = sh("echo out; sleep 30 &", &Cancel::default()).run().await.unwrap();
         assert_eq!(done.stdout, b"out\n");
         assert!(start.elapsed() < Duration::from_secs(5));
+    }
+
+    #[tokio::test]
+    async fn what_prints_too_much_is_stopped() {
+        let limit = OutputLimit::new(100_000);
+        for script in ["yes", "yes >&2", "trap '' PIPE; yes & wait"] {
+            let (file, other) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+            let quota = limit.anew().quota();
+            let mut process = sh(script, &Cancel::default());
+            process.stdout = Output::Limited(file.try_clone().unwrap(), quota.clone());
+            process.stderr = Output::Limited(other.try_clone().unwrap(), quota);
+            let error = process.run().await.unwrap_err();
+            assert!(crate::chain(&error).contains("it printed more than 100000 bytes"), "{error}");
+            let length = [file, other].map(|file| file.metadata().unwrap().len()).iter().sum::<u64>();
+            assert!((1..=100_000).contains(&length), "{length}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_captured_is_bounded() {
+        let done = sh("head -c 20000000 /dev/zero", &Cancel::default()).run().await.unwrap();
+        assert_eq!((done.status.code(), done.stdout.len() as u64), (Some(0), CAPTURED_MAX));
+    }
+
+    #[tokio::test]
+    async fn the_file_of_a_limited_stream_is_whole() {
+        let file = tempfile::tempfile().unwrap();
+        let mut process = sh("head -c 5000000 /dev/zero; sleep 30 &", &Cancel::default());
+        process.stdout = Output::Limited(file.try_clone().unwrap(), OutputLimit::default().quota());
+        process.run().await.unwrap();
+        assert_eq!(file.metadata().unwrap().len(), 5_000_000);
     }
 }

@@ -10,11 +10,14 @@ pub mod claim;
 mod command;
 pub mod limits;
 pub mod mounts;
+mod own_dir;
 pub mod remove;
+pub mod scripts;
 pub mod start;
 
 pub use cancel::Cancel;
 pub use command::{Command, CommandError, Output, Stream, describe};
+pub use own_dir::OwnDir;
 
 /// The directory that holds `path`; for a bare name the working directory.
 pub fn parent_of(path: &Path) -> &Path {

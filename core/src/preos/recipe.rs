@@ -95,6 +95,8 @@ pub struct Pxe {
     pub compress: Option<String>,
     /// Paths, relative to the root, that stay out of the initramfs.
     pub leave_out: Vec<String>,
+    /// The group that can read the initramfs.
+    pub group: Option<String>,
 }
 
 /// A text that must not be shown.
@@ -146,7 +148,7 @@ pub enum RecipeError {
 
 const SWITCHES: [&str; 3] = ["bootstrap", "configure", "remove-target"];
 
-const KEYS: [&str; 28] = [
+const KEYS: [&str; 29] = [
     "name",
     "target",
     "remove-target",
@@ -175,6 +177,7 @@ const KEYS: [&str; 28] = [
     "pxe.compress",
     "pxe.kernel-parameter",
     "pxe.leave-out",
+    "pxe.group",
 ];
 
 impl Recipe {
@@ -235,6 +238,7 @@ impl Recipe {
             kernel_parameters: all("pxe.kernel-parameter"),
             compress: text("pxe.compress"),
             leave_out: all("pxe.leave-out"),
+            group: text("pxe.group"),
         });
         Ok(Self {
             name: needed("name")?,
@@ -302,7 +306,7 @@ impl Pxe {
                 .map_err(|error: ParseCompressionError| RecipeError::Unfit(format!("--compress: {error}")))?,
             None => Compression::default(),
         };
-        let mut options = PxeOptions::default();
+        let mut options = PxeOptions { group: self.group.clone(), ..PxeOptions::default() };
         if !self.kernel_parameters.is_empty() {
             options.kernel_params = self.kernel_parameters.clone();
         }

@@ -13,7 +13,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::connections::Connections;
+use super::connections::{Connections, user_of};
 
 /// How long answers may take to go out when the server ends.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
@@ -30,6 +30,11 @@ pub(super) trait Listen: Sync {
 
     /// For whom it is counted.
     fn counted_for(peer: Self::Peer) -> IpAddr;
+
+    /// The user of this machine at its other end, if that can be told.
+    fn user(_stream: &Self::Stream, _peer: Self::Peer) -> Option<u32> {
+        None
+    }
 }
 
 impl Listen for TcpListener {
@@ -44,6 +49,10 @@ impl Listen for TcpListener {
 
     fn counted_for(peer: SocketAddr) -> IpAddr {
         peer.ip().to_canonical()
+    }
+
+    fn user(stream: &TcpStream, peer: SocketAddr) -> Option<u32> {
+        user_of(peer, stream.local_addr().ok()?)
     }
 }
 
@@ -87,7 +96,8 @@ pub(super) async fn accept<L: Listen, F: Future<Output = ()> + Send + 'static>(
                 continue;
             }
         };
-        let Some(counted) = connections.count(permit, L::counted_for(peer)) else {
+        let user = || L::user(&stream, peer);
+        let Some(counted) = connections.count(permit, L::counted_for(peer), user) else {
             tracing::debug!("{} has too many connections", L::counted_for(peer));
             continue;
         };

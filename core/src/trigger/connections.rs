@@ -3,7 +3,8 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::{IpAddr, Ipv6Addr},
+    fs,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -16,12 +17,22 @@ use tokio::{
 /// How long a connection that was asked to give way may take before the next one is asked, too.
 const GIVES_WAY: Duration = Duration::from_millis(200);
 
+/// Whom a connection is counted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Peer {
+    /// An address, or what one machine can have addresses of.
+    Address(IpAddr),
+    /// A user of this machine, by number.
+    User(u32),
+}
+
 /// Counts connections.
 #[derive(Clone, Debug)]
 pub struct Connections {
     all: Arc<Semaphore>,
     per_peer: usize,
-    peers: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    by_user: bool,
+    peers: Arc<Mutex<HashMap<Peer, usize>>>,
     waits: Arc<Mutex<Waits>>,
 }
 
@@ -62,8 +73,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Debug)]
 pub struct Connection {
     _permit: OwnedSemaphorePermit,
-    peer: IpAddr,
-    peers: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    peer: Peer,
+    peers: Arc<Mutex<HashMap<Peer, usize>>>,
 }
 
 impl Connections {
@@ -71,7 +82,19 @@ impl Connections {
     /// what one machine can have addresses of.
     pub fn new(all: usize) -> Self {
         let per_peer = (all / 16).max(1);
-        Self { all: Arc::new(Semaphore::new(all)), per_peer, peers: Arc::default(), waits: Arc::default() }
+        Self {
+            all: Arc::new(Semaphore::new(all)),
+            per_peer,
+            by_user: false,
+            peers: Arc::default(),
+            waits: Arc::default(),
+        }
+    }
+
+    /// At most `all` of them, on a loopback address, where all users of this machine have the same one. A user has a quarter of
+    /// them at most; root, this process's user, and whoever cannot be told have no limit of their own.
+    pub fn of_users(all: usize) -> Self {
+        Self { per_peer: (all / 4).max(1), by_user: true, ..Self::new(all) }
     }
 
     /// At most `all` of them, whoever has them.
@@ -113,15 +136,25 @@ impl Connections {
         }
     }
 
-    /// Counts a connection of `peer`. `None` if it has too many; one of those that only wait then makes room for its next
-    /// one.
-    pub fn count(&self, permit: OwnedSemaphorePermit, peer: IpAddr) -> Option<Connection> {
-        let peer = network(peer);
+    /// Counts a connection of `peer`, which `user` tells the user of. `None` if it has too many; one of
+    /// those that only wait then makes room for its next one.
+    pub fn count(
+        &self,
+        permit: OwnedSemaphorePermit,
+        peer: IpAddr,
+        user: impl FnOnce() -> Option<u32>,
+    ) -> Option<Connection> {
+        let own = nix::unistd::geteuid().as_raw();
+        let (counted, limit) = match self.by_user.then(user).flatten() {
+            Some(user) if user != 0 && user != own => (Peer::User(user), self.per_peer),
+            _ if self.by_user => (Peer::Address(peer), usize::MAX),
+            _ => (Peer::Address(network(peer)), self.per_peer),
+        };
         let mut peers = locked(&self.peers);
-        let count = peers.entry(peer).or_default();
-        if *count >= self.per_peer {
+        let count = peers.entry(counted).or_default();
+        if *count >= limit {
             drop(peers);
-            self.give_way(Some(peer));
+            self.give_way(Some(network(peer)));
             return None;
         }
         *count += 1;
@@ -139,6 +172,35 @@ impl Drop for Connection {
             }
         }
     }
+}
+
+/// The user who has the socket `local` that is connected to `remote`, both on this machine, as proc(5) tells.
+pub(super) fn user_of(local: SocketAddr, remote: SocketAddr) -> Option<u32> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
+    tables.iter().find_map(|table| find_user(table, local, remote))
+}
+
+fn find_user(table: &str, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
+    let plain = |address: SocketAddr| (address.ip().to_canonical(), address.port());
+    table.lines().skip(1).find_map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let (own, other) = (parse_socket(words.next()?)?, parse_socket(words.next()?)?);
+        let user = words.nth(4)?.parse().ok()?;
+        (own == plain(local) && other == plain(remote)).then_some(user)
+    })
+}
+
+/// An address and a port in hexadecimal digits. Each 32 bits of an address are a number in the order of this machine.
+fn parse_socket(word: &str) -> Option<(IpAddr, u16)> {
+    let (address, port) = word.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let mut bytes = Vec::new();
+    for at in (0..address.len()).step_by(8) {
+        bytes.extend(u32::from_str_radix(address.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
+    }
+    let v6 = || <[u8; 16]>::try_from(bytes.as_slice()).ok().map(|bytes| IpAddr::from(bytes).to_canonical());
+    let address = <[u8; 4]>::try_from(bytes.as_slice()).ok().map(IpAddr::from).or_else(v6)?;
+    Some((address, port))
 }
 
 fn network(peer: IpAddr) -> IpAddr {
@@ -159,12 +221,12 @@ mod tests {
         let mut open = Vec::new();
         for _ in 0..2 {
             let permit = connections.room().await.unwrap();
-            open.push(connections.count(permit, peers[0]).unwrap());
+            open.push(connections.count(permit, peers[0], || None).unwrap());
         }
         let permit = connections.room().await.unwrap();
-        assert!(connections.count(permit, peers[0]).is_none());
+        assert!(connections.count(permit, peers[0], || None).is_none());
         let permit = connections.room().await.unwrap();
-        assert!(connections.count(permit, peers[1]).is_some());
+        assert!(connections.count(permit, peers[1], || None).is_some());
         let v6 = |text: &str| text.parse::<IpAddr>().unwrap();
         assert_eq!(network(v6("2001:db8::1")), network(v6("2001:db8::ffff:1")));
         assert_ne!(network(v6("2001:db8::1")), network(v6("2001:db8:0:1::1")));
@@ -208,5 +270,46 @@ mod tests {
         assert!(!gives_way(&mut waits[2]).await && !gives_way(&mut waits[3]).await);
         waits.clear();
         assert!(locked(&connections.waits).by_age.is_empty());
+    }
+
+    #[tokio::test]
+    async fn one_user_of_this_machine_does_not_get_all() {
+        let connections = Connections::of_users(16);
+        let peer: IpAddr = [127, 0, 0, 1].into();
+        let mut open = Vec::new();
+        let mut count = async |user| {
+            let permit = connections.room().await.unwrap();
+            open.extend(connections.count(permit, peer, || user));
+            open.len()
+        };
+        for expected in [1, 2, 3, 4, 4, 4] {
+            assert_eq!(count(Some(1_234_567)).await, expected);
+        }
+        assert_eq!(count(Some(1_234_568)).await, 5);
+        for expected in 6..=16 {
+            assert_eq!(count([Some(0), None][expected % 2]).await, expected);
+        }
+    }
+
+    #[test]
+    fn the_user_of_a_socket_is_found() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (local, remote) = (client.local_addr().unwrap(), client.peer_addr().unwrap());
+        assert_eq!(user_of(local, remote), Some(nix::unistd::geteuid().as_raw()));
+        assert_eq!(user_of(local, local), None);
+    }
+
+    #[cfg(target_endian = "little")]
+    #[test]
+    fn tables_of_sockets_are_read() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
+                     0: 0100007F:9C40 0100007F:0BB9 01 00000000:00000000 00:00000000 00000000  1234        0 5 1 0 20 4\n   \
+                     1: 0000000000000000FFFF00000200007F:9C41 00000000000000000000000001000000:0BB9 01 0:0 0:0 0 77 0 6\n   \
+                     2: x\n";
+        let socket = |text: &str| text.parse::<SocketAddr>().unwrap();
+        assert_eq!(find_user(table, socket("127.0.0.1:40000"), socket("127.0.0.1:3001")), Some(1234));
+        assert_eq!(find_user(table, socket("127.0.0.2:40001"), socket("[::1]:3001")), Some(77));
+        assert_eq!(find_user(table, socket("127.0.0.1:40001"), socket("127.0.0.1:3001")), None);
     }
 }

@@ -102,6 +102,9 @@ pub(crate) struct Options {
         allow_hyphen_values = true
     )]
     pub(crate) kernel_params: Vec<String>,
+    /// Let GROUP, that of the TFTP server, read the initramfs, and nobody else; needed with a password or a token
+    #[arg(long, value_name = "GROUP", requires = "pxe_boot_dir")]
+    pub(crate) pxe_group: Option<String>,
 
     /// Accepted for compatibility; `cdist preos -v` says more
     #[arg(short, long, action = ArgAction::Count, hide = true)]

@@ -137,6 +137,9 @@ pub(crate) fn describe(distribution: &Distribution, options: &Options) -> Result
         if let Some(compression) = &options.compress {
             recipe = recipe.compress(compression);
         }
+        if let Some(group) = &options.pxe_group {
+            recipe = recipe.pxe_group(group);
+        }
     }
     if options.rm_bootstrap_dir {
         recipe = recipe.remove_target();

@@ -34,7 +34,8 @@ fn a_booted_preos_calls_and_is_configured() {
     let pxe = dir.join("pxe");
     let mut command = debian(&dir.join("root"));
     command.args(["-C", "--trigger-url", "http://10.0.2.2:3000/config/rack1"]);
-    command.arg("--trigger-token-file").arg(&token);
+    // dnsmasq runs as nobody.
+    command.arg("--trigger-token-file").arg(&token).args(["--pxe-group", "nogroup"]);
     command.arg("-k").arg(build.key().with_extension("pub")).arg("-p").arg(&pxe);
     run(&mut command);
 

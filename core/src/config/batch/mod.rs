@@ -119,11 +119,12 @@ impl Engine {
         };
         let making = || ConfigError::io(format!("making a file in {}", self.stage.out.display()));
         let (mut stdout, mut stderr) = streams().map_err(making())?;
+        let quota = self.run.output_limit.quota_of_many(&boundary);
         let exec = Exec {
             words,
             stdin,
-            stdout: Output::File(stdout.try_clone().map_err(making())?),
-            stderr: Output::File(stderr.try_clone().map_err(making())?),
+            stdout: Output::Limited(stdout.try_clone().map_err(making())?, quota.clone()),
+            stderr: Output::Limited(stderr.try_clone().map_err(making())?, quota),
         };
         let done = self.run.connector.exec(&self.context, exec).await;
         let end = done.map(|done| done.status).map_err(|error| Some(ConfigError::from(error)));
@@ -136,7 +137,10 @@ impl Engine {
         let sent = replies.next(&mut self.sink(&self.stage.out.join("stdout/remote"))?, &mut said);
         self.remote_stderr()?.write_all(&said).map_err(rewinding())?;
         match sent {
-            Ok(_) => Ok(replies),
+            Ok(_) => {
+                self.answered.store(true, Ordering::Relaxed);
+                Ok(replies)
+            }
             Err(ConfigError::ShellEnded(status)) => {
                 let said = String::from_utf8_lossy(&said).trim().replace('\n', "; ");
                 Err(ConfigError::Send { dir: base.clone(), said, status })

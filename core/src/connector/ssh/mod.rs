@@ -39,7 +39,9 @@ pub use host_keys::HostKeys;
 use self::{master::Master, place::Place};
 use super::{
     Commands, Connector, ConnectorError, Context, Copy, Done, Exec, Input, Output, POLL, ProcessError,
-    cancellable, shown,
+    cancellable,
+    quota::{CAPTURED_MAX, Quota},
+    shown,
 };
 use crate::config::names::Family;
 
@@ -48,8 +50,6 @@ use crate::config::names::Family;
 const SESSIONS: usize = 8;
 /// How long a refused session is asked for again while none of ours is open that could end.
 const REFUSED_FOR: Duration = Duration::from_secs(3);
-/// The most that is kept in memory of a stream: a target may say as much as it likes.
-const CAPTURED_MAX: u64 = 16 * 1024 * 1024;
 /// How long the end of a connection may take to be known after its sessions have ended.
 const NOTICE: Duration = Duration::from_secs(1);
 
@@ -179,6 +179,7 @@ impl Connector for Ssh {
         // Not straight to the user's files: the master stops writing as soon as we have heard the exit status, which may
         // come before the last of the output does. Reading to the end first is the only order that loses nothing.
         command.stdout(piped(&exec.stdout)).stderr(piped(&exec.stderr));
+        let quota = exec.stdout.quota().or_else(|| exec.stderr.quota());
         let mut child = self.spawn(&master, context, &mut command).await?;
         drop(command);
 
@@ -191,7 +192,22 @@ impl Connector for Ssh {
                 tokio::join!(drain(out, exec.stdout, io::stdout()), drain(err, exec.stderr, io::stderr()));
             (stdout, stderr, child.wait().await)
         };
-        let (stdout, stderr, status) = cancellable(context, work).await?;
+        let over = async {
+            match &quota {
+                Some(quota) => quota.wait_until_over().await,
+                None => std::future::pending().await,
+            }
+        };
+        // Dropping what is at work ends the session, and with it what the target says.
+        let (stdout, stderr, status) = tokio::select! {
+            done = cancellable(context, work) => done?,
+            source = over => {
+                return Err(ProcessError::OverQuota { argv: argv(context, &exec.words), source }.into());
+            }
+        };
+        if let Some(source) = quota.as_ref().and_then(Quota::over) {
+            return Err(ProcessError::OverQuota { argv: argv(context, &exec.words), source }.into());
+        }
         let talk = |source| ProcessError::Talk { argv: argv(context, &exec.words), source };
         let (stdout, stderr) = (stdout.map_err(talk)?, stderr.map_err(talk)?);
         let status = match status {
@@ -274,7 +290,7 @@ fn user(host: &str) -> &'static [&'static str] {
 fn piped(output: &Output) -> Stdio {
     match output {
         Output::Null => Stdio::null(),
-        Output::Inherit | Output::Capture | Output::File(_) => Stdio::piped(),
+        Output::Inherit | Output::Capture | Output::File(_) | Output::Limited(..) => Stdio::piped(),
     }
 }
 
@@ -316,6 +332,10 @@ async fn drain(from: Option<impl AsyncRead + Unpin>, to: Output, own: impl AsFd)
             (&mut from).take(CAPTURED_MAX).read_to_end(&mut captured).await?;
             // The rest is nobody's, but the other end wants to be rid of it.
             tokio::io::copy(&mut from, &mut tokio::io::sink()).await?;
+            return Ok(captured);
+        }
+        Output::Limited(file, quota) => {
+            quota.copy(from, file).await?;
             return Ok(captured);
         }
         Output::File(file) => file,

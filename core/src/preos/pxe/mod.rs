@@ -7,9 +7,11 @@
 //! kernel  initramfs     the PreOS
 //! ```
 //!
-//! All is written beside the final place and moved there when it is complete. TFTP servers run without privilege, so everything is readable by all.
+//! All is written beside the final place and moved there when it is complete. TFTP servers run without privilege, so everything
+//! is readable by all; but not an initramfs with secrets, which the group of the TFTP server can read (`secrets`).
 
 mod publish;
+mod secrets;
 #[cfg(test)]
 mod tests;
 
@@ -58,6 +60,8 @@ pub struct PxeOptions {
     pub initramfs: InitramfsOptions,
     /// Kernel parameters, one or more words each.
     pub kernel_params: Vec<String>,
+    /// Whose members, besides root, can read the initramfs; nobody else can then.
+    pub group: Option<String>,
 }
 
 impl Default for PxeOptions {
@@ -68,6 +72,7 @@ impl Default for PxeOptions {
         Self {
             initramfs: InitramfsOptions::default(),
             kernel_params: kernel_params.map(str::to_owned).to_vec(),
+            group: None,
         }
     }
 }
@@ -118,6 +123,9 @@ pub enum PxeError {
     /// The kernel would cut them off.
     #[error("the kernel parameters have {0} bytes, at most {PARAMS_MAX} can be used")]
     ParametersTooLong(usize),
+    /// Who should read the initramfs is not known here.
+    #[error("there is no group {0:?} on this machine; name that of the TFTP server")]
+    Group(String),
     /// Something of another kind has the place of one of our files.
     #[error("{} is in the way: it is not a {expected}; move it away", .path.display())]
     InTheWay {
@@ -173,6 +181,7 @@ pub fn write_pxe_dir(
     let step = progress.step("write the PXE directory");
     let progress = step.inner();
     let config = config(&options.kernel_params)?;
+    let group = options.group.as_deref().map(secrets::group).transpose()?;
     let dir = publish::resolve(dir)?;
     publish::check_apart(root, &dir)?;
     publish::check_in_the_way(&dir)?;
@@ -193,6 +202,10 @@ pub fn write_pxe_dir(
     }
     let kernel_size = copy(kernel.open(root)?, &at(KERNEL))?;
     let initramfs = create(&at(INITRAMFS))?;
+    let secret = secrets::find(&top);
+    if secret.is_some() || group.is_some() {
+        secrets::close(&initramfs, group).map_err(write_error(&at(INITRAMFS)))?;
+    }
     let packed = write_initramfs(root, &initramfs, &options.initramfs, &progress, cancel)?;
     let initramfs_size = finish(&initramfs, &at(INITRAMFS))?;
     make_dir(&at(CONFIG_DIR))?;
@@ -204,6 +217,12 @@ pub fn write_pxe_dir(
     }
     publish::publish(stage, &dir)?;
     publish::warn_if_unreachable(&dir, &progress);
+    if let (Some(secret), None) = (secret, group) {
+        progress.warning(format!(
+            "{} holds {secret}, so only root can read it; let the TFTP server read it with --pxe-group GROUP",
+            dir.join(INITRAMFS).display()
+        ));
+    }
     let summary = PxeSummary { kernel: kernel.version, kernel_size, initramfs_size, packed };
     step.finish(format!(
         "kernel {} and an initramfs of {} MiB in {}",

@@ -73,7 +73,8 @@ pub(super) async fn run(
             Ok(ended)
         }
     };
-    jobs_dir.tidy(id, attempt);
+    // It may take as long as it likes.
+    drop(tokio::task::spawn_blocking(move || jobs_dir.keep(id, attempt)).await);
     if let Some(why) = binding.missed() {
         return missed(why);
     }

@@ -1,7 +1,7 @@
 //! The thread's own side: a batch of commands, one commit, the answers, the jobs that may begin.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, Sender},
@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{runtime::Handle, sync::oneshot};
 
-use super::{Command, Done, Event, JobsDir, Order, Settings, Shared, Unavailable, attempt};
+use super::{Command, Done, Event, JobsDir, Order, Settings, Shared, Unavailable, attempt, clock::Reckoned};
 use crate::{
     chain,
     host::Cancel,
@@ -37,6 +37,8 @@ const JOBS_EACH: usize = 50;
 const CLEAN_UP: Duration = Duration::from_secs(20);
 /// Nobody waits longer.
 const GRACE_MAX: Duration = Duration::from_secs(3650 * 24 * 3600);
+/// After so long without anything to do the store rests.
+const REST_AFTER: Duration = Duration::from_millis(500);
 /// How often storing is tried again while it fails.
 const STORE_AGAIN: Duration = Duration::from_secs(2);
 
@@ -54,7 +56,13 @@ pub(super) struct Desk {
     /// The ledger holds more than the store, and could not be loaded anew.
     stale: bool,
     closing: Option<Closing>,
+    reckoned: Reckoned,
+    reckoned_at: Instant,
     prune_at: Instant,
+    /// What has been found to be old.
+    old: Vec<JobId>,
+    /// Nothing was stored since the store has rested.
+    rested: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -99,6 +107,11 @@ impl Desk {
         if !changes.is_empty() {
             store.commit(&changes)?;
         }
+        let stored = store.reckoned()?;
+        let reckoned = Reckoned::new(stored, now.wall);
+        if stored.is_none() {
+            store.set_reckoned(reckoned.stored())?;
+        }
         let desk = Self {
             settings: settings.clone(),
             shared,
@@ -111,9 +124,17 @@ impl Desk {
             unstored: Vec::new(),
             stale: false,
             closing: None,
+            reckoned,
+            reckoned_at: begin,
             // Not while machines that have waited for the server call.
             prune_at: begin + Duration::from_secs(60),
+            old: Vec::new(),
+            rested: false,
         };
+        if let Some(why) = store.shortage() {
+            let problem = CommitProblem { at: now.wall, reason: why.to_owned() };
+            desk.shared.metrics.committed(Duration::ZERO, Some(problem));
+        }
         desk.tell_sizes();
         Ok(desk)
     }
@@ -131,6 +152,10 @@ impl Desk {
             let mut batch = Vec::new();
             match receiver.recv_timeout(self.patience()) {
                 Ok(command) => batch.push(command),
+                Err(RecvTimeoutError::Timeout) if !self.rested => {
+                    self.rested = true;
+                    store.rest();
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -162,6 +187,7 @@ impl Desk {
         }
         let due = self.ledger.next_due().map(|due| due.saturating_sub(self.begin.elapsed()));
         let prune = self.prune_at.saturating_duration_since(Instant::now());
+        let prune = if self.rested { prune } else { prune.min(REST_AFTER) };
         // A millisecond more, or it would be woken up just before.
         due.map_or(prune, |due| due.min(prune)) + Duration::from_millis(1)
     }
@@ -187,7 +213,8 @@ impl Desk {
         }
         self.stop_if_closing();
         self.ledger.expire(now);
-        let started = if self.closing.is_none() && !self.stale { self.ledger.start(now) } else { Vec::new() };
+        let may_start = self.closing.is_none() && !self.stale && store.shortage().is_none();
+        let started = if may_start { self.ledger.start(now) } else { Vec::new() };
         let failure = self.commit(store, runtime);
         for reply in replies {
             reply.give(failure.as_deref());
@@ -209,6 +236,7 @@ impl Desk {
     fn decide(&mut self, command: Command, store: &dyn Store, now: Moment, replies: &mut Vec<Reply>) {
         match command {
             Command::Finished(job, ended) => self.finish(job, ended, now),
+            Command::Old(jobs) => self.old.extend(jobs),
             Command::Close(grace) => {
                 let stop_at = Instant::now() + grace.min(GRACE_MAX);
                 let give_up_at = stop_at + CLEAN_UP;
@@ -218,6 +246,10 @@ impl Desk {
                 closing.give_up_at = closing.give_up_at.min(give_up_at);
             }
             Command::Call(_, to) if self.closing.is_some() => drop(to.send(Err(Unavailable::Closing))),
+            Command::Call(_, to) if store.shortage().is_some() => {
+                let why = store.shortage().unwrap_or_default().to_owned();
+                drop(to.send(Err(Unavailable::Store(why))));
+            }
             Command::Call(call, to) => replies.push(Reply::Call(to, self.ledger.call(call, now))),
             Command::Order(order, to) => match self.order(&order, store, now) {
                 Ok(answer) => replies.push(Reply::Order(to, answer)),
@@ -304,10 +336,17 @@ impl Desk {
         if changes.is_empty() && !self.shared.metrics.is_store_failing() {
             return None;
         }
+        self.rested = false;
         let begin = Instant::now();
         let result = if changes.is_empty() { store.try_out() } else { store.commit(&changes) };
-        let problem =
-            result.as_ref().err().map(|error| CommitProblem { at: job::now(), reason: chain(error) });
+        let problem = match &result {
+            Ok(()) => store.shortage().map(str::to_owned),
+            Err(error) => Some(chain(error)),
+        };
+        if store.shortage().is_some() || result.as_ref().is_err_and(StoreError::lacks_room) {
+            self.make_room(runtime);
+        }
+        let problem = problem.map(|reason| CommitProblem { at: job::now(), reason });
         self.shared.metrics.committed(begin.elapsed(), problem);
         match result {
             Ok(()) => {
@@ -413,28 +452,47 @@ impl Desk {
         !waiting || Instant::now() >= closing.give_up_at
     }
 
+    /// Old jobs are looked for on another thread, and removed here: only here is it known which are the newest.
     fn prune(&mut self, store: &mut dyn Store, runtime: &Handle) {
+        if !self.old.is_empty() {
+            let found = std::mem::take(&mut self.old);
+            match store.remove(&found) {
+                Ok(ids) => self.remove_files(ids, runtime),
+                Err(error) => tracing::warn!("removing old jobs: {}", chain(&error)),
+            }
+            if found.len() == PRUNE_AT_ONCE {
+                self.prune_at = Instant::now() + Duration::from_secs(1);
+            }
+        }
         if Instant::now() < self.prune_at {
             return;
         }
+        self.prune_at = Instant::now() + PRUNE_EVERY;
+        let elapsed = std::mem::replace(&mut self.reckoned_at, Instant::now()).elapsed();
+        let wall = job::now();
+        let time = self.reckoned.go_on(wall, elapsed);
         let keep = Millis::try_from(self.settings.keep.as_millis()).unwrap_or(Millis::MAX);
-        let mut again = false;
-        match store.prune(job::now().saturating_sub(keep), PRUNE_AT_ONCE) {
-            Ok(ids) => {
-                again = ids.len() == PRUNE_AT_ONCE;
-                self.remove_files(ids, runtime);
+        let before = time.saturating_sub(keep);
+        match store.set_reckoned(self.reckoned.stored()).and_then(|()| store.reader()) {
+            Ok(mut reader) => {
+                let sender = self.sender.clone();
+                runtime.spawn_blocking(move || match reader.old(before, wall, PRUNE_AT_ONCE) {
+                    Ok(found) if found.is_empty() => {}
+                    // An error is the end of the server.
+                    Ok(found) => drop(sender.send(Command::Old(found))),
+                    Err(error) => tracing::warn!("looking for old jobs: {}", chain(&error)),
+                });
             }
-            Err(error) => tracing::warn!("removing old jobs: {}", chain(&error)),
+            Err(error) => tracing::warn!("looking for old jobs: {}", chain(&error)),
         }
-        self.prune_at = Instant::now() + if again { Duration::from_secs(1) } else { PRUNE_EVERY };
     }
 
-    /// Jobs of a machine that calls again and again do not fill the disk before they are old.
+    /// Jobs of a machine that calls again and again do not fill the disk before they are old. Those of a machine that had to
+    /// make room go with it; an administrator who forgets one may still want to read about it.
     fn trim(&self, changes: &[Change], store: &mut dyn Store, runtime: &Handle) {
         for change in changes {
             let (machine, keep) = match change {
                 Change::Job(job) if job.state.is_final() => (job.machine, JOBS_EACH),
-                // Nobody can ask for them by its name any more.
                 Change::Evicted(machine) => (*machine, 0),
                 _ => continue,
             };
@@ -444,6 +502,13 @@ impl Desk {
                 Err(error) => tracing::warn!("removing old jobs: {}", chain(&error)),
             }
         }
+    }
+
+    /// There is no room: what runs have left goes, but for what they log.
+    fn make_room(&self, runtime: &Handle) {
+        let running: HashSet<JobId> = self.cancels.keys().copied().collect();
+        let places = self.jobs_dir.clone();
+        runtime.spawn_blocking(move || places.drop_run_files(&running));
     }
 
     /// On another thread: it may take as long as it likes.

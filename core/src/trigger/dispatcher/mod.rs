@@ -5,6 +5,7 @@
 //! it, and nobody hears of a decision that a crash could take back.
 
 mod attempt;
+mod clock;
 mod desk;
 mod events;
 mod jobs_dir;
@@ -26,7 +27,7 @@ use tokio::{runtime::Handle, sync::oneshot};
 pub use events::{Event, Events};
 pub use jobs_dir::JobsDir;
 
-use self::desk::Desk;
+use self::{desk::Desk, jobs_dir::Found};
 use super::{
     job::{Job, JobId, Machine, MachineId, Millis},
     ledger::{Answer, Call, OrderError, Rules},
@@ -64,6 +65,8 @@ enum Command {
     Call(Call, oneshot::Sender<Result<Answer, Unavailable>>),
     Order(Order, oneshot::Sender<Result<Result<Done, OrderError>, Unavailable>>),
     Finished(JobId, Ended),
+    /// Jobs that may be old enough to go.
+    Old(Vec<JobId>),
     Close(Duration),
 }
 
@@ -162,7 +165,13 @@ impl Dispatcher {
         let desk = Desk::new(settings, &mut store, Arc::clone(&shared), sender.clone(), jobs_dir.clone())?;
         let (places, mut known) = (jobs_dir.clone(), store.reader()?);
         // What a crash has left between the database and the directory.
-        runtime.spawn_blocking(move || places.sweep(|id| known.job(id).is_ok_and(|job| job.is_none())));
+        runtime.spawn_blocking(move || {
+            places.sweep(|id| match known.job(id) {
+                Ok(None) => Found::Nothing,
+                Ok(Some(job)) if job.state.is_final() => Found::Ended,
+                _ => Found::Other,
+            });
+        });
         let rules = settings.rules.clone();
         let work = move || desk.work(store, &runner, &runtime, &receiver);
         let thread = std::thread::Builder::new().name("dispatcher".into()).spawn(work).map_err(|source| {

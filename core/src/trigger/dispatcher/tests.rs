@@ -60,8 +60,8 @@ impl Store for Fickle {
         self.memory.commit(changes)
     }
 
-    fn prune(&mut self, before: Millis, limit: usize) -> Result<Vec<JobId>, StoreError> {
-        self.memory.prune(before, limit)
+    fn remove(&mut self, jobs: &[JobId]) -> Result<Vec<JobId>, StoreError> {
+        self.memory.remove(jobs)
     }
 
     fn trim(&mut self, machine: MachineId, keep: usize) -> Result<Vec<JobId>, StoreError> {
@@ -301,4 +301,47 @@ async fn what_a_crash_has_left_between_database_and_directory_goes() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     panic!("the files of a job that nobody knows are still there");
+}
+
+/// Leaves a file of a failed run, and waits to be let go on.
+#[derive(Debug)]
+struct Leaves(tokio::sync::Semaphore);
+
+#[async_trait]
+impl Runner for Leaves {
+    async fn run(&self, order: runner::Order) -> Ended {
+        std::fs::write(order.work_dir.join("reason"), "x").unwrap();
+        std::fs::write(&order.log, "log").unwrap();
+        drop(self.0.acquire().await.unwrap());
+        Ended { end: End::Failed, report: runner::RunReport::default() }
+    }
+}
+
+#[tokio::test]
+async fn a_run_whose_end_cannot_be_stored_gives_its_files_back() {
+    let store = Fickle::default();
+    let runner = Arc::new(Leaves(tokio::sync::Semaphore::new(0)));
+    let rules = Rules { retries: 0, ..Rules::default() };
+    let bench = Bench::with_store(rules, Access::default(), runner.clone(), Box::new(store.clone()));
+    let dispatcher = &bench.dispatcher;
+    dispatcher.call(call(Kind::Config, "10.0.0.1")).await.unwrap();
+    let work_dir = dispatcher.jobs_dir().work_dir(1, 1);
+    for _ in 0..2000 {
+        if work_dir.join("reason").exists() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    store.full.store(true, Ordering::SeqCst);
+    runner.0.add_permits(1);
+    for _ in 0..2000 {
+        if !work_dir.exists() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(!work_dir.exists() && dispatcher.jobs_dir().log(1, 1).exists());
+    assert_eq!(dispatcher.job(1).await.unwrap().unwrap().state, State::Running);
+    store.full.store(false, Ordering::SeqCst);
+    until(dispatcher, 1, State::Failed).await;
 }

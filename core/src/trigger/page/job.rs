@@ -32,10 +32,10 @@ pub(super) async fn page(ask: &Ask<'_>, id: JobId) -> Result<Frame, Problem> {
         p.lead { (frame::badge(job.state)) " " (standing(&job, now)) }
         @if let Some(report) = &job.report { (failure(&job, report)) }
         (buttons(&job, ask.visitor))
-        section aria-labelledby="logs" { h2 id="logs" { "Logs" } (logs(&job)) }
+        section aria-labelledby="logs" { h2 id="logs" { "Logs" } (logs(&job, ask.visitor)) }
         section aria-labelledby="details" { h2 id="details" { "Details" } (details(&job, now)) }
         section aria-labelledby="shell" { h2 id="shell" { "In a shell" } (shell(&job)) }
-        @if let Some(report) = job.report.as_ref().filter(|report| !report.streams.is_empty()) {
+        @if let Some(report) = job.report.as_ref().filter(|report| ask.visitor.is_known() && !report.streams.is_empty()) {
             section aria-labelledby="said" {
                 h2 id="said" { "What the scripts have said last" }
                 @for stream in &report.streams {
@@ -149,12 +149,13 @@ fn lower(name: &str) -> String {
     name.to_lowercase()
 }
 
-fn logs(job: &Job) -> Markup {
+fn logs(job: &Job, visitor: &Visitor) -> Markup {
     if job.attempts == 0 {
         return html! { p { "It has not begun, so there is no log." } };
     }
     let first = job.attempts.saturating_sub(ATTEMPTS_MAX - 1).max(1);
     html! {
+        @if !visitor.is_known() { p.quiet { "What scripts say may hold secrets: logs are for those who have logged in." } }
         ul {
             @for attempt in (first..=job.attempts).rev() {
                 li {

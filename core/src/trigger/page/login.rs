@@ -54,12 +54,14 @@ fn form(next: &str, wrong: bool) -> Markup {
 
 impl Page {
     pub(super) async fn log_in(&self, form: &Query, visitor: &Visitor) -> Result<Response<Body>, Problem> {
-        // Whoever guesses gets a few answers a second, however many connections there are.
-        let Ok(Ok(_turn)) = timeout(TURN, self.logins.acquire()).await else {
-            return Err(Problem::TooMany("Too many try to log in. Wait a little, and try again."));
-        };
         let next = guard::next(form.get("next"));
+        // Looked at first: who has the token does not wait for those who guess. A token is too long to be found by guesses
+        // whose answers nobody waits for.
         if !self.token.is(form.get("token").unwrap_or_default().trim().as_bytes()) {
+            // Whoever guesses gets a few answers a second, however many connections there are.
+            let Ok(Ok(_turn)) = timeout(TURN, self.logins.acquire()).await else {
+                return Err(Problem::TooMany("Too many try to log in. Wait a little, and try again."));
+            };
             sleep(WRONG).await;
             tracing::warn!("status page: somebody has tried to log in with a wrong token");
             let mut response = Frame::new("Log in", self::form(next, true)).answer(visitor, "/login");

@@ -77,7 +77,8 @@ struct Ask<'a> {
 }
 
 impl Page {
-    /// The page of a server. Who changes something has to know the token; with `reading_needs_token`, who looks, too.
+    /// The page of a server. Who changes something or reads what scripts have said has to know the token; with
+    /// `reading_needs_token`, who looks at anything, too.
     pub fn new(dispatcher: Dispatcher, token: Token, reading_needs_token: bool) -> Self {
         Self {
             dispatcher,
@@ -128,7 +129,8 @@ impl Page {
         if let Some(asset) = assets::answer(place, &head.headers) {
             return Ok(asset);
         }
-        if self.reading_needs_token && !visitor.is_known() && place != Place::Login {
+        let needs_login = self.reading_needs_token || place.tells_output();
+        if needs_login && !visitor.is_known() && place != Place::Login {
             return Err(guard::stranger(place, head));
         }
         let query = Query::parse(head.uri.query().unwrap_or_default());

@@ -65,6 +65,11 @@ impl Place {
         !matches!(self, Self::Disarm(_) | Self::Logout)
     }
 
+    /// True where scripts speak: what they say may hold secrets.
+    pub(super) fn tells_output(self) -> bool {
+        matches!(self, Self::Log(_) | Self::LogText(_) | Self::Events(_))
+    }
+
     /// For the header `Allow`.
     pub(super) fn methods(self) -> &'static str {
         match (self.takes_get(), self.takes_post()) {

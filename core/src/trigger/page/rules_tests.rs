@@ -9,8 +9,9 @@ use super::{
     *,
 };
 use crate::trigger::{
-    job::{Kind, State},
+    job::{Job, Kind, State},
     ledger::Change,
+    runner::{RunReport, StreamEnd},
     store::{JobFilter, Reader},
 };
 
@@ -263,6 +264,31 @@ async fn where_looking_needs_the_token_strangers_see_the_login_only() {
     let (cookie, _) = world.log_in().await;
     let two = format!("cdist_session=planted; {cookie}");
     assert_eq!(world.ask(Method::GET, "/jobs/1", &[("cookie", &two)], "").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_scripts_have_said_is_for_those_who_have_logged_in() {
+    let report = RunReport {
+        reason: Some("it broke".into()),
+        streams: vec![StreamEnd { name: "stderr/init".into(), text: "the secret".into() }],
+        ..RunReport::default()
+    };
+    let broken = Job { report: Some(Box::new(report)), ..job(1, State::Failed, Kind::Config) };
+    let world = World::new(&[Change::Machine(Box::new(machine(1))), Change::Job(Box::new(broken))], false);
+    for (place, expected) in [("/jobs/1/log", 303), ("/jobs/1/log.txt", 303), ("/jobs/1/events", 401)] {
+        assert_eq!(world.get(place).await.status, expected, "{place}");
+    }
+    let seen = world.get("/jobs/1").await.text;
+    assert!(seen.contains("it broke") && !seen.contains("the secret"), "{seen}");
+    assert!(world.get_logged_in("/jobs/1").await.text.contains("the secret"));
+}
+
+#[tokio::test]
+async fn who_has_the_token_does_not_wait_for_those_who_guess() {
+    let world = world(false);
+    let _turns = world.page.logins.acquire_many(u32::try_from(LOGINS_AT_ONCE).unwrap()).await.unwrap();
+    let login = tokio::time::timeout(Duration::from_secs(5), world.log_in());
+    login.await.expect("others guess");
 }
 
 #[tokio::test]

@@ -112,6 +112,12 @@ impl World {
         self.ask(Method::GET, target, &[("accept", "text/html")], "").await
     }
 
+    /// As somebody who has logged in.
+    pub(super) async fn get_logged_in(&self, target: &str) -> Seen {
+        let (cookie, _) = self.log_in().await;
+        self.ask(Method::GET, target, &[("cookie", &cookie)], "").await
+    }
+
     /// Logs in; returns the cookie, and the secret of its forms.
     pub(super) async fn log_in(&self) -> (String, String) {
         let seen = self.ask(Method::POST, "/login", &[], &format!("token={TOKEN}")).await;
@@ -229,7 +235,8 @@ async fn pages_look_as_they_do() {
         ("log", "/jobs/1/log"),
         ("not_found", "/jobs/7"),
     ] {
-        insta::assert_snapshot!(name, readable(&world.get(target).await.text));
+        let seen = if name == "log" { world.get_logged_in(target).await } else { world.get(target).await };
+        insta::assert_snapshot!(name, readable(&seen.text));
     }
 }
 
@@ -304,7 +311,9 @@ async fn a_failure_that_was_done_again_is_not_news() {
 async fn a_log_comes_while_it_is_written() {
     let world = World::new(&[], false);
     world.begin().await;
-    let answer = world.answer(Method::GET, "/jobs/1/events", &[], "", Origin::Unknown).await.unwrap();
+    let (cookie, _) = world.log_in().await;
+    let known = [("cookie", cookie.as_str())];
+    let answer = world.answer(Method::GET, "/jobs/1/events", &known, "", Origin::Unknown).await.unwrap();
     assert_eq!(answer.headers()["content-type"], "text/event-stream; charset=utf-8");
     let mut body = answer.into_body();
     let mut next = async || {
@@ -318,19 +327,28 @@ async fn a_log_comes_while_it_is_written() {
     assert_eq!(next().await.unwrap(), "event: message\ndata: the end\n\n");
     assert_eq!(next().await.unwrap(), "event: end\ndata: Attempt 1 has succeeded.\n\n");
     assert_eq!(next().await, None);
-    let text = world.get("/jobs/1/log.txt?attempt=1").await;
+    let text = world.get_logged_in("/jobs/1/log.txt?attempt=1").await;
     assert_eq!(text.text, "one \u{1b}[1mbold\u{1b}[0m <b>\nhalf a line\nthe end");
     assert_eq!(text.header("content-type"), "text/plain; charset=utf-8");
-    assert!(world.get("/jobs/1/log").await.text.contains("one bold &lt;b&gt;\nhalf a line\nthe end</pre>"));
-    assert_eq!(world.get("/jobs/1/log?attempt=2").await.status, StatusCode::NOT_FOUND);
-    assert_eq!(world.get("/jobs/1/log?attempt=0").await.status, StatusCode::NOT_FOUND);
+    assert!(
+        world
+            .get_logged_in("/jobs/1/log")
+            .await
+            .text
+            .contains("one bold &lt;b&gt;\nhalf a line\nthe end</pre>")
+    );
+    assert_eq!(world.get_logged_in("/jobs/1/log?attempt=2").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(world.get_logged_in("/jobs/1/log?attempt=0").await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
 async fn streams_end_with_the_client_and_with_the_server_and_are_not_too_many() {
     let world = World::new(&[], false);
     world.begin().await;
-    let open = async || world.answer(Method::GET, "/jobs/1/events", &[], "", Origin::Unknown).await.unwrap();
+    let (cookie, _) = world.log_in().await;
+    let known = [("cookie", cookie.as_str())];
+    let open =
+        async || world.answer(Method::GET, "/jobs/1/events", &known, "", Origin::Unknown).await.unwrap();
     let mut streams = Vec::new();
     for _ in 0..STREAMS_AT_ONCE {
         streams.push(open().await);

@@ -1,7 +1,10 @@
 //! What each endpoint answers.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -12,9 +15,10 @@ use hyper::{
     http::request::Parts,
 };
 use jiff::Timestamp;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    DOCUMENT, Status, json,
+    Caller, DOCUMENT, Status, Way, json,
     logs::{self, Part},
     parameters::{self, Query},
     problem::Problem,
@@ -57,6 +61,7 @@ impl Status {
         word: &str,
         head: &Parts,
         body: &Bytes,
+        caller: Caller,
     ) -> Answer {
         let known: &[&str] = match endpoint {
             Endpoint::Jobs => &["state", "kind", "machine", "before", "limit"],
@@ -69,9 +74,9 @@ impl Status {
         match endpoint {
             Endpoint::Status => self.status().await,
             Endpoint::Jobs => self.jobs(&query).await,
-            Endpoint::Job => self.job(parameters::job_id(word)?).await,
-            Endpoint::Log => self.log(parameters::job_id(word)?, &query).await,
-            Endpoint::Events => self.events(parameters::job_id(word)?, &query).await,
+            Endpoint::Job => self.job(parameters::job_id(word)?, caller).await,
+            Endpoint::Log => self.log(parameters::job_id(word)?, &query, caller).await,
+            Endpoint::Events => self.events(parameters::job_id(word)?, &query, caller).await,
             Endpoint::Cancel => self.cancel(parameters::job_id(word)?).await,
             Endpoint::Retry => self.retry(parameters::job_id(word)?).await,
             Endpoint::Machines => self.machines(&query).await,
@@ -153,8 +158,14 @@ impl Status {
         Ok(json(StatusCode::OK, &JobList { jobs, next }))
     }
 
-    async fn job(&self, id: JobId) -> Answer {
-        let job = self.stored(id).await?;
+    async fn job(&self, id: JobId, caller: Caller) -> Answer {
+        let mut job = self.stored(id).await?;
+        if !caller.is_known
+            && let Some(report) = &mut job.report
+        {
+            // As with the log.
+            report.streams.clear();
+        }
         let machine = self.dispatcher.machine(job.machine).await?;
         let now = now();
         let log = self.dispatcher.jobs_dir().log(id, job.attempts);
@@ -169,16 +180,30 @@ impl Status {
         Ok(json(StatusCode::OK, &details))
     }
 
-    async fn log(&self, id: JobId, query: &Query) -> Answer {
+    /// One more log may be followed. The socket has connections of its own.
+    fn stream(&self, caller: Caller) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+        if caller.way == Way::Socket {
+            return Ok(None);
+        }
+        let permit = Arc::clone(&self.streams).try_acquire_owned();
+        permit.map(Some).map_err(|_| {
+            let error = "too many logs are followed just now";
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, error).hint("ask again when others have ended")
+        })
+    }
+
+    async fn log(&self, id: JobId, query: &Query, caller: Caller) -> Answer {
         let (job, part) = self.part(id, query).await?;
         let part = Part { follow: query.switch("follow")?, ..part };
-        let body = logs::log(&self.dispatcher, &job, part, self.stop.clone()).await?;
+        let permit = self.stream(caller)?;
+        let body = logs::log(&self.dispatcher, &job, part, self.stop.clone(), permit).await?;
         Ok(http::response(StatusCode::OK, TEXT, body))
     }
 
-    async fn events(&self, id: JobId, query: &Query) -> Answer {
+    async fn events(&self, id: JobId, query: &Query, caller: Caller) -> Answer {
         let (_, part) = self.part(id, query).await?;
-        let body = logs::events(&self.dispatcher, id, part, self.stop.clone());
+        let permit = self.stream(caller)?;
+        let body = logs::events(&self.dispatcher, id, part, self.stop.clone(), permit);
         Ok(http::response(StatusCode::OK, "text/event-stream", body))
     }
 

@@ -7,7 +7,7 @@ use std::{io, time::Duration};
 
 use bytes::Bytes;
 use tokio::{
-    sync::{broadcast, mpsc, watch},
+    sync::{OwnedSemaphorePermit, broadcast, mpsc, watch},
     time::interval,
 };
 
@@ -36,7 +36,7 @@ pub(in crate::trigger) struct Part {
     pub(in crate::trigger) follow: bool,
 }
 
-/// The log of an attempt at a job.
+/// The log of an attempt at a job. It keeps `permit` as long as it goes on.
 ///
 /// # Errors
 ///
@@ -46,12 +46,17 @@ pub(in crate::trigger) async fn log(
     job: &Job,
     part: Part,
     stop: watch::Receiver<bool>,
+    permit: Option<OwnedSemaphorePermit>,
 ) -> io::Result<Body> {
     let mut follow = Follow::new(dispatcher, job, part.attempt, part.follow);
     if let Some(bytes) = part.tail {
         follow.skip_to_end(bytes).await?;
     }
-    Ok(http::streamed(follow.pieces(until(stop))))
+    Ok(http::streamed(follow.pieces(async move {
+        // Dropped with the stream.
+        let _permit = permit;
+        until(stop).await;
+    })))
 }
 
 /// What happens to a job: lines of its log, `event: state` for each change of its state, and `event: end`. Goes on to the
@@ -61,10 +66,12 @@ pub(in crate::trigger) fn events(
     job: JobId,
     part: Part,
     stop: watch::Receiver<bool>,
+    permit: Option<OwnedSemaphorePermit>,
 ) -> Body {
     let (out, pieces) = mpsc::channel(BEHIND);
     let teller = Teller { dispatcher: dispatcher.clone(), job, part, stop: stop.clone(), out };
     tokio::spawn(async move {
+        let _permit = permit;
         let (mut stop, out) = (stop, teller.out.clone());
         tokio::select! {
             _ = teller.tell() => {}

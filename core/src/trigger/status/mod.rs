@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::{
     net::{TcpListener, UnixListener},
-    sync::watch,
+    sync::{Semaphore, watch},
 };
 
 pub use self::problem::ProblemView;
@@ -48,6 +48,9 @@ pub const DOCUMENT: &str = include_str!("openapi.json");
 /// Most connections of command lines at a time.
 const COMMAND_LINES: usize = 128;
 
+/// Most logs that are followed by the API at a time; there are more connections than that.
+const STREAMS: usize = 128;
+
 /// Answers administrators, their browsers and their monitoring.
 #[derive(Debug)]
 pub struct Status {
@@ -58,6 +61,7 @@ pub struct Status {
     listeners: Vec<ListenerView>,
     started: Timestamp,
     clock: Instant,
+    streams: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
 }
 
@@ -66,6 +70,15 @@ pub struct Status {
 enum Way {
     Listener,
     Socket,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+struct Caller {
+    way: Way,
+    origin: Origin,
+    /// The token came with the request, or it came by the socket.
+    is_known: bool,
 }
 
 impl Status {
@@ -79,7 +92,8 @@ impl Status {
     ) -> Arc<Self> {
         let page = Page::new(dispatcher.clone(), guard.token().clone(), guard.reading_needs_token());
         let (started, clock) = (Timestamp::now(), Instant::now());
-        Arc::new(Self { dispatcher, guard, page, state_dir, listeners, started, clock, stop })
+        let streams = Arc::new(Semaphore::new(STREAMS));
+        Arc::new(Self { dispatcher, guard, page, state_dir, listeners, started, clock, streams, stop })
     }
 
     /// Serves the listener until it is to stop, and then until the last answers are out.
@@ -115,32 +129,36 @@ impl Status {
         let (head, body) = request.into_parts();
         let admitted = match way {
             Way::Listener => self.guard.admit(&head).and_then(|origin| {
+                let path = head.uri.path();
                 // What is not secret, and asked for by programs that have no token.
-                let is_open = !routes::is_ours(head.uri.path()) || head.uri.path() == "/healthz";
-                if is_open { Ok(origin) } else { self.guard.authorize(&head).map(|()| origin) }
+                if !routes::is_ours(path) || path == "/healthz" {
+                    return Ok(Caller { way, origin, is_known: false });
+                }
+                let is_known = self.guard.authorize(&head, routes::tells_output(path))?;
+                Ok(Caller { way, origin, is_known })
             }),
-            Way::Socket => Ok(Origin::Unknown),
+            Way::Socket => Ok(Caller { way, origin: Origin::Unknown, is_known: true }),
         };
         let read = match admitted {
-            Ok(origin) => http::read(body).await.map(|body| (origin, body)).map_err(Problem::from),
+            Ok(caller) => http::read(body).await.map(|body| (caller, body)).map_err(Problem::from),
             Err(problem) => Err(problem),
         };
         match read {
-            Ok((origin, body)) => self.respond(&head, body, way, origin).await,
+            Ok((caller, body)) => self.respond(&head, body, caller).await,
             Err(problem) => closing(problem.response()),
         }
     }
 
-    async fn respond(&self, head: &Parts, body: Bytes, way: Way, origin: Origin) -> Response<Body> {
+    async fn respond(&self, head: &Parts, body: Bytes, caller: Caller) -> Response<Body> {
         let path = head.uri.path();
-        if way == Way::Listener && !routes::is_ours(path) {
-            if let Some(response) = self.page.answer(head, body, origin).await {
+        if caller.way == Way::Listener && !routes::is_ours(path) {
+            if let Some(response) = self.page.answer(head, body, caller.origin).await {
                 return response;
             }
             return Problem::not_found(format!("there is no page {path:?}")).response();
         }
         let answer = match routes::find(&head.method, path) {
-            Route::To(endpoint, word) => self.endpoint(endpoint, &word, head, &body).await,
+            Route::To(endpoint, word) => self.endpoint(endpoint, &word, head, &body, caller).await,
             Route::WrongMethod(allow) => {
                 let error = format!("{} does nothing here; there are {allow}", head.method);
                 let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, error);

@@ -60,6 +60,12 @@ pub(super) fn is_ours(path: &str) -> bool {
     below("/api") || below("/metrics") || below("/healthz")
 }
 
+/// True for paths whose answers are what scripts have said.
+pub(super) fn tells_output(path: &str) -> bool {
+    let is = |endpoint| matches!(find(&Method::GET, path), Route::To(found, _) if found == endpoint);
+    is(Endpoint::Log) || is(Endpoint::Events)
+}
+
 /// Finds the route of a request. HEAD is GET, whose body the connection leaves out.
 pub(super) fn find(method: &Method, path: &str) -> Route {
     let wanted = if *method == Method::HEAD { &Method::GET } else { method };
@@ -118,6 +124,8 @@ mod tests {
             assert_eq!(find(&method, path), route, "{path}");
         }
         assert!(is_ours("/api/x") && is_ours("/api") && is_ours("/metrics") && is_ours("/healthz"));
+        assert!(tells_output("/api/v1/jobs/x/log") && tells_output("/api/v1/jobs/%31/events"));
+        assert!(!tells_output("/api/v1/jobs/1") && !tells_output("/api/v1/jobs/1/cancel"));
         assert!(!is_ours("/") && !is_ours("/apis") && !is_ours("/jobs/1"));
     }
 

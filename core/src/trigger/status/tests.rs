@@ -275,6 +275,9 @@ async fn the_listener_wants_the_right_host_and_token() {
         ("GET", "/api/v1/jobs", &[("host", "evil.example")], 421),
         ("GET", "/metrics", &[("host", "evil.example")], 421),
         ("GET", "/healthz", &[], 200),
+        ("GET", "/api/v1/jobs/1/log", &[], 401),
+        ("GET", "/api/v1/jobs/1/events", &[], 401),
+        ("GET", "/api/v1/jobs/1/log", &[authorization], 404),
         ("GET", "/", &[], 200),
         ("GET", "/", &[("host", "evil.example")], 421),
         ("GET", "/nothing", &[], 404),
@@ -329,13 +332,14 @@ async fn streams_end_when_the_server_does() {
     let lab = Lab::new().await;
     lab.call(Kind::Config, "10.0.0.1", "52:54:00:00:00:01").await;
     lab.until(1, "running").await;
+    let bearer = format!("Bearer {}", lab.token);
     let stop = async {
         sleep(Duration::from_millis(300)).await;
         lab.stop.send(true).unwrap();
     };
     let (log, events, ()) = tokio::join!(
         lab.ask("GET", "/api/v1/jobs/1/log?follow=1", ""),
-        lab.ask_tcp("GET", "/api/v1/jobs/1/events", &[]),
+        lab.ask_tcp("GET", "/api/v1/jobs/1/events", &[("authorization", &bearer)]),
         stop
     );
     assert_eq!(log, (200, "begin 1\n".into()));

@@ -69,12 +69,13 @@ impl Store for Memory {
         Ok(())
     }
 
-    fn prune(&mut self, before: Millis, limit: usize) -> Result<Vec<JobId>, StoreError> {
+    fn remove(&mut self, jobs: &[JobId]) -> Result<Vec<JobId>, StoreError> {
         let mut rows = self.rows();
         let newest: Vec<JobId> = rows.machines.values().filter_map(|machine| machine.last_job).collect();
-        let old = |job: &&Job| job.state.is_final() && job.finished.is_some_and(|at| at < before);
-        let ids: Vec<JobId> = rows.jobs.values().filter(old).map(|job| job.id).collect();
-        let ids: Vec<JobId> = ids.into_iter().filter(|id| !newest.contains(id)).take(limit).collect();
+        let can_go = |rows: &Rows, id: &JobId| {
+            !newest.contains(id) && rows.jobs.get(id).is_some_and(|job| job.state.is_final())
+        };
+        let ids: Vec<JobId> = jobs.iter().copied().filter(|id| can_go(&rows, id)).collect();
         for id in &ids {
             rows.jobs.remove(id);
         }
@@ -123,6 +124,21 @@ impl Reader for Memory {
     fn machines(&mut self, after: MachineId, limit: usize) -> Result<Vec<Machine>, StoreError> {
         let rows = self.rows();
         Ok(rows.machines.range(after.saturating_add(1)..).take(limit).map(|(_, m)| m.clone()).collect())
+    }
+
+    fn old(&mut self, before: Millis, now: Millis, limit: usize) -> Result<Vec<JobId>, StoreError> {
+        let rows = self.rows();
+        let newest: Vec<JobId> = rows.machines.values().filter_map(|machine| machine.last_job).collect();
+        let young = rows.jobs.values().find(|job| (before..=now).contains(&job.created)).map(|job| job.id);
+        let is_old = |job: &&Job| {
+            job.state.is_final()
+                && job.finished.is_some_and(|at| at < before)
+                && young.is_none_or(|young| job.id < young)
+                && !newest.contains(&job.id)
+        };
+        let mut old: Vec<&Job> = rows.jobs.values().filter(is_old).collect();
+        old.sort_by_key(|job| job.finished);
+        Ok(old.iter().take(limit).map(|job| job.id).collect())
     }
 
     fn counts(&mut self) -> Result<Counts, StoreError> {

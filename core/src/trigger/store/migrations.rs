@@ -45,4 +45,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
      ALTER TABLE job ADD COLUMN armed TEXT NOT NULL DEFAULT '[]';
      UPDATE machine SET keys = json_array(mac) WHERE mac IS NOT NULL;
      UPDATE machine SET places = json_array(address) WHERE install IN ('succeeded', 'interrupted', 'cancelled');",
+    // 4: old jobs, but for the newest one of each machine.
+    "CREATE INDEX job_finished ON job (finished) WHERE finished IS NOT NULL;
+     CREATE INDEX machine_last_job ON machine (last_job);",
 ];

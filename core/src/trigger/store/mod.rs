@@ -5,7 +5,9 @@
 
 mod memory;
 mod migrations;
+mod reserve;
 mod rows;
+mod schema;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -43,6 +45,9 @@ pub enum StoreError {
     /// Somebody's file, where a backup should go.
     #[error("{} is there, and is no backup of a trigger server", .0.display())]
     NoBackup(PathBuf),
+    /// A server's own file, where a backup should go.
+    #[error("{} belongs to a trigger server, or has the log of a database beside it", .0.display())]
+    OwnFile(PathBuf),
     /// Another server has it.
     #[error("another trigger server uses the state directory {}", .0.display())]
     InUse(PathBuf),
@@ -78,6 +83,20 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// True if room would help: on the file system, or in a quota, which SQLite tells as a failed write.
+    pub(in crate::trigger) fn lacks_room(&self) -> bool {
+        use rusqlite::ErrorCode::{DiskFull, SystemIoFailure};
+        match self {
+            Self::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            Self::Sqlite { source, .. } => {
+                matches!(source.sqlite_error_code(), Some(DiskFull | SystemIoFailure))
+            }
+            _ => false,
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
@@ -94,7 +113,7 @@ impl StoreError {
                     path.display()
                 )
             }
-            Self::NoBackup(_) => "name another file".to_owned(),
+            Self::NoBackup(_) | Self::OwnFile(_) => "name another file".to_owned(),
             Self::InUse(_) => "stop it, or name another directory with --state-dir".to_owned(),
             Self::Damaged { path, .. } => format!(
                 "remove {0}-wal and {0}-shm, and put a file that `cdist trigger backup` has made in its place; without one, move \
@@ -157,12 +176,40 @@ pub trait Store: Send {
         self.commit(&[])
     }
 
-    /// Removes at most `limit` jobs that have ended before a moment, and returns them. The newest job of a machine stays.
+    /// Why nothing new should be taken in, while there is no room but for what has happened already. It ends by
+    /// [`try_out`](Self::try_out).
+    fn shortage(&self) -> Option<&str> {
+        None
+    }
+
+    /// Nobody waits for anything: time to tidy up.
+    fn rest(&mut self) {}
+
+    /// The time that pruning went by last; see [`set_reckoned`](Self::set_reckoned).
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    fn reckoned(&mut self) -> Result<Option<Millis>, StoreError> {
+        Ok(None)
+    }
+
+    /// Keeps the time that pruning goes by.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be kept.
+    fn set_reckoned(&mut self, _time: Millis) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Removes jobs that [`Reader::old`] has found, and returns them. What is the newest job of its machine by now stays, and
+    /// so does what has not ended.
     ///
     /// # Errors
     ///
     /// Nothing is removed.
-    fn prune(&mut self, before: Millis, limit: usize) -> Result<Vec<JobId>, StoreError>;
+    fn remove(&mut self, jobs: &[JobId]) -> Result<Vec<JobId>, StoreError>;
 
     /// Removes the oldest jobs of a machine that have ended, but for the newest `keep`, and returns them.
     ///
@@ -213,6 +260,11 @@ pub trait Reader: Send {
     /// Machines whose number is higher than `after`, by number.
     #[allow(clippy::missing_errors_doc, reason = "said once")]
     fn machines(&mut self, after: MachineId, limit: usize) -> Result<Vec<Machine>, StoreError>;
+
+    /// At most `limit` jobs that ended before a moment and are not the newest of their machines, the oldest first. It is `now`:
+    /// what is said to be from later does not count.
+    #[allow(clippy::missing_errors_doc, reason = "said once")]
+    fn old(&mut self, before: Millis, now: Millis, limit: usize) -> Result<Vec<JobId>, StoreError>;
 
     /// How many jobs there are in each state.
     #[allow(clippy::missing_errors_doc, reason = "said once")]

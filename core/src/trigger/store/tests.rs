@@ -108,7 +108,7 @@ fn numbers_are_not_given_twice() {
     let mut store = Sqlite::open(&state.path).unwrap();
     store.commit(&[put_machine(machine(9)), put_job(job(7, 3, State::Failed))]).unwrap();
     store.commit(&[Change::Forgotten(9)]).unwrap();
-    assert_eq!(store.prune(100, 10).unwrap(), [7]);
+    assert_eq!(store.remove(&[7]).unwrap(), [7]);
     drop(store);
     let stored = Sqlite::open(&state.path).unwrap().load().unwrap();
     assert_eq!((stored.last_job, stored.last_machine, stored.machines.len()), (7, 9, 0));
@@ -124,9 +124,15 @@ fn old_jobs_go_but_not_the_newest_of_a_machine() {
         changes.extend([1, 2, 3].map(|id| put_job(job(id, 3, State::Succeeded))));
         changes.push(put_job(job(4, 3, State::Queued)));
         store.commit(&changes).unwrap();
-        assert!(store.prune(3, 10).unwrap().is_empty(), "not old enough");
-        assert_eq!(store.prune(4, 1).unwrap().len(), 1);
-        assert_eq!(store.prune(4, 10).unwrap().len(), 1);
+        let mut reader = store.reader().unwrap();
+        assert!(reader.old(3, 9, 10).unwrap().is_empty(), "not old enough");
+        assert_eq!(reader.old(4, 9, 1).unwrap().len(), 1);
+        assert_eq!(reader.old(4, 9, 10).unwrap(), [1, 2]);
+        assert_eq!(
+            store.remove(&[2, 1, 3, 4, 77]).unwrap(),
+            [2, 1],
+            "the newest, the waiting, the unknown stay"
+        );
         assert!(store.trim(3, 1).unwrap().is_empty() && store.trim(8, 0).unwrap().is_empty());
         let left = store.reader().unwrap().jobs(&JobFilter { limit: 9, ..JobFilter::default() }).unwrap();
         assert_eq!(left.iter().map(|job| job.id).collect::<Vec<_>>(), [4, 3]);
@@ -145,6 +151,155 @@ fn a_commit_that_fails_leaves_nothing() {
     assert!(matches!(&error, StoreError::Sqlite { .. }), "{error}");
     assert!(error.hint().unwrap().contains("make room"));
     assert!(store.load().unwrap().jobs.is_empty());
+}
+
+#[test]
+fn a_wrong_clock_makes_no_young_job_old() {
+    let state = state();
+    let mut stores: [Box<dyn Store>; 2] =
+        [Box::new(Sqlite::open(&state.path).unwrap()), Box::new(Memory::default())];
+    for store in &mut stores {
+        let at = |id, created, finished| {
+            put_job(Job { created, finished: Some(finished), ..job(id, 1, State::Failed) })
+        };
+        // The fourth ended while the clock was in 1970, the third while it was far ahead.
+        let changes = [at(1, 10, 20), at(2, 110, 120), at(3, 9000, 9010), at(4, 1, 2)];
+        store.commit(&changes).unwrap();
+        let mut reader = store.reader().unwrap();
+        assert_eq!(reader.old(100, 130, 9).unwrap(), [1]);
+        assert_eq!(reader.old(150, 200, 9).unwrap(), [4, 1, 2]);
+        let kept = store.set_reckoned(77).and_then(|()| store.reckoned()).unwrap();
+        assert!(kept.is_none_or(|time| time == 77));
+    }
+}
+
+#[test]
+fn old_jobs_are_found_by_an_index() {
+    let state = state();
+    drop(Sqlite::open(&state.path).unwrap());
+    let connection = rusqlite::Connection::open(state.path.join(FILE)).unwrap();
+    for sql in [sqlite::OLD, sqlite::REMOVE] {
+        let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let count = plan.parameter_count();
+        let steps = plan.query_map(rusqlite::params_from_iter(vec![1; count]), |row| row.get(3)).unwrap();
+        let steps: Vec<String> = steps.map(Result::unwrap).collect();
+        // Youngest by number: those that are left in front of it are few.
+        let scans: Vec<_> = steps.iter().filter(|step| step.starts_with("SCAN")).collect();
+        assert!(scans.is_empty() || sql == sqlite::OLD && scans == ["SCAN job"], "{steps:?}");
+        assert!(steps.iter().any(|step| step.contains("machine_last_job")), "{steps:?}");
+        assert!(sql != sqlite::OLD || steps.iter().any(|step| step.contains("job_finished")), "{steps:?}");
+    }
+}
+
+#[test]
+fn no_second_server_starts_when_the_lock_file_is_gone() {
+    let state = state();
+    let _store = Sqlite::open(&state.path).unwrap();
+    fs::remove_file(state.path.join("lock")).unwrap();
+    assert!(matches!(Sqlite::open(&state.path), Err(StoreError::InUse(_))));
+}
+
+#[test]
+fn on_a_full_disk_what_has_happened_is_stored_from_the_reserve() {
+    let state = state();
+    let mut store = Sqlite::open(&state.path).unwrap();
+    assert!(store.shortage().is_none() && state.path.join("reserve").exists());
+    store.fill_up();
+    let many: Vec<Change> = (1..2000).map(|id| put_job(job(id, 1, State::Queued))).collect();
+    assert!(store.commit(&many).is_err());
+    assert!(store.shortage().unwrap().contains("full") && !state.path.join("reserve").exists());
+    // Not even the trial.
+    assert!(store.try_out().is_err() && store.shortage().is_some());
+    store.make_room();
+    store.try_out().unwrap();
+    assert!(store.shortage().is_none() && state.path.join("reserve").exists());
+}
+
+#[test]
+fn a_damaged_schema_is_told_before_anything_is_written() {
+    for (from, to) in [
+        ("kind TEXT NOT NULL", "kimd TEXT NOT NULL"),
+        ("TABLE meta", "TABLE mata"),
+        ("INDEX job_state", "INDEX job_stale"),
+    ] {
+        let state = state();
+        let mut store = Sqlite::open(&state.path).unwrap();
+        store.commit(&[put_job(job(1, 1, State::Failed))]).unwrap();
+        store.close().unwrap();
+        drop(store);
+        let path = state.path.join(FILE);
+        let mut bytes = fs::read(&path).unwrap();
+        let at = memchr::memmem::find(&bytes, from.as_bytes()).unwrap();
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+        fs::write(&path, &bytes).unwrap();
+        let error = Sqlite::open(&state.path).unwrap_err();
+        assert!(matches!(&error, StoreError::Damaged { .. }), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), bytes, "{from}");
+        // A good backup is not written over with it.
+        let copy = state.path.join("copy");
+        assert!(matches!(backup(&state.path, &copy), Err(StoreError::Damaged { .. })));
+        assert!(!copy.exists());
+    }
+    // Another program's file without a mark, and one of ours that has lost its number.
+    for sql in ["CREATE TABLE other (x)", "PRAGMA application_id = 0; CREATE TABLE job (x)"] {
+        let state = state();
+        fs::create_dir(&state.path).unwrap();
+        fs::set_permissions(&state.path, Permissions::from_mode(0o700)).unwrap();
+        let path = state.path.join(FILE);
+        rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        let before = fs::read(&path).unwrap();
+        assert!(matches!(Sqlite::open(&state.path), Err(StoreError::Damaged { .. })), "{sql}");
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+}
+
+#[test]
+fn what_an_administrator_adds_to_the_schema_is_no_damage() {
+    let state = state();
+    drop(Sqlite::open(&state.path).unwrap());
+    let connection = rusqlite::Connection::open(state.path.join(FILE)).unwrap();
+    connection.execute_batch("CREATE INDEX own ON job (address); ANALYZE").unwrap();
+    drop(connection);
+    Sqlite::open(&state.path).unwrap();
+}
+
+#[test]
+fn a_backup_onto_a_file_of_a_server_is_refused() {
+    let place = state();
+    let mut store = Sqlite::open(&place.path).unwrap();
+    store.commit(&[put_machine(machine(1)), put_job(job(1, 1, State::Queued))]).unwrap();
+    let other = state();
+    let other_store = Sqlite::open(&other.path).unwrap();
+    let path = |name: &str| place.path.join(name);
+    std::os::unix::fs::symlink(path(FILE), path("link")).unwrap();
+    std::os::unix::fs::symlink(&place.path, path("dir")).unwrap();
+    std::os::unix::fs::symlink("trigger.db-journal", path("ends nowhere")).unwrap();
+    fs::hard_link(path(FILE), path("hard")).unwrap();
+    for name in [
+        FILE,
+        "trigger.db-wal",
+        "trigger.db-shm",
+        "trigger.db-journal",
+        "lock",
+        "status-token",
+        "reserve",
+        "link",
+        "hard",
+        "dir/trigger.db",
+        "dir/dir/trigger.db-wal",
+        "ends nowhere",
+    ] {
+        let error = backup(&place.path, &path(name)).unwrap_err();
+        assert!(matches!(error, StoreError::OwnFile(_)), "{name}: {error}");
+    }
+    // Another server's, while it runs; and where the log of a database would be added to it.
+    let theirs = other.path.join(FILE);
+    assert!(matches!(backup(&place.path, &theirs), Err(StoreError::OwnFile(_))));
+    drop(other_store);
+    backup(&place.path, &theirs).unwrap();
+    fs::write(other.path.join("trigger.db-wal"), "x").unwrap();
+    assert!(matches!(backup(&place.path, &theirs), Err(StoreError::OwnFile(_))));
+    assert_eq!(store.load().unwrap().jobs.len(), 1);
 }
 
 #[test]
