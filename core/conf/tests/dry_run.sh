@@ -22,21 +22,21 @@ would 'a job of cron' 'crontab -u' <<'END'
 __user app
 require=__user/app __cron job --user app --command /bin/true
 END
-would 'parts of a file' '/d/file' <<'END'
-__directory /d
-require=__directory/d __file /d/file
-export require=__file/d/file
-__line l --file /d/file --line x
-__sed s --file /d/file --script 's/a/b/'
-__block b --file /d/file --text x
-__key_value k --file /d/file --key k --value v --delimiter =
-__file /d/file2 --state pre-exists
-__directory /d/dir --state pre-exists
-__link /d/link --type symbolic --source file
+would 'parts of a file' '/fresh/file' <<'END'
+__directory /fresh
+require=__directory/fresh __file /fresh/file
+export require=__file/fresh/file
+__line l --file /fresh/file --line x
+__sed s --file /fresh/file --script 's/a/b/'
+__block b --file /fresh/file --text x
+__key_value k --file /fresh/file --key k --value v --delimiter =
+__file /fresh/file2 --state pre-exists
+__directory /fresh/dir --state pre-exists
+__link /fresh/link --type symbolic --source file
 END
 would 'access rights' 'setfacl' <<'END'
-__file /d/file
-require=__file/d/file __acl /d/file --entry user:daemon:r
+__file /fresh/file
+require=__file/fresh/file __acl /fresh/file --entry user:daemon:r
 END
 would 'services' 'it' <<'END'
 __service it --action start
@@ -53,7 +53,7 @@ would 'a file system' 'there is no device' <<'END'
 __filesystem /dev/nosuch --fstype ext4
 END
 would 'a mount and a setting' 'no.key' <<'END'
-__mount /d --device LABEL=nosuch --type ext4
+__mount /fresh --device LABEL=nosuch --type ext4
 __sysctl no.key --value 1
 END
 would 'what is staged first' '/staged' <<'END'
@@ -63,4 +63,4 @@ END
 refuse 'a source that nobody makes' 'does not exist' <<'END'
 __file /staged --source /no/such/file
 END
-same 'nothing was made' '' "$(ls -d "$R/d" "$R/home/app" 2>/dev/null)"
+same 'nothing was made' '' "$(ls -d "$R/fresh" "$R/home/app" 2>/dev/null)"
