@@ -55,7 +55,9 @@ impl Engine {
 fn missing_words(stderr: &str) -> Vec<&str> {
     let mut words = Vec::new();
     for line in stderr.lines() {
-        let Some(rest) = ENDINGS.iter().find_map(|ending| line.trim_end().strip_suffix(ending)) else { continue };
+        let Some(rest) = ENDINGS.iter().find_map(|ending| line.trim_end().strip_suffix(ending)) else {
+            continue;
+        };
         let word = rest.rsplit(": ").next().unwrap_or(rest);
         let is_type = word.len() > 2
             && word.starts_with("__")
@@ -81,12 +83,21 @@ mod tests {
         ] {
             assert_eq!(missing_words(line), ["__foo"], "{line}");
         }
-        assert_eq!(missing_words("a: __x: not found\nb: __y: not found\na: __x: not found\n"), ["__x", "__y"]);
+        assert_eq!(
+            missing_words("a: __x: not found\nb: __y: not found\na: __x: not found\n"),
+            ["__x", "__y"]
+        );
     }
 
     #[test]
     fn other_words_are_left_alone() {
-        for line in ["/m: 3: foo: not found", "__foo: bar", "file '/x/__foo': not found", ": not found", "__: not found"] {
+        for line in [
+            "/m: 3: foo: not found",
+            "__foo: bar",
+            "file '/x/__foo': not found",
+            ": not found",
+            "__: not found",
+        ] {
             assert!(missing_words(line).is_empty(), "{line}");
         }
     }

@@ -52,7 +52,8 @@ const NAMES_DIR: &str = "run/cdist-names";
 const NAMES_SCRIPT: &str = include_str!("chroot_names.sh");
 /// The programs that ask for names while an image is configured.
 const ASK_FOR_NAMES: [&str; 13] = [
-    "apk", "apt", "apt-get", "aptitude", "curl", "dnf", "git", "pacman", "pip", "pip3", "wget", "yum", "zypper",
+    "apk", "apt", "apt-get", "aptitude", "curl", "dnf", "git", "pacman", "pip", "pip3", "wget", "yum",
+    "zypper",
 ];
 /// Name, major, minor of the devices that scripts may use (Documentation/admin-guide/devices.txt).
 const DEVICES: [(&str, u64, u64); 6] =
@@ -145,8 +146,9 @@ impl Chroot {
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).map_err(at("writing", &script))?;
         for name in ASK_FOR_NAMES {
             // Not for what is not there: others ask whether it is.
-            if SYSTEM_PATH.split(':').any(|path| self.root.join(&path[1..]).join(name).symlink_metadata().is_ok())
-            {
+            if SYSTEM_PATH.split(':').any(|path| {
+                self.root.join(path.trim_start_matches('/')).join(name).symlink_metadata().is_ok()
+            }) {
                 symlink(".run", dir.join(name)).map_err(at("making the link", &dir.join(name)))?;
             }
         }

@@ -232,7 +232,8 @@ fn the_resolv_conf_of_the_image_is_its_own() {
     let policy = executable("usr/sbin/policy-rc.d", "#!/bin/sh\n# mine\nexit 101\n");
     executable("usr/bin/wget", "#!/bin/sh\ncat /etc/resolv.conf >/root/seen\n");
     let manifest = copy.path().join("manifest");
-    let text = "echo nameserver 192.0.2.53 | __file /etc/resolv.conf --source - --mode 0644 --onchange wget\n";
+    let text =
+        "echo nameserver 192.0.2.53 | __file /etc/resolv.conf --source - --mode 0644 --onchange wget\n";
     fs::write(&manifest, text).unwrap();
     for _ in 0..2 {
         outcome(debian(&root).arg("-C").arg("-i").arg(&manifest)).assert_ok();
