@@ -52,9 +52,9 @@ END
 would 'a file system' 'there is no device' <<'END'
 __filesystem /dev/nosuch --fstype ext4
 END
-would 'a mount and a setting' 'no.key' <<'END'
+would 'a mount and a setting' 'fresh.key' <<'END'
 __mount /fresh --device LABEL=nosuch --type ext4
-__sysctl no.key --value 1
+__sysctl fresh.key --value 1
 END
 would 'what is staged first' '/staged' <<'END'
 __staged_file /staged --source /no/such/file --cksum '1 2' --fetch-command 'cat %s' --stage-dir "${EMPTY%/*}/stage"
