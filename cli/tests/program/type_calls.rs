@@ -54,6 +54,19 @@ impl Lab {
 }
 
 #[test]
+fn a_word_that_is_no_type_is_told() {
+    let report = Lab::new().refused("__nn x\n");
+    assert!(report.starts_with("there is no type __nn, did you mean __n?"), "{report}");
+    let lab = Lab::new();
+    lab.write("type/__n/manifest", "__nonsense_of_another_kind x\n");
+    let report = lab.refused("__n x\n");
+    assert!(report.starts_with("there is no type __nonsense_of_another_kind\n"), "{report}");
+    // A failure of another kind keeps its own reason.
+    let report = Lab::new().refused("__nn x || :\nfalse\n");
+    assert!(!report.starts_with("there is no type"), "{report}");
+}
+
+#[test]
 fn an_equal_definition_is_no_conflict_whatever_the_value() {
     let value = "'a\n\nb\n'";
     Lab::new().shown(&format!("__n x --text {value} --many {value}\n__n x --many {value} --text {value}\n"));

@@ -60,6 +60,16 @@ content 'what is left' /crontab <<'END'
 MAILTO=a@example.org
 END
 
+cp -p "$R$tabs/root" "$tmp/behind"
+mount --bind "$tmp/behind" "$R$tabs/root"
+converge 'a crontab that is a mount point' <<'END'
+__cron one --user root --command newer --month jan
+END
+check 'is written in place' grep -q 'newer # __cron/one' "$tmp/behind"
+same 'nothing is left beside it' '' "$(find "$R$tabs" -name 'root.*' -o -name 'tmp.*')"
+umount "$R$tabs/root"
+cp -p "$tmp/behind" "$R$tabs/root"
+
 converge 'absent' <<'END'
 __cron one --user root --command whatever --state absent
 __cron four --user root --raw_command --command 'MAILTO=a@example.org' --state absent

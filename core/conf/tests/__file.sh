@@ -83,7 +83,26 @@ converge 'text without final newline' <<END
 __file /f/short --source '$tmp/short'
 END
 check 'its content' cmp "$tmp/short" "$R/f/short"
-same 'default mode' '600 0:0' "$(attributes /f/short)"
+printf '#!/bin/sh\n' >"$tmp/tool"
+chmod 4751 "$tmp/tool"
+chmod 640 "$tmp/short" "$tmp/binary"
+rm "$R/f/short"
+converge 'without a mode' <<END
+__file /f/short --source '$tmp/short'
+__file /f/tool --source '$tmp/tool'
+__file /f/link --source '$tmp/binary'
+echo text | __file /f/text --source -
+END
+same 'a new file has the permission bits of its source' '640 751 640' \
+    "$(cd "$R/f" && stat -c %a short tool link | tr '\n' ' ' | sed 's/ $//')"
+same 'of standard input, it is private' '600 0:0' "$(attributes /f/text)"
+chmod 600 "$tmp/short"
+echo more >>"$tmp/short"
+converge 'another content' <<END
+__file /f/short --source '$tmp/short'
+END
+same 'an old one keeps its own' '640 0:0' "$(attributes /f/short)"
+rm "$R/f/tool" "$R/f/link" "$R/f/text"
 
 : >"$tmp/empty"
 converge 'empty source' <<END
@@ -129,6 +148,9 @@ END
 refuse 'pre-exists without the file' 'has to exist already' <<'END'
 __file /f/nothing --state pre-exists
 END
+would 'pre-exists in a dry run' 'has to exist already' <<'END'
+__file /f/nothing --state pre-exists
+END
 refuse 'missing source' 'does not exist' <<'END'
 __file /f/nothing --source /no/such/file
 END
@@ -143,6 +165,41 @@ for i in 1 2 3 4 5 6; do __file /f/up/\$i --source '$tmp/binary' --mode 0640; do
 END
 check 'the last of them' cmp "$tmp/binary" "$R/f/up/6"
 same 'nothing but them' '1 2 3 4 5 6' "$(ls -A "$R/f/up" | tr '\n' ' ' | sed 's/ $//')"
+refuse 'another object fails' 'has to exist already' <<END
+__file /f/up/7 --source '$tmp/binary' --mode 0640
+__file /f/nothing --state pre-exists
+__line y --file /f/missing --line y
+END
+same 'no copy is left' '' "$(find "$R/f" "$R/tmp" "$R/var/lib/cdist" -name '.7*' -o -name 'upload-*' 2>/dev/null)"
+rm -f "$R/f/up/7"
+
+# The kernel replaces no mount point.
+echo one >"$R/f/real"
+: >"$R/f/point"
+mount --bind "$R/f/real" "$R/f/point"
+converge 'a mount point, by text' <<'END'
+echo two | __file /f/point --source - --mode 0640 --owner daemon
+END
+same 'is written in place' two "$(cat "$R/f/real")"
+same 'with its attributes' '640 1:0' "$(attributes /f/point)"
+converge 'a mount point, by copy' <<END
+__file /f/point --source '$tmp/binary'
+END
+check 'is written in place' cmp "$tmp/binary" "$R/f/real"
+same 'and keeps its attributes' '640 1:0' "$(attributes /f/point)"
+umount "$R/f/point"
+rm "$R/f/point" "$R/f/real"
+
+# As "ssh HOST sudo sh -c" does it: the words stand between double quotes.
+cp "$tmp/exec" "$tmp/exec.plain"
+sed -i 's/"umask 022; \$\*"/"umask 022; sh -c \\"$*\\""/' "$tmp/exec"
+check 'it is so' grep -q 'sh -c \\"' "$tmp/exec"
+converge 'an upload through a command that quotes' <<END
+__file /f/quoted --source '$tmp/binary' --mode 600
+END
+check 'its content' cmp "$tmp/binary" "$R/f/quoted"
+cp "$tmp/exec.plain" "$tmp/exec"
+rm "$R/f/quoted"
 converge 'upload to odd names' <<END
 __file '/f/odd+,=@%:name' --source '$tmp/binary'
 END
@@ -159,6 +216,12 @@ refuse 'unknown state' 'not known' <<'END'
 __file /f/nothing --state sometimes
 END
 
+ln -s plain "$R/f/alink"
+unchanged 'a link is no file to remove' <<'END'
+__file /f/alink --state absent
+END
+check 'the link stays' test -h "$R/f/alink"
+rm "$R/f/alink"
 converge 'state absent' <<'END'
 __file /f/plain --state absent --onchange 'rm /f/onchange'
 __file /f/never --state absent

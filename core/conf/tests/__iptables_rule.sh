@@ -29,6 +29,14 @@ cat "$tmp/exec.net" >"$tmp/exec"
 if ! in_net iptables -S >/dev/null; then
     failed 'this kernel gives no packet filter to a network name space'
 else
+    converge 'in a chroot' <<'END'
+__iptables_rule 10-ssh --rule '-A INPUT -p tcp --dport 22 -j ACCEPT'
+__nftables_rule ssh --rule 'input tcp dport 22 accept'
+END
+    same 'the packet filter is left alone' '-P INPUT ACCEPT;' "$(in_net iptables -S INPUT | tr '\n' ';')"
+    rm -f "$R/etc/iptables.d/10-ssh" "$R/etc/nftables.d/ssh.rule"
+    running
+
     check 'a rule of somebody else' in_net iptables -A INPUT -s 192.0.2.1 -j DROP
 
     converge 'rules' <<'END'
@@ -56,6 +64,15 @@ END
     same 'the rules stay' '-P INPUT ACCEPT;-A INPUT -s 192.0.2.1/32 -j DROP;-A INPUT -p tcp -m tcp --dport 2222 -j ACCEPT;' \
         "$(in_net iptables -S INPUT | tr '\n' ';')"
     rm -f "$R/etc/iptables.d/05-wrong"
+
+    broken /usr/sbin/iptables-save 'echo "iptables-save: Input/output error" >&2' 'exit 1'
+    refuse 'rules that cannot be read' 'cannot be read, so nothing is changed: iptables-save' <<'END'
+__iptables_rule 20-more --rule '-A INPUT -p tcp --dport 80 -j ACCEPT'
+END
+    mended
+    same 'they stay, too' '-P INPUT ACCEPT;-A INPUT -s 192.0.2.1/32 -j DROP;-A INPUT -p tcp -m tcp --dport 2222 -j ACCEPT;' \
+        "$(in_net iptables -S INPUT | tr '\n' ';')"
+    rm -f "$R/etc/iptables.d/20-more"
 
     check 'stop' in_net /etc/init.d/iptables stop
     same 'what was there before' '-P INPUT ACCEPT;-A INPUT -s 192.0.2.1/32 -j DROP;' "$(in_net iptables -S INPUT | tr '\n' ';')"
@@ -96,6 +113,7 @@ __nftables_rule x --rule 'tcp dport 22 accept'
 END
 fi
 
+not_running
 cat "$tmp/exec.plain" >"$tmp/exec"
 kill "$keeper"
 cleanup=''

@@ -5,6 +5,21 @@ mkdir -p "$R/m/one" "$R/m/it's a \\dir" "$R/m/three"
 [ -e "$R/etc/fstab" ] || echo '# mine' >"$R/etc/fstab"
 cp "$R/etc/fstab" "$tmp/fstab"
 
+converge 'in a chroot' <<'END'
+__mount /m/one --device LABEL=nosuch --type tmpfs --options size=1m,ro --dump 1 --pass 2
+__mount /m/three --type tmpfs --nofstab
+END
+check 'nothing is mounted' sh -c '! grep -q -F " $1/m/" /proc/mounts' _ "$R"
+check 'the entry is for the next boot' grep -q -x 'LABEL=nosuch /m/one tmpfs size=1m,ro 1 2' "$R/etc/fstab"
+cp "$tmp/fstab" "$R/etc/fstab"
+umount "$R/proc"
+converge 'in a root without /proc' <<'END'
+__mount /m/one --device LABEL=nosuch --type tmpfs
+END
+mount -t proc proc "$R/proc"
+cp "$tmp/fstab" "$R/etc/fstab"
+running
+
 converge 'mount' <<'END'
 __mount /m/one --device tmpfs --type tmpfs --options size=1m,ro --dump 1 --pass 2
 __mount odd --path "/m/it's a \\dir/" --device "it's" --type tmpfs --options size=1m
@@ -65,3 +80,4 @@ END
 refuse 'unknown state' 'not known' <<'END'
 __mount /m/one --state maybe
 END
+not_running

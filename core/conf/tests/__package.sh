@@ -30,15 +30,7 @@ END
     finds __package_apk /etc/os-release ID=alpine
     finds __package_zypper /etc/os-release "ID='opensuse-leap' ID_LIKE='suse opensuse'"
     mv "$tmp/os-release" "$R/etc/os-release"
-    finds_none() { # FILE TYPE
-        : >"$R$1"
-        refuse "$1 leads to $2" "is for $2, a type that no configuration directory has" <<'END'
-__package x
-END
-        rm "$R$1"
-    }
-    finds_none /etc/gentoo-release __package_emerge
-
+    finds __package_emerge /etc/gentoo-release Gentoo
     refuse 'a parameter that the type does not have' 'version' <<'END'
 __package x --type yum --version 1
 END

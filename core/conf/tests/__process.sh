@@ -11,6 +11,11 @@ runs() { # PATTERN
     return 1
 }
 
+unchanged 'nothing is started in a chroot' <<'END'
+__process sleeper --name 'sleep 8881' --start 'background sleep 8881'
+END
+running
+
 converge 'start' <<'END'
 __process sleeper --name 'sleep 8{3}1' --start 'background sleep 8881'
 __process odd --name 'sh .*"it'"'"'s ..HOME"' --start "background sh -c 'sleep 8882; : \"it'\\''s \\\$HOME\"'"
@@ -58,3 +63,4 @@ refuse 'unknown state' 'not known' <<'END'
 __process x --state maybe
 END
 rm -f "$R/stopped" "$R/was-started" "$R/bin/program" "$R/bin/background"
+not_running

@@ -57,3 +57,35 @@ END
 refuse 'no key' 'no key type' <<END
 __ssh_authorized_keys root --key 'AAAA'
 END
+
+converge 'options in front of a key' <<END
+__ssh_authorized_key o --file /etc/keys/options --key 'from="10.0.0.0/8",command="/bin/a \\"b c\\" $rsa",restrict	$ed me@x' --option no-pty
+END
+content 'stay' /etc/keys/options <<END
+from="10.0.0.0/8",command="/bin/a \\"b c\\" $rsa",restrict,no-pty $ed me@x
+END
+converge 'also for a user' <<END
+__ssh_authorized_keys options --owner daemon --file /etc/keys/options --key 'command="$rsa" $ed'
+END
+content 'stay' /etc/keys/options <<END
+command="$rsa" $ed
+END
+unchanged 'the key in an option is none' <<END
+__ssh_authorized_key r --file /etc/keys/options --key '$rsa' --state absent
+END
+converge 'removed by its key' <<END
+__ssh_authorized_key o --file /etc/keys/options --key '$ed' --state absent
+END
+same 'is gone' '' "$(cat "$R/etc/keys/options")"
+refuse 'options that never end' 'no key type' <<END
+__ssh_authorized_key o --file /etc/keys/options --key 'command="x $ed'
+END
+refuse 'two words before the key' 'no key type' <<END
+__ssh_authorized_key o --file /etc/keys/options --key 'restrict no-pty $ed'
+END
+refuse 'an option with a blank' 'is not one option' <<END
+__ssh_authorized_key o --file /etc/keys/options --key '$ed' --option 'command=/bin/a b'
+END
+refuse 'one key, two ways' 'with different options' <<END
+__ssh_authorized_keys options --owner daemon --file /etc/keys/options --key '$ed' --key 'restrict $ed'
+END

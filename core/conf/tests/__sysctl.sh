@@ -18,11 +18,7 @@ END
 same 'the kernel is left alone' 0 "$(cat "$kernel/net/ipv4/ip_forward")"
 same 'the setting for the next boot' net.ipv4.ip_forward=1 "$(tail -n 1 "$R$file")"
 
-# This program is asked whether it is one.
-if [ -e "$R/usr/bin/ischroot" ]; then mv "$R/usr/bin/ischroot" "$R/usr/bin/ischroot.real"; fi
-printf '%s\n' '#!/bin/sh' 'exit 1' >"$R/usr/bin/ischroot"
-chmod 755 "$R/usr/bin/ischroot"
-
+running
 converge 'on a system of its own' <<'END'
 __sysctl net.ipv4.ip_forward --value 1
 __sysctl net.ipv4.conf.eth0/1.forwarding --value 1
@@ -57,6 +53,5 @@ refuse 'not a key' 'cannot be the name' <<'END'
 __sysctl 'a b' --value 1
 END
 
-rm "$R/usr/bin/ischroot"
-if [ -e "$R/usr/bin/ischroot.real" ]; then mv "$R/usr/bin/ischroot.real" "$R/usr/bin/ischroot"; fi
+not_running
 umount "$R/proc/sys"

@@ -21,6 +21,19 @@ in_net() {
     nsenter "--net=/proc/$keeper/ns/net" chroot "$R" "$@"
 }
 
+converge 'in a chroot' <<'END'
+__ufw --default_incoming reject
+__ufw_rule 8080
+END
+check 'the setting is for the next boot' grep -q -x 'ENABLED=yes' "$R/etc/ufw/ufw.conf"
+check 'so is the rule' grep -q 8080 "$R/etc/ufw/user.rules"
+check 'the packet filter is left alone' sh -c '! nsenter --net=/proc/$1/ns/net chroot "$2" iptables -S | grep -q ufw' - "$keeper" "$R"
+converge 'not there either' <<'END'
+__ufw --state present --default_incoming deny
+__ufw_rule 8080 --state absent
+END
+running
+
 converge 'rules' <<'END'
 __ufw_rule 80
 __ufw_rule ssh --rule 'allow from 192.0.2.0/24 to any port 22 proto tcp comment "it is ssh"'
@@ -51,6 +64,7 @@ refuse 'unknown policy' 'use allow, deny or reject' <<'END'
 __ufw --default_routed drop
 END
 
+not_running
 cat "$tmp/exec.plain" >"$tmp/exec"
 kill "$keeper"
 cleanup=''

@@ -8,7 +8,7 @@ use super::{engine::Engine, messages::Messages, object::ObjectName};
 pub(super) type Variables = Vec<(&'static str, OsString)>;
 
 /// What a run started by a script of another run must not inherit: it names objects and files of that run.
-const OF_A_RUN: [&str; 17] = [
+const OF_A_RUN: [&str; 18] = [
     "__object",
     "__object_id",
     "__object_name",
@@ -25,6 +25,7 @@ const OF_A_RUN: [&str; 17] = [
     "__cdist_object_marker",
     "__cdist_type_base_path",
     "__cdist_dry_run",
+    "__cdist_remote_dir",
     "__target_host_tags",
 ];
 
@@ -107,6 +108,7 @@ impl Engine {
             ("__object_name", object.full()),
             ("__type", self.stage.conf("type").join(object.type_name()).into()),
             ("__cdist_object_marker", self.stage.marker.clone()),
+            ("__cdist_remote_dir", self.stage.remote.clone().into()),
         ]
     }
 

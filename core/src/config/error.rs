@@ -43,6 +43,14 @@ pub enum ConfigError {
         /// How the shell there ended.
         status: ExitStatus,
     },
+    /// A manifest calls a type that no configuration directory has.
+    #[error("there is no type {name}{}", .near.as_ref().map(|near| format!(", did you mean {near}?")).unwrap_or_default())]
+    NoType {
+        /// The word that looks like a type.
+        name: String,
+        /// The type whose name is most like it.
+        near: Option<String>,
+    },
     /// A script could not be started.
     #[error(transparent)]
     Process(ProcessError),

@@ -55,7 +55,7 @@ impl Engine {
         let stderr = self.output(&self.stage.out, "stderr", "init")?;
         let result = self.run_script(path, variables, stdout, stderr).await;
         messages.collect()?;
-        result
+        self.tell_missing_types(result, &self.stage.out.join("stderr/init"))
     }
 
     /// Runs the manifest of an object's type, if it has one.
@@ -78,6 +78,7 @@ impl Engine {
         let stderr = self.output(&dir, "stderr", "manifest")?;
         let result = self.run_script(&path, variables, stdout, stderr).await;
         messages.collect()?;
+        let result = self.tell_missing_types(result, &dir.join("stderr/manifest"));
         let context = dir.join(relations::ORDER_CONTEXT);
         match fs::remove_file(&context) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {

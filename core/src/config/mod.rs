@@ -58,6 +58,7 @@ pub mod log_server;
 mod manifest;
 mod messages;
 pub mod names;
+mod no_type;
 mod object;
 mod objects;
 mod outcome;

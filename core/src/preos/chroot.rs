@@ -37,8 +37,24 @@ fn at(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> ChrootError {
 
 /// A program that says "do not start this service" (invoke-rc.d(8), policy-rc.d interface).
 const POLICY: &str = "usr/sbin/policy-rc.d";
+/// What that program says: no service may be started.
+const POLICY_TEXT: &str = "#!/bin/sh\nexit 101\n";
 /// Where systemd-resolved's link `/etc/resolv.conf` points to.
 const STUB_RESOLV_CONF: &str = "run/systemd/resolve/stub-resolv.conf";
+/// Where the system itself has its programs.
+const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where programs stand that shall resolve names like this machine, in front of the system's.
+const NAMES_DIR: &str = "run/cdist-names";
+/// Stands there under the names of such programs.
+///
+/// A mount on `/etc/resolv.conf` that all could see would hide the image's own file from those who write it. So each
+/// program gets a mount namespace, and what it installs is found by the next call.
+const NAMES_SCRIPT: &str = include_str!("chroot_names.sh");
+/// The programs that ask for names while an image is configured.
+const ASK_FOR_NAMES: [&str; 13] = [
+    "apk", "apt", "apt-get", "aptitude", "curl", "dnf", "git", "pacman", "pip", "pip3", "wget", "yum",
+    "zypper",
+];
 /// Name, major, minor of the devices that scripts may use (Documentation/admin-guide/devices.txt).
 const DEVICES: [(&str, u64, u64); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
@@ -69,7 +85,8 @@ impl Chroot {
         chroot.mount("sys", "sysfs", quiet | MsFlags::MS_RDONLY, "")?;
         chroot.mount("dev", "tmpfs", MsFlags::MS_NOSUID, "mode=755,size=1m")?;
         chroot.make_devices()?;
-        chroot.mount("run", "tmpfs", MsFlags::MS_NOSUID | MsFlags::MS_NODEV, "mode=755,size=64m")?;
+        // The work directory of the engine is there, and what it transfers is as large as it is.
+        chroot.mount("run", "tmpfs", MsFlags::MS_NOSUID | MsFlags::MS_NODEV, "mode=755")?;
         chroot.resolve_names()?;
         chroot.keep_services_off()?;
         Ok(chroot)
@@ -115,27 +132,42 @@ impl Chroot {
         self.mount("dev/shm", "tmpfs", quiet | MsFlags::MS_NODEV, "mode=1777,size=16m")
     }
 
-    /// Lets names be resolved as on this machine, without leaving its resolv.conf in the tree.
-    fn resolve_names(&mut self) -> Result<(), ChrootError> {
+    /// Lets names be resolved as on this machine, while the image's own `/etc/resolv.conf` stays what it is.
+    fn resolve_names(&self) -> Result<(), ChrootError> {
         let Ok(host) = fs::read("/etc/resolv.conf") else { return Ok(()) };
         let stub = self.root.join(STUB_RESOLV_CONF);
         let dir = self.root.join("run/systemd/resolve");
         fs::create_dir_all(&dir).map_err(at("making the directory", &dir))?;
         fs::write(&stub, host).map_err(at("writing", &stub))?;
-        let used = self.root.join("etc/resolv.conf");
-        if fs::symlink_metadata(&used).is_ok_and(|metadata| metadata.is_file()) {
-            const NONE: Option<&str> = None;
-            mount(Some(&stub), &used, NONE, MsFlags::MS_BIND, NONE)
-                .map_err(|errno| at("mounting on", &used)(errno.into()))?;
-            self.mounted.push(used);
+        let dir = self.root.join(NAMES_DIR);
+        fs::create_dir_all(&dir).map_err(at("making the directory", &dir))?;
+        let script = dir.join(".run");
+        fs::write(&script, NAMES_SCRIPT).map_err(at("writing", &script))?;
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).map_err(at("writing", &script))?;
+        for name in ASK_FOR_NAMES {
+            // Not for what is not there: others ask whether it is.
+            if SYSTEM_PATH.split(':').any(|path| {
+                self.root.join(path.trim_start_matches('/')).join(name).symlink_metadata().is_ok()
+            }) {
+                symlink(".run", dir.join(name)).map_err(at("making the link", &dir.join(name)))?;
+            }
         }
         Ok(())
     }
 
+    /// `$PATH` for commands inside, with the programs that resolve names like this machine in front.
+    pub fn path() -> String {
+        format!("/{NAMES_DIR}:{SYSTEM_PATH}")
+    }
+
     fn keep_services_off(&self) -> Result<(), ChrootError> {
         let policy = self.root.join(POLICY);
+        // One that the image has is the administrator's.
+        if policy.symlink_metadata().is_ok() {
+            return Ok(());
+        }
         if let Some(dir) = policy.parent().filter(|dir| dir.is_dir()) {
-            fs::write(&policy, "#!/bin/sh\nexit 101\n").map_err(at("writing", &policy))?;
+            fs::write(&policy, POLICY_TEXT).map_err(at("writing", &policy))?;
             fs::set_permissions(&policy, fs::Permissions::from_mode(0o755)).map_err(at("writing", dir))?;
         }
         Ok(())
@@ -146,7 +178,7 @@ impl Chroot {
         Command::new("chroot")
             .arg(&self.root)
             .arg(program)
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("PATH", SYSTEM_PATH)
             .env("DEBIAN_FRONTEND", "noninteractive")
             .env("SYSTEMD_OFFLINE", "1")
     }
@@ -162,11 +194,11 @@ impl Chroot {
 
     fn undo(&mut self) -> Result<(), ChrootError> {
         let policy = self.root.join(POLICY);
-        match fs::remove_file(&policy) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(at("removing", &policy)(error));
-            }
-            _ => {}
+        // Also that of a build that was killed, which is the same.
+        let ours = policy.symlink_metadata().is_ok_and(|metadata| metadata.is_file())
+            && fs::read(&policy).is_ok_and(|text| text == POLICY_TEXT.as_bytes());
+        if ours {
+            fs::remove_file(&policy).map_err(at("removing", &policy))?;
         }
         while let Some(point) = self.mounted.pop() {
             umount2(&point, MntFlags::UMOUNT_NOFOLLOW)

@@ -76,6 +76,7 @@ pub fn run(root: &Path, request: &Configure, environment: &Environment) -> Resul
         &environment.cdist_exe,
     );
     run.remote_dir = WORK_DIR.into();
+    run.remote_path = Some(Chroot::path());
     run.jobs = parameters.jobs;
     run.log_level = parameters.log_level();
     run.cancel = environment.cancel.clone();

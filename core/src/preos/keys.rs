@@ -1,4 +1,4 @@
-//! ssh public keys for root: read, checked, and with their comments kept.
+//! ssh public keys for root: read, checked, and with their options and comments kept.
 
 use std::{
     fs, io,
@@ -92,20 +92,38 @@ fn read(path: &Path) -> Result<Vec<String>, KeyError> {
     if keys.is_empty() { Err(KeyError::Empty(path.to_owned())) } else { Ok(keys) }
 }
 
-/// Whether a line of `authorized_keys` holds a key: a type, and base64 data that begins with the same type
-/// (RFC 4253, 6.6). Options in front of it are allowed.
+/// Whether a line of `authorized_keys` holds a key: options, a type, and base64 data that begins with the same
+/// type (RFC 4253, 6.6). Each part is where sshd looks for it, so that no word in an option is taken for the key.
 pub fn is_public_key(line: &str) -> bool {
     if line.chars().any(|c| c.is_control() && c != '\t') {
         return false;
     }
-    let words: Vec<&str> = line.split_whitespace().collect();
-    words.windows(2).any(|pair| {
-        TYPES.contains(&pair[0])
-            && decode_base64(pair[1]).is_some_and(|data| {
-                let length = u32::try_from(pair[0].len()).unwrap_or(u32::MAX).to_be_bytes();
-                data.starts_with(&length) && data[4..].starts_with(pair[0].as_bytes()) && data.len() > 40
-            })
-    })
+    begins_with_key(line) || after_options(line).is_some_and(begins_with_key)
+}
+
+fn begins_with_key(line: &str) -> bool {
+    let mut words = line.split([' ', '\t']).filter(|word| !word.is_empty());
+    let (Some(kind), Some(data)) = (words.next(), words.next()) else { return false };
+    TYPES.contains(&kind)
+        && decode_base64(data).is_some_and(|data| {
+            let length = u32::try_from(kind.len()).unwrap_or(u32::MAX).to_be_bytes();
+            data.starts_with(&length) && data[4..].starts_with(kind.as_bytes()) && data.len() > 40
+        })
+}
+
+/// What follows the options at the beginning of a line: they end at the first blank outside of double quotes,
+/// and a backslash keeps a quote from counting (sshd(8), AUTHORIZED_KEYS FILE FORMAT). None if they never end.
+fn after_options(line: &str) -> Option<&str> {
+    let (mut quoted, mut escaped) = (false, false);
+    for (at, c) in line.char_indices() {
+        match c {
+            '"' if !escaped => quoted = !quoted,
+            ' ' | '\t' if !quoted => return line.get(at..),
+            _ => {}
+        }
+        escaped = c == '\\';
+    }
+    None
 }
 
 fn decode_base64(text: &str) -> Option<Vec<u8>> {
@@ -140,6 +158,10 @@ mod tests {
     fn public_keys_are_told_from_other_text() {
         assert!(is_public_key(KEY));
         assert!(is_public_key(&format!("from=\"10.0.0.0/8\" {KEY}")));
+        assert!(is_public_key(&format!("command=\"/bin/sh -c \\\"ssh-rsa x\\\"\",restrict \t{KEY}")));
+        assert!(!is_public_key(&format!("command=\"/bin/echo {KEY}\" nonsense")));
+        assert!(!is_public_key(&format!("command=\"never ends {KEY}")));
+        assert!(!is_public_key(&format!("restrict no-pty {KEY}")));
         assert!(!is_public_key("ssh-ed25519 AAAA"));
         assert!(!is_public_key("hello world"));
         assert!(!is_public_key(&KEY.replace("ssh-ed25519", "ssh-rsa")));
@@ -155,6 +177,8 @@ mod tests {
         };
         let good = file("good", &format!("# mine\n\n{KEY}\n{KEY}\n"));
         assert_eq!(read_all(&[good.clone(), good]).unwrap(), [KEY]);
+        let restricted = format!("from=\"10.0.0.0/8\",command=\"/bin/echo no\",restrict {KEY}");
+        assert_eq!(read_all(&[file("options", &restricted)]).unwrap(), [restricted]);
         let error = |path: PathBuf| read_all(&[path]).unwrap_err().to_string();
         assert!(error(file("id", "-----BEGIN OPENSSH PRIVATE KEY-----\n")).contains("is a private key"));
         assert!(error(file("bad", &format!("{KEY}\nnonsense\n"))).starts_with("line 2 of "));

@@ -214,6 +214,36 @@ fn a_new_key_and_trigger_take_seconds_and_change_nothing_else() {
     assert_no_trace(copy.path());
 }
 
+/// Who manages the file sees the image's own; who asks for names, the one of the machine that builds.
+#[test]
+fn the_resolv_conf_of_the_image_is_its_own() {
+    let copy = shared_build().copy_root();
+    let root = copy.path().join("root");
+    let file = root.join("etc/resolv.conf");
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, "nameserver 192.0.2.1\n").unwrap();
+    let executable = |name: &str, text: &str| {
+        let path = root.join(name);
+        let _ = fs::remove_file(&path);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    };
+    let policy = executable("usr/sbin/policy-rc.d", "#!/bin/sh\n# mine\nexit 101\n");
+    executable("usr/bin/wget", "#!/bin/sh\ncat /etc/resolv.conf >/root/seen\n");
+    let manifest = copy.path().join("manifest");
+    let text =
+        "echo nameserver 192.0.2.53 | __file /etc/resolv.conf --source - --mode 0644 --onchange wget\n";
+    fs::write(&manifest, text).unwrap();
+    for _ in 0..2 {
+        outcome(debian(&root).arg("-C").arg("-i").arg(&manifest)).assert_ok();
+        assert_eq!(read(&file), "nameserver 192.0.2.53\n");
+    }
+    let host = fs::read_to_string("/etc/resolv.conf").unwrap_or_else(|_| read(&file));
+    assert_eq!(read(root.join("root/seen")), host);
+    assert!(read(policy).contains("mine"), "the administrator's own policy has to stay");
+}
+
 #[test]
 fn the_tools_that_types_need_are_there() {
     let root = shared_build().root();
