@@ -113,6 +113,16 @@ fn size(text: &str) -> Result<u64, String> {
 }
 
 #[cfg(test)]
+impl RunArgs {
+    /// What these words say.
+    pub(crate) fn of_words<W: Into<std::ffi::OsString> + Clone>(words: impl IntoIterator<Item = W>) -> Self {
+        let command = <Self as clap::Args>::augment_args(clap::Command::new("x").no_binary_name(true));
+        let matches = command.try_get_matches_from(words).unwrap_or_else(|error| panic!("{error}"));
+        <Self as clap::FromArgMatches>::from_arg_matches(&matches).unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::size;
 
@@ -124,15 +134,5 @@ mod tests {
         for wrong in ["", "0", "M", "-1", "1.5G", "1T", "16MB", "99999999999999999999", "99999999999G"] {
             assert!(size(wrong).is_err(), "{wrong}");
         }
-    }
-}
-
-#[cfg(test)]
-impl RunArgs {
-    /// What these words say.
-    pub(crate) fn of_words<W: Into<std::ffi::OsString> + Clone>(words: impl IntoIterator<Item = W>) -> Self {
-        let command = <Self as clap::Args>::augment_args(clap::Command::new("x").no_binary_name(true));
-        let matches = command.try_get_matches_from(words).unwrap_or_else(|error| panic!("{error}"));
-        <Self as clap::FromArgMatches>::from_arg_matches(&matches).unwrap_or_else(|error| panic!("{error}"))
     }
 }

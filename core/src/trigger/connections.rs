@@ -128,7 +128,8 @@ impl Connections {
     /// The request that has waited longest, of all or of one peer, waits no more.
     fn give_way(&self, peer: Option<IpAddr>) {
         let mut waits = locked(&self.waits);
-        let is_meant = |(_, (of, _)): &(&u64, &(IpAddr, oneshot::Sender<()>))| peer.is_none_or(|peer| *of == peer);
+        let is_meant =
+            |(_, (of, _)): &(&u64, &(IpAddr, oneshot::Sender<()>))| peer.is_none_or(|peer| *of == peer);
         let oldest = waits.by_age.iter().find(is_meant).map(|(number, _)| *number);
         if let Some((_, told)) = oldest.and_then(|number| waits.by_age.remove(&number)) {
             // It has just ended otherwise.
@@ -158,7 +159,7 @@ impl Connections {
             return None;
         }
         *count += 1;
-        Some(Connection { _permit: permit, peer, peers: Arc::clone(&self.peers) })
+        Some(Connection { _permit: permit, peer: counted, peers: Arc::clone(&self.peers) })
     }
 }
 
@@ -263,9 +264,9 @@ mod tests {
         // One peer has all that it may have: one of its own waits makes room for its next connection.
         let mut counted = Vec::new();
         for _ in 0..2 {
-            counted.push(connections.count(permits.pop().unwrap(), peers[1]).unwrap());
+            counted.push(connections.count(permits.pop().unwrap(), peers[1], || None).unwrap());
         }
-        assert!(connections.count(permits.pop().unwrap(), peers[1]).is_none());
+        assert!(connections.count(permits.pop().unwrap(), peers[1], || None).is_none());
         waits[1].is_in_the_way().await;
         assert!(!gives_way(&mut waits[2]).await && !gives_way(&mut waits[3]).await);
         waits.clear();

@@ -86,7 +86,8 @@ fn logged<T>(doing: &str, result: io::Result<Option<T>>) -> Option<T> {
 
 /// The address of a job: bare, or with the interface as its zone.
 fn peer_of(target: &str) -> Option<SocketAddr> {
-    let (address, zone) = target.split_once('%').map_or((target, None), |(address, zone)| (address, Some(zone)));
+    let (address, zone) =
+        target.split_once('%').map_or((target, None), |(address, zone)| (address, Some(zone)));
     let address: IpAddr = address.parse().ok()?;
     Some(match (address, zone) {
         (IpAddr::V6(v6), Some(zone)) => {
@@ -143,11 +144,7 @@ fn read() -> io::Result<Table> {
 }
 
 /// Asks the kernel for one row, or for all of them.
-fn ask(
-    request: RouteNetlinkMessage,
-    all: bool,
-    mut take: impl FnMut(RouteNetlinkMessage),
-) -> io::Result<()> {
+fn ask(request: RouteNetlinkMessage, all: bool, mut take: impl FnMut(RouteNetlinkMessage)) -> io::Result<()> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
     socket.connect(&netlink_sys::SocketAddr::new(0, 0))?;

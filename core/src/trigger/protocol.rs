@@ -93,7 +93,11 @@ pub fn parse(path: &str, query: Option<&str>) -> Result<Wish, Reply> {
     if path.starts_with("/file/present/") || path.starts_with("/file/absent/") {
         return Ok(Wish::File(path.starts_with("/file/present/")));
     }
-    if let Some(id) = path.strip_prefix("/jobs/").filter(|id| id.bytes().all(|b| b.is_ascii_digit())).and_then(|id| id.parse().ok()) {
+    if let Some(id) = path
+        .strip_prefix("/jobs/")
+        .filter(|id| id.bytes().all(|b| b.is_ascii_digit()))
+        .and_then(|id| id.parse().ok())
+    {
         return Ok(Wish::Look(id));
     }
     Err(Reply::new(404, format!("nothing here: {PATHS}")))
@@ -137,7 +141,9 @@ pub fn called(answer: Answer, kind: Kind, address: &str) -> Reply {
             Reply { retry_after: Some(60), ..Reply::about(503, job, State::Running, text) }
         }
         Answer::Elsewhere(job) => {
-            let text = format!("{kind} of {address} refused: job {job} waits for the same machine at another address");
+            let text = format!(
+                "{kind} of {address} refused: job {job} waits for the same machine at another address"
+            );
             Reply::new(409, text)
         }
         Answer::Moved(job) => {

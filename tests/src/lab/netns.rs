@@ -166,7 +166,7 @@ impl Network {
     }
 
     fn ip(&self, args: &[&str]) {
-        ip(self.enter(), args);
+        ip(&self.enter(), args);
     }
 }
 
@@ -189,7 +189,7 @@ impl Station {
     ///
     /// If it fails.
     pub fn ip(&self, args: &[&str]) {
-        ip(self.enter(), args);
+        ip(&self.enter(), args);
     }
 }
 
@@ -218,7 +218,7 @@ fn enter(holder: &Process) -> Vec<OsString> {
     vec![tool("nsenter", "util-linux").into(), net.into(), "--".into()]
 }
 
-fn ip(enter: Vec<OsString>, args: &[&str]) {
+fn ip(enter: &[OsString], args: &[&str]) {
     run(Command::new(&enter[0]).args(&enter[1..]).arg(tool("ip", "iproute2")).args(args));
 }
 

@@ -118,8 +118,7 @@ struct World {
 impl World {
     fn new(history: u64) -> Self {
         let mut random = Random::new(history);
-        let policy =
-            if random.chance(15) { InstallPolicy::Armed } else { InstallPolicy::Once };
+        let policy = if random.chance(15) { InstallPolicy::Armed } else { InstallPolicy::Once };
         let rules =
             Rules { policy, at_once: 1 + random.below(4), machines_max: 60, retries: 1, ..Rules::default() };
         let now = Moment { wall: 1_000_000_000_000, mono: Duration::from_secs(5) };
@@ -394,9 +393,8 @@ impl World {
     }
 
     fn order(&mut self, tally: &mut Tally) {
-        let machines: Vec<MachineId> = (1..=self.ledger.last_machine)
-            .filter(|id| self.ledger.machine(*id).is_some())
-            .collect();
+        let machines: Vec<MachineId> =
+            (1..=self.ledger.last_machine).filter(|id| self.ledger.machine(*id).is_some()).collect();
         let mut jobs: Vec<JobId> = self.jobs.keys().copied().collect();
         jobs.sort_unstable();
         match (self.random.below(10), self.random.pick(&machines), self.random.pick(&jobs)) {

@@ -41,7 +41,7 @@ impl Ledger {
             self.machines.get(id).is_some_and(|machine| {
                 let has_mac = machine.macs().next().is_some();
                 let has_firmware = machine.macs().count() < machine.keys.len();
-                !(mac.is_some() && has_mac) && !(firmware.is_some() && has_firmware)
+                (mac.is_none() || !has_mac) && (firmware.is_none() || !has_firmware)
             })
         });
         let is_seen = call.neighbour.is_some();
@@ -157,7 +157,8 @@ impl Ledger {
         self.learn(id, call);
         // Who had an address last is found by these times after a restart, also if the clock was set back.
         let before = self.by_address.get(&call.address).filter(|other| **other != id);
-        let before = before.and_then(|other| self.machines.get(other)).map(|other| other.last_seen.saturating_add(1));
+        let before =
+            before.and_then(|other| self.machines.get(other)).map(|other| other.last_seen.saturating_add(1));
         let Some(machine) = self.machines.get_mut(&id) else { return };
         machine.last_seen = now.wall.max(before.unwrap_or(now.wall));
         if machine.address != call.address {

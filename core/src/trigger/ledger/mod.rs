@@ -9,15 +9,15 @@
 //! - [`orders`](Ledger::arm): what an administrator asks for
 
 mod calls;
-mod machines;
-mod orders;
-mod runs;
-#[cfg(test)]
-mod machines_tests;
 #[cfg(test)]
 mod histories;
+mod machines;
+#[cfg(test)]
+mod machines_tests;
+mod orders;
 #[cfg(test)]
 mod policy_model;
+mod runs;
 #[cfg(test)]
 mod tests;
 

@@ -34,7 +34,9 @@ pub enum OrderError {
     #[error("{1}, the last address of machine {0}, is another machine's now")]
     Moved(MachineId, String),
     /// An installed machine may have the address.
-    #[error("machine {1} had the address {0} after its install, and nothing proves that it has another one now")]
+    #[error(
+        "machine {1} had the address {0} after its install, and nothing proves that it has another one now"
+    )]
     Held(String, MachineId),
 }
 

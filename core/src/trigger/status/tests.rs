@@ -337,9 +337,10 @@ async fn streams_end_when_the_server_does() {
         sleep(Duration::from_millis(300)).await;
         lab.stop.send(true).unwrap();
     };
+    let headers = [("authorization", bearer.as_str())];
     let (log, events, ()) = tokio::join!(
         lab.ask("GET", "/api/v1/jobs/1/log?follow=1", ""),
-        lab.ask_tcp("GET", "/api/v1/jobs/1/events", &[("authorization", &bearer)]),
+        lab.ask_tcp("GET", "/api/v1/jobs/1/events", &headers),
         stop
     );
     assert_eq!(log, (200, "begin 1\n".into()));
