@@ -43,7 +43,7 @@ file='case $1 in */) [ -d "$1" ] || { echo "$1: no such directory" >&2; exit 1; 
     [ -z "$mode" ] || chmod "$mode" "$1"'
 # shellcheck disable=SC2016
 directory='[ ! -d "$1" ] || [ -n "$3" ] || set -- "${1%/}/$2"; [ -d "$1" ] ||
-    mkdir -m "$(printf %o "$((0$4 & ~0$(umask) | 0700))")" "$1" || exit; cd "$1" && pwd'
+    mkdir -m "$(printf %o "$((0$4 & ~0$(umask) | 0700))")" "$1" || exit; cd "$1" && echo && pwd'
 
 copy_file() { # SOURCE PATH
     mode=$(stat -L -c %a -- "$1") || return
@@ -52,7 +52,7 @@ copy_file() { # SOURCE PATH
 }
 
 copy_directory() { # SOURCE PATH [EXACTLY]
-    # The last line is what the command says; login scripts may have printed others.
+    # The last line is what the command says; login scripts may have printed others, and one without a line end.
     mode=$(stat -L -c %a -- "$1") || return
     made=$(there "$directory" "$2" "${1##*/}" "$3" "$mode" </dev/null) || return
     made=${made##*"$newline"}
