@@ -75,7 +75,12 @@ fn programs_that_lead_to_a_target_say_why_they_cannot_be_started() {
 #[test]
 fn the_limit_of_open_files_is_raised_and_not_passed_on() {
     let lab = Lab::new();
-    lab.write("conf/manifest/init", "ulimit -Sn >&2\ngrep 'open files' /proc/$PPID/limits >&2\n");
+    // The limit is set from outside, once the script has started.
+    lab.write(
+        "conf/manifest/init",
+        "tries=0\nwhile [ \"$(ulimit -Sn)\" != 200 ] && [ $tries -lt 200 ]; do tries=$((tries + 1)); sleep 0.05; done\n\
+         ulimit -Sn >&2\ngrep 'open files' /proc/$PPID/limits >&2\n",
+    );
     let mut command = std::process::Command::new("sh");
     command.args(["-c", "ulimit -Sn 200 && exec \"$@\"", "sh"]).arg(env!("CARGO_BIN_EXE_cdist"));
     command.args(["config", "--local", "-c"]).arg(lab.path("conf"));

@@ -184,7 +184,7 @@ impl Process {
                 None
             }
         };
-        let quota = stdout.quota().or_else(|| stderr.quota());
+        let quotas = [stdout.quota(), stderr.quota()];
         match stdio(&stdout).and_then(|out| Ok((out, stdio(&stderr)?))) {
             Ok((out, err)) => command.stdout(out).stderr(err),
             Err(source) => return Err(ProcessError::Start { argv, source }),
@@ -206,7 +206,7 @@ impl Process {
         }
         let out = child.stdout.take().map(|pipe| Collector::start(pipe, stdout));
         let err = child.stderr.take().map(|pipe| Collector::start(pipe, stderr));
-        let over = || quota.as_ref().and_then(Quota::over);
+        let over = || quotas.iter().flatten().find_map(Quota::over);
         let ended = wait(&mut child, || cancel.is_cancelled() || over().is_some(), own_group).await;
         let (stdout, stderr) = (Collector::finish(out).await, Collector::finish(err).await);
         match (ended, over()) {

@@ -19,7 +19,8 @@ pub fn raise_open_files() -> Option<u64> {
     Some(hard)
 }
 
-/// Gives a process that was just started the soft limit back that this one began with.
+/// Gives a process that was just started the soft limit back that this one began with. For some microseconds it has the
+/// higher one: between fork and exec only unsafe code could change it.
 pub(crate) fn restore_for(id: Option<u32>) {
     let Some(&soft) = BEFORE.get() else { return };
     let Some(pid) = id.and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) else { return };
