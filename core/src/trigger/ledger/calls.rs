@@ -119,7 +119,7 @@ impl Ledger {
                     self.see(who, call, now);
                     self.store_seen(who, call);
                 } else {
-                    self.guard_place(who, &call.address);
+                    self.guard(who, call);
                 }
                 if !is_there {
                     return Some(Answer::Moved(id));
@@ -132,7 +132,7 @@ impl Ledger {
             let is_there = known.is_proven
                 || self.machines.get(&who).is_some_and(|machine| machine.address == call.address);
             if !is_there && let Some(job) = self.waiting_of(who) {
-                self.guard_place(who, &call.address);
+                self.guard(who, call);
                 return Some(Answer::Elsewhere(job));
             }
         }
