@@ -120,6 +120,7 @@ impl Ledger {
                     self.store_seen(who, call);
                 } else {
                     self.guard(who, call);
+                    self.by_address.remove(&call.address);
                 }
                 if !is_there {
                     return Some(Answer::Moved(id));
@@ -133,6 +134,8 @@ impl Ledger {
                 || self.machines.get(&who).is_some_and(|machine| machine.address == call.address);
             if !is_there && let Some(job) = self.waiting_of(who) {
                 self.guard(who, call);
+                // Whose the address was before, it is not any more: nothing is done again there.
+                self.by_address.remove(&call.address);
                 return Some(Answer::Elsewhere(job));
             }
         }

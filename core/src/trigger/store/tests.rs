@@ -351,7 +351,8 @@ fn every_older_version_is_brought_up_to_date() {
         }
         old.execute_batch(&format!(
             "PRAGMA user_version = {version}; PRAGMA application_id = {APPLICATION_ID};
-             INSERT INTO job VALUES (5, 'config', 'queued', 1, '10.0.0.1', '', '{{}}', 1, NULL, NULL, 0, NULL, 0, 0, NULL, NULL)"
+             INSERT INTO job (id, kind, state, machine, address, path, facts, created, attempts, joined, stopping)
+                 VALUES (5, 'config', 'queued', 1, '10.0.0.1', '', '{{}}', 1, 0, 0, 0)"
         ))
         .unwrap();
         drop(old);
