@@ -84,7 +84,10 @@ impl Ledger {
         }
         let machine = match known.who {
             Some(machine) => machine,
-            None if !self.has_room() => return Answer::MachinesFull,
+            None if !self.has_room() => {
+                self.by_address.remove(&call.address);
+                return Answer::MachinesFull;
+            }
             None => self.meet(&call, now),
         };
         let mut armed = Vec::new();
@@ -166,6 +169,8 @@ impl Ledger {
         if let Some(who) = known.who {
             self.see(who, call, now);
             self.store_seen(who, call);
+        } else {
+            self.by_address.remove(&call.address);
         }
         Some(Answer::Taken(taken))
     }

@@ -246,7 +246,8 @@ impl Ledger {
         }
         let until = needing.iter().map(|machine| machine.armed_until).min().flatten();
         let left = needing.iter().map(|machine| self.armed_until.get(&machine.id).copied()).min().flatten();
-        let is_refused = self.admit(from, now).is_err();
+        // Also if it is armed: a job that was accepted before has not used that arm.
+        let is_refused = self.rules.policy.decide(&old, false).is_err();
         self.take_out(from);
         for key in &old.keys {
             self.by_key.insert(key.clone(), into);
