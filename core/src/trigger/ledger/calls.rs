@@ -84,7 +84,10 @@ impl Ledger {
         }
         let machine = match known.who {
             Some(machine) => machine,
-            None if !self.has_room() => return Answer::MachinesFull,
+            None if !self.has_room() => {
+                self.by_address.remove(&call.address);
+                return Answer::MachinesFull;
+            }
             None => self.meet(&call, now),
         };
         let mut armed = Vec::new();
@@ -119,7 +122,8 @@ impl Ledger {
                     self.see(who, call, now);
                     self.store_seen(who, call);
                 } else {
-                    self.guard_place(who, &call.address);
+                    self.guard(who, call);
+                    self.by_address.remove(&call.address);
                 }
                 if !is_there {
                     return Some(Answer::Moved(id));
@@ -132,7 +136,9 @@ impl Ledger {
             let is_there = known.is_proven
                 || self.machines.get(&who).is_some_and(|machine| machine.address == call.address);
             if !is_there && let Some(job) = self.waiting_of(who) {
-                self.guard_place(who, &call.address);
+                self.guard(who, call);
+                // Whose the address was before, it is not any more: nothing is done again there.
+                self.by_address.remove(&call.address);
                 return Some(Answer::Elsewhere(job));
             }
         }
@@ -163,6 +169,8 @@ impl Ledger {
         if let Some(who) = known.who {
             self.see(who, call, now);
             self.store_seen(who, call);
+        } else {
+            self.by_address.remove(&call.address);
         }
         Some(Answer::Taken(taken))
     }

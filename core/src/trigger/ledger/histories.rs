@@ -409,7 +409,8 @@ impl World {
                 self.permits.remove(&machine);
                 self.note(format_args!("not armed: {machine}"));
             }
-            (6, Some(machine), _) if self.ledger.forget(machine).is_ok() => {
+            // Not while a run is open: it may be one under a false name, which nothing but what is forgotten could tell.
+            (6, Some(machine), _) if self.runs.is_empty() && self.ledger.forget(machine).is_ok() => {
                 // That is what it is for.
                 self.is_honest = false;
                 let names: Vec<MachineId> =

@@ -176,9 +176,7 @@ impl Ledger {
         machine.facts.uuid = machine.facts.uuid.take().or(old.uuid);
         machine.facts.serial = machine.facts.serial.take().or(old.serial);
         // A card that the kernel has seen takes no place away: it may be the card of a machine that says to be this one.
-        if call.neighbour.is_none() {
-            self.guard_place(id, &call.address);
-        }
+        self.guard(id, call);
     }
 
     /// Keeps what stands for a machine. What stands for another one already goes on to do so.
@@ -196,18 +194,22 @@ impl Ledger {
         }
     }
 
-    /// A machine that is installed, or is being installed, says that it is at an address, and nothing proves it. Nothing is
-    /// installed there without asking.
-    pub(super) fn guard_place(&mut self, id: MachineId, address: &str) {
+    /// A machine that is installed, or is being installed, says where it is, and by which card. What it says may be made up, so
+    /// it is kept as far as it forbids: by that card it is no new machine, and where nothing proves whose its address is,
+    /// nothing is installed there without asking.
+    pub(super) fn guard(&mut self, id: MachineId, call: &Call) {
         let Some(machine) = self.machines.get(&id) else { return };
-        let is_known = machine.places.iter().any(|place| place == address);
         let is_at_work = self.find(id, Kind::Install, |place| place == Place::Run).is_some();
-        if (machine.is_protected() || is_at_work) && !is_known && machine.places.len() < PLACES_MAX {
-            let mut places = machine.places.clone();
-            places.push(address.to_owned());
-            self.set_places(id, places);
-            self.store_machine(id);
+        if !machine.is_protected() && !is_at_work {
+            return;
         }
+        let mut places = machine.places.clone();
+        self.learn(id, call);
+        if call.neighbour.is_none() && !places.contains(&call.address) && places.len() < PLACES_MAX {
+            places.push(call.address.clone());
+            self.set_places(id, places);
+        }
+        self.store_machine(id);
     }
 
     /// Where nothing is to be installed without asking, since this machine may be there.
@@ -244,7 +246,8 @@ impl Ledger {
         }
         let until = needing.iter().map(|machine| machine.armed_until).min().flatten();
         let left = needing.iter().map(|machine| self.armed_until.get(&machine.id).copied()).min().flatten();
-        let is_refused = self.admit(from, now).is_err();
+        // Also if it is armed: a job that was accepted before has not used that arm.
+        let is_refused = self.rules.policy.decide(&old, false).is_err();
         self.take_out(from);
         for key in &old.keys {
             self.by_key.insert(key.clone(), into);
