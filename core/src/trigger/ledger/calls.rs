@@ -62,6 +62,10 @@ impl Ledger {
             self.merge(same, who, now);
             known = self.recognise(&call);
         }
+        if let Some(same) = known.same {
+            self.guard(same, &call);
+            self.share_protection(same, known.who);
+        }
         if let Some(answer) = self.at_work(&call, &known, now) {
             return answer;
         }

@@ -271,6 +271,9 @@ impl World {
         let call = Call { kind, address, neighbour, facts: facts.clone(), path: String::new() };
         let answer = self.ledger.call(call, self.now);
         self.note(format_args!("machine {who} calls for {kind} with {facts:?}: {answer:?}"));
+        // Behind a router it would be known by what it made up, if it told nothing after that.
+        let keeps_its_name = !lies || !self.real[who].routed || self.real[who].blocked;
+        self.real[who].is_known &= keeps_its_name;
         // First what has ended by that, and gives back what it had used.
         self.keep(tally);
         match answer {

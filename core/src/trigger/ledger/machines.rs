@@ -280,6 +280,18 @@ impl Ledger {
         self.store_machine(into);
     }
 
+    /// Two machines are one, and cannot be put together before the jobs of `from` have ended: its protection counts now.
+    pub(super) fn share_protection(&mut self, from: MachineId, into: Option<MachineId>) {
+        let Some(old) = self.machines.get(&from).filter(|machine| machine.is_protected()) else { return };
+        let (install, installed) = (old.install, old.installed);
+        let Some(machine) = into.and_then(|into| self.machines.get_mut(&into)) else { return };
+        if strength(install) > strength(machine.install) {
+            (machine.install, machine.installed) = (install, installed);
+            let id = machine.id;
+            self.store_machine(id);
+        }
+    }
+
     /// Ends installs of a machine that wait, at no cost.
     pub(super) fn withdraw(&mut self, id: MachineId, note: &str, now: Moment) {
         if let Some(job) = self.find(id, Kind::Install, |place| place != Place::Run) {
