@@ -248,7 +248,12 @@ impl Ledger {
         let left = needing.iter().map(|machine| self.armed_until.get(&machine.id).copied()).min().flatten();
         // Also if it is armed: a job that was accepted before has not used that arm.
         let is_refused = self.rules.policy.decide(&old, false).is_err();
+        let had_address = self.by_address.get(&old.address) == Some(&from);
         self.take_out(from);
+        if had_address {
+            // Who tells nothing there is this machine.
+            self.by_address.insert(old.address.clone(), into);
+        }
         for key in &old.keys {
             self.by_key.insert(key.clone(), into);
         }
