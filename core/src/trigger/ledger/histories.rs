@@ -65,8 +65,8 @@ struct Real {
     is_known: bool,
     /// It was installed, or may have been begun with.
     blocked: bool,
-    /// The machine of the job that did it.
-    record: MachineId,
+    /// The machines of the jobs that did it: one that lies is installed by more than one name.
+    records: Vec<MachineId>,
 }
 
 /// A job that the server works on.
@@ -199,6 +199,12 @@ impl World {
         id
     }
 
+    /// All numbers by which an administrator may mean a machine that a job of `machine` is for.
+    fn names(&self, machine: MachineId, real: usize) -> Vec<MachineId> {
+        let records = self.real[real].records.iter().copied();
+        records.chain([machine]).map(|id| self.real_name(id)).collect()
+    }
+
     fn owner(&self, address: &str) -> Option<usize> {
         self.real.iter().position(|real| real.address.as_deref() == Some(address))
     }
@@ -302,7 +308,7 @@ impl World {
 
     /// What an administrator wanted is done by this job, and by no other one.
     fn use_permits(&mut self, job: JobId, machine: MachineId, who: usize) {
-        let names = [self.real_name(machine), self.real_name(self.real[who].record)];
+        let names = self.names(machine, who);
         let (used, left) = std::mem::take(&mut self.permits)
             .into_iter()
             .partition::<Vec<_>, _>(|permit| names.contains(&self.real_name(*permit)));
@@ -337,7 +343,7 @@ impl World {
             return;
         }
         tally.installs += 1;
-        let names = [self.real_name(machine), self.real_name(self.real[owner].record)];
+        let names = self.names(machine, owner);
         let used = self.used.get(&id).into_iter().flatten();
         let permitted = used.copied().any(|permit| names.contains(&self.real_name(permit)));
         let needed = self.real[owner].blocked || self.rules.policy == InstallPolicy::Armed;
@@ -366,7 +372,8 @@ impl World {
             && !self.rules.dry_run
         {
             let record = self.jobs[&run.job.id].machine;
-            (self.real[owner].blocked, self.real[owner].record) = (true, record);
+            self.real[owner].blocked = true;
+            self.real[owner].records.push(record);
         }
     }
 
@@ -416,11 +423,10 @@ impl World {
             (6, Some(machine), _) if self.runs.is_empty() && self.ledger.forget(machine).is_ok() => {
                 // That is what it is for.
                 self.is_honest = false;
-                let names: Vec<MachineId> =
-                    self.real.iter().map(|real| self.real_name(real.record)).collect();
-                for (real, name) in self.real.iter_mut().zip(names) {
-                    real.blocked &= name != machine;
-                    real.is_known = false;
+                for at in 0..MACHINES {
+                    let is_meant = self.real[at].records.iter().any(|id| self.real_name(*id) == machine);
+                    self.real[at].blocked &= !is_meant;
+                    self.real[at].is_known = false;
                 }
                 self.note(format_args!("forgotten: {machine}"));
             }

@@ -167,7 +167,11 @@ impl Ledger {
             }
             machine.address.clone_from(&call.address);
         }
-        self.by_address.insert(call.address.clone(), id);
+        let before = self.by_address.insert(call.address.clone(), id);
+        if let Some(other) = before.filter(|other| *other != id && call.neighbour.is_none()) {
+            self.share_place(other, &call.address);
+        }
+        let Some(machine) = self.machines.get_mut(&id) else { return };
         // The ssh host keys are those of one boot, and the large part: they are stored, and not held in memory.
         let old =
             std::mem::replace(&mut machine.facts, Facts { ssh_host_keys: Vec::new(), ..call.facts.clone() });
@@ -210,6 +214,17 @@ impl Ledger {
             self.set_places(id, places);
         }
         self.store_machine(id);
+    }
+
+    /// Another machine says that it has the address of this one now, and nothing proves it: it may be this machine under
+    /// another name. What is installed there by that name then counts for this one as well.
+    fn share_place(&mut self, id: MachineId, address: &String) {
+        let Some(machine) = self.machines.get(&id) else { return };
+        if !machine.places.contains(address) && machine.places.len() < PLACES_MAX {
+            let places = machine.places.iter().chain([address]).cloned().collect();
+            self.set_places(id, places);
+            self.store_machine(id);
+        }
     }
 
     /// Where nothing is to be installed without asking, since this machine may be there.
@@ -359,7 +374,7 @@ impl Ledger {
     }
 
     /// An install has come to an end: what was at its address is no more, and its machine may be there from now on.
-    pub(super) fn settle(&mut self, job: &Job, end: State) {
+    pub(super) fn settle(&mut self, job: &Job, end: State, now: Moment) {
         let Some(machine) = self.machines.get(&job.machine) else { return };
         let is_changed = end != State::Failed && job.attempts > 0;
         if !machine.is_protected() || !(is_changed || machine.places.is_empty()) {
@@ -375,7 +390,12 @@ impl Ledger {
         if !is_changed {
             return;
         }
-        for other in self.holders(&job.address, Some(job.machine)) {
+        let all = self.by_place.get(&job.address).cloned().unwrap_or_default();
+        for other in all.into_iter().filter(|id| *id != job.machine) {
+            if self.machines.get(&other).is_some_and(|machine| !machine.is_protected()) {
+                self.share_protection(job.machine, Some(other));
+                self.withdraw(other, &format!("it may be machine {}, which was installed", job.machine), now);
+            }
             let Some(machine) = self.machines.get(&other) else { continue };
             let places = machine.places.iter().filter(|place| **place != job.address).cloned().collect();
             self.set_places(other, places);

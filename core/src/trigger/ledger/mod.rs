@@ -369,7 +369,7 @@ impl Ledger {
                 machine.install = Some(state);
                 machine.installed = Some(now.wall);
             }
-            self.settle(&job, state);
+            self.settle(&job, state, now);
             self.store_machine(job.machine);
         }
         self.changes.push(Change::Job(Box::new(job)));
