@@ -81,6 +81,23 @@ fn where_nothing_proves_whose_it_is_the_address_of_an_installed_machine_needs_an
 }
 
 #[test]
+fn who_is_installed_by_another_name_at_the_same_unproven_address_is_not_installed_by_its_own() {
+    let (mut ledger, now) = ledger(Rules { policy: InstallPolicy::Armed, ..Rules::default() });
+    let not_armed = |id| Answer::Refused(Refusal::NotArmed, id);
+    assert_eq!(ledger.call(call(Kind::Install, "10.0.0.1", Some(A)), now), not_armed(1));
+    // The same machine, or another one that has the address now: nothing tells.
+    assert_eq!(ledger.call(call(Kind::Install, "10.0.0.1", Some(B)), now), not_armed(2));
+    ledger.arm(2, Duration::from_secs(60), now).unwrap();
+    installed(&mut ledger, call(Kind::Install, "10.0.0.1", Some(B)), now);
+    let mut ledger = reloaded(ledger, now);
+    let refused = Answer::Refused(Refusal::Installed, 1);
+    assert_eq!(ledger.call(call(Kind::Install, "10.0.0.2", Some(A)), now), refused);
+    // Its administrator knows which one it is.
+    ledger.arm(1, Duration::from_secs(60), now).unwrap();
+    assert!(matches!(ledger.call(call(Kind::Install, "10.0.0.2", Some(A)), now), Answer::Queued(_)));
+}
+
+#[test]
 fn a_machine_is_its_uuid_and_serial_number_too() {
     for proven in [false, true] {
         let card = |kind, address: &str, mac: &str, told: bool| {
