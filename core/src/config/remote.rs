@@ -2,12 +2,13 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    path::Path,
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::ExitStatus,
     sync::atomic::Ordering,
 };
 
 use super::{
-    batch::WIPE,
     engine::Engine,
     environment::Variables,
     error::ConfigError,
@@ -16,24 +17,50 @@ use super::{
 };
 use crate::{
     connector::{Context, Done, Exec, Output},
-    trust::guard_line,
+    host::parent_of,
+    trust::{list_command, read_listing},
 };
 
 impl Engine {
-    /// Wipes and makes the work directory, by a command without standard input.
+    /// Wipes and makes the work directory, by commands without standard input. Others on the target must not be able to
+    /// change the way to it.
     pub(super) async fn make_remote_dirs(&self) -> Result<(), ConfigError> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
         let dir = &self.stage.remote;
-        let script = posix_always(format!("{}{WIPE}", guard_line()));
-        let words = vec!["/bin/sh".into(), "-c".into(), script, "cdist".into(), posix(dir)];
-        let stdout = self.output(&self.stage.out, "stdout", "remote")?;
-        let exec = Exec { words, stdin: self.input(), stdout, stderr: Output::Capture };
-        let done = self.run.connector.exec(&self.context, exec).await?;
-        if done.status.success() {
-            return Ok(());
+        let parent = parent_of(dir);
+        if self.check_way(parent).await?.is_none() {
+            // What is missing may have been made by another user by then.
+            self.remote_plain(&self.context, &["mkdir".into(), "-p".into(), posix(parent)]).await?;
+            self.check_way(parent).await?;
         }
-        let said = String::from_utf8_lossy(&done.stderr).trim().replace('\n', "; ");
-        Err(ConfigError::Send { dir: dir.clone(), said, status: done.status })
+        self.remote_plain(&self.context, &["rm".into(), "-rf".into(), posix(dir)]).await?;
+        self.remote_plain(&self.context, &["mkdir".into(), "-m".into(), "0700".into(), posix(dir)]).await
+    }
+
+    /// Checks the way to a directory of the target, and where symbolic links in it lead. `None` if not all of it is there.
+    async fn check_way(&self, dir: &Path) -> Result<Option<PathBuf>, ConfigError> {
+        let listing = self.list_way(dir).await?;
+        match listing {
+            Some(real) if real != dir => self.list_way(&real).await,
+            listing => Ok(listing),
+        }
+    }
+
+    async fn list_way(&self, dir: &Path) -> Result<Option<PathBuf>, ConfigError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let command = list_command(dir, |path| posix(path).to_string_lossy().into_owned());
+        let words = ["/bin/sh".into(), "-c".into(), posix_always(command)];
+        let stderr = self.output(&self.stage.out, "stderr", "remote")?;
+        let exec = Exec { words: words.to_vec(), stdin: self.input(), stdout: Output::Capture, stderr };
+        let done = self.run.connector.exec(&self.context, exec).await?;
+        let listing = read_listing(&String::from_utf8_lossy(&done.stdout));
+        match listing.flaw {
+            Some(said) => {
+                // As the script says it that has the same rules elsewhere.
+                let status = ExitStatus::from_raw(1 << 8);
+                Err(ConfigError::Send { dir: self.stage.remote.clone(), said, status })
+            }
+            None => Ok(listing.real),
+        }
     }
 
     /// Removes the work directory.

@@ -11,6 +11,7 @@
 //! file good: `SUDO_UID` may belong to a user who may call one command only.
 
 mod error;
+mod listing;
 mod rules;
 mod walk;
 
@@ -19,6 +20,7 @@ use std::{os::unix::fs::MetadataExt, path::Path};
 use nix::unistd::{Uid, User};
 
 pub use error::{Flaw, TrustError, Untrusted};
+pub(crate) use listing::{list_command, read_listing};
 pub use rules::{Component, Kind, Use, flaw};
 pub use walk::Trust;
 

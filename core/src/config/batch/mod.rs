@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// Makes the work directory anew: a name that is there already could be a trap where others can write.
-pub(super) const WIPE: &str =
+const WIPE: &str =
     r#"guard "$1" && rm -rf -- "$1" && mkdir -p -- "${1%/*}/" && guard "$1" && mkdir -m 0700 -- "$1""#;
 /// Takes a batch from its standard input.
 const TAKE: &str = r#"umask 077 && cat >"$1/$2" && umask "$3" && exec /bin/sh "$1/$2" "$1""#;
