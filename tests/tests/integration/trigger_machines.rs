@@ -24,9 +24,12 @@ fn firmware(mac: &str, uuid: &str, serial: &str) -> String {
     json!({ "mac": mac, "uuid": uuid, "serial": serial }).to_string()
 }
 
-/// A server whose jobs are at work until the file `hold` is gone.
+/// A server whose jobs are at work until the file `hold` is gone. The file `reached` is there once one of them has been at
+/// its machine.
 fn held() -> TriggerLab {
     let lab = TriggerLab::counting();
+    let reached = lab.path("reached").display().to_string();
+    lab.file("dist/share/cdist/conf/explorer/there", &format!(": >'{reached}'\n"));
     lab.file("hold", "");
     let hold = lab.path("hold").display().to_string();
     let wait = format!("#!/bin/sh\nwhile [ -e '{hold}' ]; do sleep 0.05; done\n__installed\n__configured\n");
@@ -76,7 +79,7 @@ fn a_machine_that_moves_during_its_install_is_told_to_ask_again() {
     let lab = held();
     let server = lab.start(&[]);
     assert_eq!(server.machine(machine(1)).post("/install/", facts(MAC)).status, 202);
-    let runs = || (show(&lab, 1)["state"] == "running").then_some(());
+    let runs = || lab.path("reached").exists().then_some(());
     assert!(wait_until(Duration::from_secs(30), runs).is_some(), "{}", show(&lab, 1));
     let moved = server.machine(machine(2)).post("/install/", facts(MAC));
     assert_eq!(moved.status, 503, "{}", moved.text());

@@ -166,6 +166,7 @@ impl Ledger {
                 self.by_address.remove(&machine.address);
             }
             machine.address.clone_from(&call.address);
+            self.leave_places(id);
         }
         let before = self.by_address.insert(call.address.clone(), id);
         if let Some(other) = before.filter(|other| *other != id && call.neighbour.is_none()) {
@@ -224,6 +225,21 @@ impl Ledger {
             let places = machine.places.iter().chain([address]).cloned().collect();
             self.set_places(id, places);
             self.store_machine(id);
+        }
+    }
+
+    /// A machine that was never installed is somewhere else now, and not where another one is about to be installed, unless
+    /// that has begun already.
+    fn leave_places(&mut self, id: MachineId) {
+        let Some(machine) = self.machines.get(&id).filter(|machine| !machine.is_protected()) else { return };
+        let runs = |place: &&String| {
+            let jobs = self.at_address.get(*place).into_iter().flatten();
+            jobs.filter(|job| self.runs.contains(job))
+                .any(|job| self.job(*job).is_some_and(|job| job.kind == Kind::Install && job.machine != id))
+        };
+        let left: Vec<String> = machine.places.iter().filter(runs).cloned().collect();
+        if left.len() != machine.places.len() {
+            self.set_places(id, left);
         }
     }
 
