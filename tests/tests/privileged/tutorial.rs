@@ -188,7 +188,7 @@ fn the_tutorial_does_what_it_says() {
         ("hello-python", "hello-python/preos/hello-python.py"),
     ] {
         let line = format!(
-            "sudo cdist plugin install {install} && sudo cdist preos {name} -p pxe-{name} root-{name} && ls pxe-{name}"
+            "sudo cdist plugin install {install} && sudo cdist preos {name} -p /srv/pxe-{name} /srv/root-{name} && ls /srv/pxe-{name}"
         );
         let (success, printed) = machine.run(&line);
         assert!(
