@@ -219,7 +219,7 @@ fn on_a_full_disk_what_has_happened_is_stored_from_the_reserve() {
 fn a_damaged_schema_is_told_before_anything_is_written() {
     for (from, to) in [
         ("kind TEXT NOT NULL", "kimd TEXT NOT NULL"),
-        ("TABLE meta", "TABLE mata"),
+        ("TABLE meta", "TABLE notes"),
         ("INDEX job_state", "INDEX job_stale"),
     ] {
         let state = state();
