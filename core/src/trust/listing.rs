@@ -26,15 +26,14 @@ pub(crate) fn list_command(dir: &Path, quoted: impl Fn(&Path) -> String) -> Stri
 /// Reads what [`list_command`] has printed. For other users than root, and where there is no `id` or `ls`, there is nothing
 /// wrong.
 pub(crate) fn read_listing(text: &str) -> Listing {
-    let mut lines = text.lines();
-    if !lines.any(|line| line == "0") {
-        return Listing::default();
-    }
     let mut listing = Listing::default();
-    for line in lines {
+    let mut is_root = false;
+    for line in text.lines() {
         if line.starts_with('/') {
             listing.real = Some(PathBuf::from(line));
-        } else if listing.flaw.is_none() {
+        } else if line == "0" {
+            is_root = true;
+        } else if is_root && listing.flaw.is_none() {
             listing.flaw = said_of(line);
         }
     }
@@ -93,7 +92,8 @@ mod tests {
             let listing = read_listing(&format!("hello\n0\n{line}\n/var\n"));
             assert_eq!(listing.flaw.as_deref(), expected, "{line}");
             assert_eq!(listing.real, Some("/var".into()));
-            assert_eq!(read_listing(&format!("1000\n{line}\n")), Listing::default());
+            let of_user = read_listing(&format!("1000\n{line}\n/var\n"));
+            assert_eq!(of_user, Listing { flaw: None, real: Some("/var".into()) });
         }
     }
 
