@@ -48,7 +48,9 @@ fn said_of(line: &str) -> Option<String> {
     let kind = if is(0, b"l") { Kind::Link } else { Kind::Directory };
     let bits = [(is(5, b"w"), 0o020), (is(8, b"w"), 0o002), (is(9, b"tT"), 0o1000)];
     let mode = bits.iter().filter(|(is_set, _)| *is_set).map(|(_, bit)| bit).sum();
-    let name = line.get(line.find(" /")? + 1..)?;
+    let shown = line.get(line.find(" /")? + 1..)?;
+    // Behind a link's name stands where it leads to.
+    let name = if kind == Kind::Link { shown.split(" -> ").next()? } else { shown };
     Some(match flaw(&Component { kind, owner, mode }, Use::Passed, 0)? {
         Flaw::Owner => format!("{name} belongs to user {owner}, who could change what root does there"),
         _ => format!("{name} is writable by group or others"),
@@ -85,7 +87,7 @@ mod tests {
             ),
             (
                 "lrwxrwxrwx 1 7 0 3 Nov 30 19:00 /l -> tmp",
-                Some("/l -> tmp belongs to user 7, who could change what root does there"),
+                Some("/l belongs to user 7, who could change what root does there"),
             ),
             ("Welcome to this host /x", None),
         ] {
