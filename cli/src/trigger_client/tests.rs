@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{self, Write},
     path::Path,
     sync::{
         Arc,
@@ -97,6 +98,22 @@ impl Lab {
         run(words, TERMINAL)
     }
 
+    /// Follows the log of job 1 to its end; `then` is done when the first of it has been printed.
+    fn followed(&self, then: impl FnOnce()) -> (String, Result<i32, String>) {
+        let dir = self.dir.path().join("state").display().to_string();
+        let (printed, is_printed) = mpsc::channel();
+        std::thread::scope(|scope| {
+            let followed = scope.spawn(move || {
+                let mut out = Telling { out: Vec::new(), printed };
+                let ended = run_into(["log", "-f", "1", "--state-dir", &dir], TERMINAL, &mut out);
+                (String::from_utf8(out.out).unwrap(), ended)
+            });
+            is_printed.recv_timeout(Duration::from_secs(20)).unwrap();
+            then();
+            followed.join().unwrap()
+        })
+    }
+
     fn until(&self, words: &str, wanted: &str) {
         for _ in 0..400 {
             if self.run(words).0.contains(wanted) {
@@ -105,6 +122,24 @@ impl Lab {
             std::thread::sleep(Duration::from_millis(10));
         }
         panic!("{words}: {}", self.run(words).0);
+    }
+}
+
+/// Keeps what is printed, and tells that there was something.
+struct Telling {
+    out: Vec<u8>,
+    printed: mpsc::Sender<()>,
+}
+
+impl Write for Telling {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        self.out.extend_from_slice(piece);
+        let _ = self.printed.send(());
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -144,13 +179,21 @@ fn run<'a>(
     words: impl IntoIterator<Item = &'a str>,
     size: Option<(usize, usize)>,
 ) -> (String, Result<i32, String>) {
-    let words = Words::try_parse_from(["trigger"].into_iter().chain(words)).unwrap();
     let mut out = Vec::new();
-    let ended = answer(&words.command, &screen(size), &mut out).map_err(|stopped| match stopped {
+    let ended = run_into(words, size, &mut out);
+    (String::from_utf8(out).unwrap(), ended)
+}
+
+fn run_into<'a>(
+    words: impl IntoIterator<Item = &'a str>,
+    size: Option<(usize, usize)>,
+    out: &mut dyn Write,
+) -> Result<i32, String> {
+    let words = Words::try_parse_from(["trigger"].into_iter().chain(words)).unwrap();
+    answer(&words.command, &screen(size), out).map_err(|stopped| match stopped {
         Stopped::Failed(failure) => format!("{failure:?}"),
         Stopped::Output(error) => error.to_string(),
-    });
-    (String::from_utf8(out).unwrap(), ended)
+    })
 }
 
 #[test]
@@ -191,12 +234,7 @@ fn a_server_is_asked_and_told() {
     assert_eq!(lab.run(&format!("backup {copy}")), (String::new(), Ok(0)));
     assert!(Path::new(&copy).exists());
 
-    let followed = std::thread::scope(|scope| {
-        let followed = scope.spawn(|| lab.run("log -f 1"));
-        std::thread::sleep(Duration::from_millis(300));
-        lab.runner.go.store(true, Ordering::SeqCst);
-        followed.join().unwrap()
-    });
+    let followed = lab.followed(|| lab.runner.go.store(true, Ordering::SeqCst));
     assert_eq!(followed, ("begin\n".into(), Ok(0)));
 }
 
@@ -204,12 +242,7 @@ fn a_server_is_asked_and_told() {
 fn a_job_is_cancelled_and_a_server_that_ends_ends_what_is_followed() {
     let mut lab = Lab::new();
     lab.until("show 1", "running");
-    let followed = std::thread::scope(|scope| {
-        let followed = scope.spawn(|| lab.run("log -f 1"));
-        std::thread::sleep(Duration::from_millis(300));
-        assert_eq!(lab.run("cancel 1").0, "job 1 is told to stop\n");
-        followed.join().unwrap()
-    });
+    let followed = lab.followed(|| assert_eq!(lab.run("cancel 1").0, "job 1 is told to stop\n"));
     assert!(followed.1.unwrap_err().contains("job 1 was cancelled"));
     lab.stop.send(true).unwrap();
     lab.thread.take().unwrap().join().unwrap();

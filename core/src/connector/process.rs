@@ -362,12 +362,17 @@ mod tests {
     async fn cancel_ends_the_whole_group() {
         let cancel = Cancel::default();
         let later = cancel.clone();
+        let dir = tempfile::tempdir().unwrap();
+        let begun = dir.path().join("begun");
+        let script = format!("sleep 60 & : >'{}'; wait", begun.display());
         tokio::spawn(async move {
-            sleep(Duration::from_millis(100)).await;
+            while !begun.exists() {
+                sleep(Duration::from_millis(5)).await;
+            }
             later.cancel();
         });
         let start = Instant::now();
-        let error = sh("sleep 60 & wait", &cancel).run().await.unwrap_err();
+        let error = sh(&script, &cancel).run().await.unwrap_err();
         assert!(matches!(error, ProcessError::Cancelled), "{error}");
         assert!(start.elapsed() < GRACE);
     }

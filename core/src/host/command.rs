@@ -7,7 +7,7 @@
 use std::{
     ffi::{OsStr, OsString},
     fs::File,
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read, Seek, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, ExitStatus, Stdio},
@@ -27,6 +27,10 @@ use super::Cancel;
 const TAIL: usize = 1024;
 /// The longest line kept whole; a program that prints without line ends must not fill the memory.
 const LINE_MAX: u64 = 64 * 1024;
+/// The most standard output that is kept in memory, in bytes; a program that prints more is ended.
+const CAPTURED_MAX: usize = 16 * 1024 * 1024;
+/// The size of a log, in bytes, from which on output is left out of it.
+const LOG_MAX: u64 = 128 * 1024 * 1024;
 /// How long a cancelled program may take to end by itself.
 const GRACE: Duration = Duration::from_secs(5);
 /// How often a running command looks at its [`Cancel`].
@@ -89,6 +93,12 @@ pub enum CommandError {
         status: ExitStatus,
         /// The last part of its standard error.
         stderr_tail: Vec<u8>,
+    },
+    /// Its standard output was to be kept, and is more than is kept of any program; the program has been ended.
+    #[error("{program} prints more than {} MiB", CAPTURED_MAX / 1024 / 1024)]
+    TooMuch {
+        /// `argv[0]`.
+        program: String,
     },
     /// The user asked to stop; the program has been ended.
     #[error("cancelled while {program} was running")]
@@ -272,12 +282,17 @@ impl<'a> Command<'a> {
 
         let mut output = Output::default();
         let mut asked_to_stop: Option<Instant> = None;
+        let mut is_too_much = false;
         let mut quiet_since = Instant::now();
         let status = loop {
             match lines.recv_timeout(POLL) {
                 Ok((stream, line)) => {
                     quiet_since = Instant::now();
                     self.take_line(stream, &line, whole, &mut output);
+                    if output.stdout.len() > CAPTURED_MAX {
+                        is_too_much = true;
+                        output.stdout.clear();
+                    }
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     if quiet_since.elapsed() > LINGER
@@ -291,8 +306,13 @@ impl<'a> Command<'a> {
                     None => thread::sleep(Duration::from_millis(2)),
                 },
             }
-            self.stop_if_cancelled(&child, &mut asked_to_stop);
+            if is_too_much || self.cancel.as_ref().is_some_and(Cancel::is_cancelled) {
+                stop(&child, &mut asked_to_stop);
+            }
         };
+        if is_too_much {
+            return Err(CommandError::TooMuch { program });
+        }
         if asked_to_stop.is_some() {
             return Err(CommandError::Cancelled { program });
         }
@@ -300,21 +320,6 @@ impl<'a> Command<'a> {
             return Ok(output);
         }
         Err(CommandError::Failed { command: self.shown(), status, stderr_tail: output.stderr_tail })
-    }
-
-    fn stop_if_cancelled(&self, child: &Child, asked: &mut Option<Instant>) {
-        if !self.cancel.as_ref().is_some_and(Cancel::is_cancelled) {
-            return;
-        }
-        let signal = match asked {
-            None => Signal::SIGTERM,
-            Some(when) if when.elapsed() > GRACE => Signal::SIGKILL,
-            Some(_) => return,
-        };
-        asked.get_or_insert_with(Instant::now);
-        let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
-        // ESRCH: it has just ended by itself.
-        let _ = killpg(group, signal);
     }
 
     fn take_line(&mut self, stream: Stream, line: &[u8], whole: bool, output: &mut Output) {
@@ -339,9 +344,34 @@ impl<'a> Command<'a> {
             && let Ok(mut log) = log.lock()
         {
             // The log is for reading after a failure; a full disk shows in the step itself.
-            let _ = log.write_all(&[line, b"\n"].concat());
+            let _ = add_line(&mut *log, line, LOG_MAX);
         }
     }
+}
+
+/// Adds a line to a log, and says that it is full when that makes it as long as `max`, in bytes. A full one stays as it is.
+fn add_line(log: &mut (impl Write + Seek), line: &[u8], max: u64) -> io::Result<()> {
+    if log.stream_position()? >= max {
+        return Ok(());
+    }
+    log.write_all(&[line, b"\n"].concat())?;
+    if log.stream_position()? >= max {
+        log.write_all(b"(the log is full: what follows is left out)\n")?;
+    }
+    Ok(())
+}
+
+/// Asks the process group of `child` to end, and ends it if it has been asked for longer than the grace.
+fn stop(child: &Child, asked: &mut Option<Instant>) {
+    let signal = match asked {
+        None => Signal::SIGTERM,
+        Some(when) if when.elapsed() > GRACE => Signal::SIGKILL,
+        Some(_) => return,
+    };
+    asked.get_or_insert_with(Instant::now);
+    let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
+    // ESRCH: it has just ended by itself.
+    let _ = killpg(group, signal);
 }
 
 fn read_lines(
@@ -412,14 +442,30 @@ mod tests {
     fn cancel_ends_the_whole_group() {
         let cancel = Cancel::default();
         let later = cancel.clone();
+        let dir = tempfile::tempdir().unwrap();
+        let begun = dir.path().join("begun");
+        let script = format!("sleep 60 & : >'{}'; wait", begun.display());
         thread::spawn(move || {
-            thread::sleep(Duration::from_millis(100));
+            while !begun.exists() {
+                thread::sleep(Duration::from_millis(5));
+            }
             later.cancel();
         });
         let start = Instant::now();
-        let error = Command::new("sh").args(["-c", "sleep 60 & wait"]).cancel(&cancel).run().unwrap_err();
+        let error = Command::new("sh").args(["-c", &script]).cancel(&cancel).run().unwrap_err();
         assert!(matches!(error, CommandError::Cancelled { .. }), "{error}");
         assert!(start.elapsed() < GRACE);
+    }
+
+    #[test]
+    fn output_without_end_is_not_kept() {
+        let error = Command::new("cat").arg("/dev/zero").run().unwrap_err();
+        assert_eq!(error.to_string(), "cat prints more than 16 MiB");
+        let mut log = io::Cursor::new(Vec::new());
+        for _ in 0..3 {
+            add_line(&mut log, b"abcd", 10).unwrap();
+        }
+        assert_eq!(log.get_ref(), b"abcd\nabcd\n(the log is full: what follows is left out)\n");
     }
 
     #[test]

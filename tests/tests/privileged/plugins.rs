@@ -265,6 +265,7 @@ fn a_second_signal_ends_a_deaf_plugin_at_once() {
     let (_site, child, pid) = start_ignoring();
     let worker = child_of(child_of(pid));
     kill(pid, Signal::SIGINT).unwrap();
+    // That nothing happens can only be seen by waiting; longer than an end by one signal takes.
     std::thread::sleep(Duration::from_millis(700));
     assert!(Path::new(&format!("/proc/{worker}")).exists(), "one signal is a request");
     kill(pid, Signal::SIGINT).unwrap();

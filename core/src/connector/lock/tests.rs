@@ -174,7 +174,9 @@ async fn what_a_cancelled_command_leaves_is_ended_before_the_lock_is_free() {
     one.open(&context).await.unwrap();
     let cancel = context.cancel.clone();
     tokio::spawn(async move {
-        sleep(Duration::from_millis(300)).await;
+        while running("sleep\x0061.25") == 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
         cancel.cancel();
     });
     // Ignores what Process sends first.

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -45,6 +45,7 @@ async fn until(dispatcher: &Dispatcher, id: JobId, state: State) -> Job {
 struct Fickle {
     memory: Memory,
     full: Arc<AtomicBool>,
+    refused: Arc<AtomicUsize>,
 }
 
 impl Store for Fickle {
@@ -54,6 +55,7 @@ impl Store for Fickle {
 
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         if self.full.load(Ordering::SeqCst) {
+            self.refused.fetch_add(1, Ordering::SeqCst);
             let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
             return Err(StoreError::Io { doing: "writing".into(), source });
         }
@@ -91,7 +93,10 @@ async fn while_nothing_can_be_stored_nothing_is_accepted_started_or_lost() {
     }
     assert!(!dispatcher.metrics().is_healthy());
     // Its end cannot be stored, either.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let refused = store.refused.load(Ordering::SeqCst);
+    while store.refused.load(Ordering::SeqCst) == refused {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     assert_eq!(dispatcher.job(1).await.unwrap().unwrap().state, State::Running);
     assert_eq!(runner.orders().len(), 1);
 

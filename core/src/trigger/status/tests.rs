@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
-    sync::watch,
+    sync::{Notify, watch},
     time::{sleep, timeout},
 };
 
@@ -116,6 +116,13 @@ impl Lab {
         (status, serde_json::from_str(&body).unwrap_or_else(|_| panic!("{path}: {body}")))
     }
 
+    /// Like [`ask`](Self::ask), of a stream: says when the first of it is there.
+    async fn follow(&self, path: &str, begun: &Notify) -> (u16, String) {
+        let stream = UnixStream::connect(self.dir.path().join(socket::NAME)).await.unwrap();
+        let (status, _, body) = talk_of(stream, &request("GET", path, &[], ""), begun).await;
+        (status, body)
+    }
+
     /// The same through the listener: status, head, body.
     async fn ask_tcp(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> (u16, String, String) {
         let stream = TcpStream::connect(self.address).await.unwrap();
@@ -150,12 +157,30 @@ fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> St
 }
 
 async fn talk(
+    stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    request: &str,
+) -> (u16, String, String) {
+    talk_of(stream, request, &Notify::new()).await
+}
+
+/// `begun` is notified when the beginning of a body has come.
+async fn talk_of(
     mut stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     request: &str,
+    begun: &Notify,
 ) -> (u16, String, String) {
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    let read = timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await;
+    let read = async {
+        while stream.read_buf(&mut answer).await? > 0 {
+            if answer.windows(4).position(|end| end == b"\r\n\r\n").is_some_and(|end| end + 4 < answer.len())
+            {
+                begun.notify_one();
+            }
+        }
+        std::io::Result::Ok(())
+    };
+    let read = timeout(Duration::from_secs(20), read).await;
     read.expect("the answer does not end").unwrap();
     let answer = String::from_utf8(answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -306,14 +331,16 @@ async fn a_log_is_followed_to_the_end_of_the_attempt() {
     lab.until(1, "running").await;
     assert_eq!(lab.ask("GET", "/api/v1/jobs/1/log", "").await, (200, "begin 1\n".into()));
     assert_eq!(lab.ask("GET", "/api/v1/jobs/1/log?attempt=2", "").await.0, 404);
+    let (log_begun, events_begun) = (Notify::new(), Notify::new());
     let go = async {
-        sleep(Duration::from_millis(300)).await;
+        log_begun.notified().await;
+        events_begun.notified().await;
         lab.runner.fails.store(true, Ordering::SeqCst);
         lab.runner.go.store(true, Ordering::SeqCst);
     };
     let (followed, events, ()) = tokio::join!(
-        lab.ask("GET", "/api/v1/jobs/1/log?follow=1", ""),
-        lab.ask("GET", "/api/v1/jobs/1/events", ""),
+        lab.follow("/api/v1/jobs/1/log?follow=1", &log_begun),
+        lab.follow("/api/v1/jobs/1/events", &events_begun),
         go
     );
     assert_eq!(followed, (200, "begin 1\nend\n".into()));
@@ -333,14 +360,19 @@ async fn streams_end_when_the_server_does() {
     lab.call(Kind::Config, "10.0.0.1", "52:54:00:00:00:01").await;
     lab.until(1, "running").await;
     let bearer = format!("Bearer {}", lab.token);
+    let (log_begun, events_begun) = (Notify::new(), Notify::new());
     let stop = async {
-        sleep(Duration::from_millis(300)).await;
+        log_begun.notified().await;
+        events_begun.notified().await;
         lab.stop.send(true).unwrap();
     };
     let headers = [("authorization", bearer.as_str())];
     let (log, events, ()) = tokio::join!(
-        lab.ask("GET", "/api/v1/jobs/1/log?follow=1", ""),
-        lab.ask_tcp("GET", "/api/v1/jobs/1/events", &headers),
+        lab.follow("/api/v1/jobs/1/log?follow=1", &log_begun),
+        async {
+            let stream = TcpStream::connect(lab.address).await.unwrap();
+            talk_of(stream, &request("GET", "/api/v1/jobs/1/events", &headers, ""), &events_begun).await
+        },
         stop
     );
     assert_eq!(log, (200, "begin 1\n".into()));
