@@ -105,6 +105,8 @@ preos: install-build-packages build ## set everything up and make a Debian PreOS
 		-t "/usr/bin/curl http://10.0.2.2:3000/install/" -s $(SUITE) $(if $(MIRROR),-m $(MIRROR))
 	@ls -l $(PREOS_DIR)/pxe
 
+# The program of the tests' own profile: one compilation of all crates is enough. `make soak` and the benches run the optimised one.
+test: export PROFILE = dev
 test: install-build-packages install-test-packages install-test-tools ## install what tests need, run all tiers, print a table of them
 	tests/tiers $(TIERS)
 

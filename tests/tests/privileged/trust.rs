@@ -311,6 +311,31 @@ fn a_target_without_programs_or_devices_is_refused_before_anything_is_fetched() 
     }
 }
 
+#[test]
+fn what_cannot_be_run_because_of_noexec_is_named_so() {
+    let places = Places::new();
+    leave_namespace();
+    let disk = places.path("own/disk");
+    fs::create_dir(&disk).unwrap();
+    mount(Some("lab"), &disk, Some("tmpfs"), MsFlags::MS_NOEXEC, Some("mode=755")).unwrap();
+    places.file("own/disk/way", "#!/bin/sh\ntrue\n");
+    places.file("own/disk/init.py", "#!/usr/bin/python3\n");
+    let (way, init) = (disk.join("way").display().to_string(), disk.join("init.py").display().to_string());
+    let words = ["--remote-exec", &way, "--remote-copy", &way, "-i", "init"];
+    places.assert_refused(
+        &outcome(&mut places.config("own/remote", &words)),
+        &[&way, "it is on a file system that is mounted with noexec"],
+    );
+    places.assert_refused(
+        &outcome(&mut places.config("own/remote", &["--local", "-i", &init])),
+        &["init.py", "it is on a file system that is mounted with noexec"],
+    );
+    // A script of sh needs no right to be executed.
+    places.file("own/disk/init", "#!/bin/sh\ntrue\n");
+    let init = disk.join("init").display().to_string();
+    outcome(&mut places.config("own/remote", &["--local", "-i", &init])).assert_ok();
+}
+
 /// As in the chroots of build services.
 #[test]
 fn plugins_run_in_a_chroot_whose_root_is_no_mount_point() {
