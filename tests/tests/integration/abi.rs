@@ -44,9 +44,12 @@ fn ok(outcome: &Outcome) -> &str {
     &outcome.stdout
 }
 
-/// Goes through what crosses the border: names, arguments, services of the host, errors.
 fn works_when_built_by(compiler: &str, version: &str) {
-    let site = site_with(&built_by(compiler));
+    works(&site_with(&built_by(compiler)), version);
+}
+
+/// Goes through what crosses the border: names, arguments, services of the host, errors.
+fn works(site: &Site, version: &str) {
     let list = site.preos(["-L", "--json"]);
     let entries: serde_json::Value = serde_json::from_str(ok(&list)).expect("the list is JSON");
     let netbsd = entries.as_array().into_iter().flatten().find(|entry| entry["name"] == "netbsd");
@@ -67,6 +70,12 @@ fn works_when_built_by(compiler: &str, version: &str) {
     let machine = run(Command::new("uname").arg("-m"));
     assert!(built.stderr.contains(&format!("building for {}", machine.trim())), "{built:#?}");
     assert!(built.error().starts_with("toolbox: "), "{built:#?}");
+}
+
+/// What is left of a plugin in Rust when abi_stable has to go.
+#[test]
+fn a_plugin_in_rust_with_nothing_but_the_c_table_works_as_well() {
+    works(&site_with(&cdist_tests::plugins::build("tests/fixtures/ctable")), "rustc, by the C table");
 }
 
 #[test]
