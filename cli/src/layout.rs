@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::failure::Failure;
+use crate::terminal::failure::Failure;
 
 /// The staged layout around `bin/cdist`, and the user's home.
 #[derive(Debug, Clone)]

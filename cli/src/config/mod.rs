@@ -1,0 +1,11 @@
+//! `cdist config` and `cdist install`: the options, the hosts, and what is printed of the runs.
+
+pub(crate) mod args;
+pub(crate) mod command;
+pub(crate) mod host_result;
+pub(crate) mod host_runs;
+pub(crate) mod json_report;
+pub(crate) mod output;
+mod plan;
+pub(crate) mod run_args;
+pub(crate) mod run_maker;

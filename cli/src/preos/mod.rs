@@ -1,0 +1,6 @@
+//! `cdist preos`: the list of PreOSes, and the process that runs one.
+
+pub(crate) mod args;
+pub(crate) mod command;
+pub(crate) mod python_list;
+mod worker;
