@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use cdist_core::config::settings::Settings;
+use cdist_core::{config::settings::Settings, runs::conf_dirs};
 
-use crate::{config::run_maker::conf_dirs, layout::Layout, terminal::refusal::Refusal};
+use crate::{layout::Layout, terminal::refusal::Refusal};
 
 /// Where types and explorers are looked for.
 #[derive(Clone, Debug, clap::Args)]
@@ -25,6 +25,6 @@ impl ConfArgs {
 
     /// The configuration directories, as `cdist config` would use them.
     pub(crate) fn conf_dirs(&self, settings: &Settings, layout: &Layout) -> Vec<PathBuf> {
-        conf_dirs(&self.conf_dir, settings, layout)
+        conf_dirs(&self.conf_dir, settings, &layout.paths())
     }
 }

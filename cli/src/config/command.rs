@@ -20,16 +20,12 @@ use cdist_core::{
     },
     host::{Cancel, OwnDir, limits},
     inventory::Inventory,
+    runs::{Base, HostRuns, Observer, RunMaker, RunOptions, Target, at_a_time, keep_files_private},
 };
 
+use super::{args::ConfigArgs, output::Output};
 use crate::{
     commands::inventory::lines_of,
-    config::{
-        args::ConfigArgs,
-        host_runs::{Base, HostRuns},
-        output::Output,
-        run_maker::{RunMaker, Target, keep_files_private, manifest_of, number},
-    },
     layout::Layout,
     signals,
     terminal::{
@@ -78,7 +74,7 @@ struct Job {
     /// What this process has in `TMPDIR`.
     own: OwnDir,
     parallel: Option<NonZeroUsize>,
-    output: Output,
+    output: Arc<dyn Observer>,
 }
 
 impl Job {
@@ -91,24 +87,25 @@ impl Job {
             return Err(Refusal("Cannot read both, manifest and host file, from stdin".to_owned()));
         }
         let own = own_dir(&log)?;
+        let options = RunOptions::from(&args.run);
         let manifest = if manifest_from_stdin {
             Manifest::Path(manifest_of_stdin(own.path())?)
         } else {
-            manifest_of(&args.run, &settings)
+            options.manifest(&settings)
         };
         let hosts = hosts(&args, &settings)?;
         let layout = Layout::find()?;
         let wished = if args.sequential { None } else { args.parallel.or(settings.parallel) };
-        let parallel = number(wished).filter(|n| n.get() > 1);
-        let jobs = number(args.jobs.or(settings.jobs));
+        let parallel = at_a_time(wished).filter(|n| n.get() > 1);
+        let jobs = at_a_time(args.jobs.or(settings.jobs));
         log.with_pid = jobs.is_some() || parallel.is_some();
         log.with_time = args.run.with_time(&settings);
         if parallel.is_some() && log.outer.is_none() && log.level != Level::Off {
             let form = if io::stderr().is_terminal() { Form::Live } else { Form::Lines };
             log.table = HostTable::new(form, hosts.len());
         }
-        let output = Output::new(&args.run, args.json, mode, log.clone());
-        let mut maker = RunMaker::new(args.run, settings, layout, manifest);
+        let output = Arc::new(Output::new(&args.run, args.json, mode, log.clone()));
+        let mut maker = RunMaker::new(options, settings, layout.paths(), manifest);
         (maker.jobs, maker.chroot, maker.pass_stdin) = (jobs, args.chroot, !hosts_from_stdin);
         Ok(Self { maker, mode, hosts, own, parallel, output, log })
     }
@@ -127,10 +124,9 @@ impl Job {
             hosts: &self.hosts,
             parallel: self.parallel,
             base,
-            log: &self.log,
-            output: &self.output,
+            observer: &self.output,
             cancel,
-            advice: |_| None,
+            host_key_advice: None,
         };
         let (_, status) = runs.work(|| signal.status()).await;
         ExitCode::from(status)

@@ -4,17 +4,16 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{self, Read, Write},
-    os::unix::process::ExitStatusExt,
     path::Path,
 };
 
-use cdist_core::config::{ConfigError, Mode, ObjectName, Report};
+use cdist_core::{
+    config::{Mode, ObjectName, Report},
+    runs::{Failure, HostResult, State},
+};
 use serde::Serialize;
 
-use crate::{
-    config::host_result::{HostResult, State},
-    terminal::printable,
-};
+use crate::terminal::printable;
 
 /// Raised when a field changes its meaning or goes; new fields do not raise it.
 const FORMAT: u32 = 1;
@@ -71,27 +70,6 @@ struct Code {
     complete: bool,
 }
 
-/// Why a host failed.
-#[derive(Serialize)]
-pub(crate) struct Failure {
-    pub(crate) reason: String,
-    pub(crate) what: Option<String>,
-    pub(crate) script: Option<&'static str>,
-    pub(crate) exit_status: Option<i32>,
-    pub(crate) signal: Option<i32>,
-    pub(crate) facts: BTreeMap<&'static str, String>,
-    pub(crate) streams: Vec<Stream>,
-    text: String,
-    hint: Option<String>,
-}
-
-/// What a script has said.
-#[derive(Serialize)]
-pub(crate) struct Stream {
-    pub(crate) name: String,
-    pub(crate) text: String,
-}
-
 /// Writes the document.
 ///
 /// # Errors
@@ -125,14 +103,9 @@ fn host(result: &HostResult, content: Content) -> Host<'_> {
         changed: report.changed.iter().map(|name| object(report, name, content)).collect(),
         seconds: report.elapsed.as_secs_f64(),
         round_trips: report.remote_calls,
-        files: files(result),
-        error: failure(result),
+        files: result.files(),
+        error: result.failure(),
     }
-}
-
-/// Where the files of the run are, if they are still there.
-pub(crate) fn files(result: &HostResult) -> Option<String> {
-    result.report.files.as_ref().filter(|dir| dir.exists()).map(|dir| dir.display().to_string())
 }
 
 fn object(report: &Report, name: &ObjectName, content: Content) -> Object {
@@ -152,50 +125,4 @@ fn code(path: &Path) -> io::Result<Code> {
     let mut bytes = Vec::new();
     file.take(CODE_MAX).read_to_end(&mut bytes)?;
     Ok(Code { text: String::from_utf8_lossy(&bytes).into_owned(), complete })
-}
-
-/// Why the host failed, if it did.
-pub(crate) fn failure(result: &HostResult) -> Option<Failure> {
-    if result.state != State::Failed {
-        return None;
-    }
-    let reason = result.reason.clone().unwrap_or_default();
-    let Some(error) = &result.error else {
-        let text = reason.clone();
-        return Some(Failure {
-            reason,
-            what: None,
-            script: None,
-            exit_status: None,
-            signal: None,
-            facts: BTreeMap::new(),
-            streams: Vec::new(),
-            text,
-            hint: None,
-        });
-    };
-    let entity = error.entity();
-    let streams = entity.map(|e| e.streams.as_slice()).unwrap_or_default();
-    Some(Failure {
-        reason,
-        what: entity.map(|e| e.what.clone()),
-        script: error.script(),
-        exit_status: error.status().and_then(|s| s.code()),
-        signal: error.status().and_then(|s| s.signal()),
-        facts: entity.map(|e| e.facts.iter().cloned().collect()).unwrap_or_default(),
-        streams: streams
-            .iter()
-            .map(|(name, text)| Stream { name: name.clone(), text: text.clone() })
-            .collect(),
-        text: cause_text(error),
-        hint: error.hint(),
-    })
-}
-
-/// What failed, without what is in the other fields.
-fn cause_text(error: &ConfigError) -> String {
-    match error {
-        ConfigError::Entity { source, .. } => source.report(),
-        other => other.report(),
-    }
 }

@@ -2,10 +2,8 @@
 
 pub(crate) mod args;
 pub(crate) mod command;
-pub(crate) mod host_result;
-pub(crate) mod host_runs;
-pub(crate) mod json_report;
+mod json_report;
 pub(crate) mod output;
 mod plan;
 pub(crate) mod run_args;
-pub(crate) mod run_maker;
+mod summary;

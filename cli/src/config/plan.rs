@@ -6,12 +6,12 @@ use std::{
     path::Path,
 };
 
-use cdist_core::config::{ObjectName, Report};
-
-use crate::{
-    config::host_result::{HostResult, State},
-    terminal::printable::{line, lines},
+use cdist_core::{
+    config::{ObjectName, Report},
+    runs::{HostResult, State},
 };
+
+use crate::terminal::printable::{line, lines};
 
 /// What is printed, and how.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
-use cdist_core::config::{names::Family, settings::Settings};
+use cdist_core::{
+    config::{names::Family, settings::Settings},
+    connector::OutputLimit,
+    runs::RunOptions,
+};
 
 use crate::terminal::log_args::LogArgs;
 
@@ -82,18 +86,37 @@ pub(crate) struct RunArgs {
 }
 
 impl RunArgs {
-    /// Which addresses count.
-    pub(crate) fn family(&self) -> Family {
-        match (self.force_ipv4, self.force_ipv6) {
-            (true, _) => Family::V4,
-            (_, true) => Family::V6,
-            _ => Family::Any,
-        }
-    }
-
     /// True if log lines have the time.
     pub(crate) fn with_time(&self, settings: &Settings) -> bool {
         self.timestamp || settings.timestamp == Some(true)
+    }
+}
+
+impl From<&RunArgs> for RunOptions {
+    fn from(args: &RunArgs) -> Self {
+        let family = match (args.force_ipv4, args.force_ipv6) {
+            (true, _) => Family::V4,
+            (_, true) => Family::V6,
+            _ => Family::Any,
+        };
+        Self {
+            initial_manifest: args.initial_manifest.clone(),
+            conf_dirs: args.conf_dir.clone(),
+            family,
+            ssh_config: args.ssh_config.clone(),
+            remote_exec: args.remote_exec.clone(),
+            remote_copy: args.remote_copy.clone(),
+            local: args.local,
+            remote_dir: args.remote_out_dir.clone(),
+            dry_run: args.dry_run,
+            out_dir: args.out_dir.clone(),
+            cache_path_pattern: args.cache_path_pattern.clone(),
+            output_limit: OutputLimit::new(args.output_max),
+            diff: args.diff,
+            reveal_secrets: args.reveal_secrets,
+            log_server: args.log_server,
+            pass_output: args.disable_saving_output_streams,
+        }
     }
 }
 

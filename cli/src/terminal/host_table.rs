@@ -14,18 +14,16 @@ use std::{
 };
 
 use cdist_core::{
-    config::{Run, Streams},
+    config::Streams,
     progress::{Event, Progress, Sink},
+    runs::{HostResult, Piped, State},
+    trigger::worker::JobLog,
 };
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::{
-    config::host_result::{HostResult, State},
-    terminal::{
-        printable::{line, lines},
-        stdout,
-    },
-    trigger::job_log::{JobLog, Piped},
+use crate::terminal::{
+    printable::{Pieces, line, lines},
+    stdout,
 };
 
 /// In which form it is told that hosts begin and end.
@@ -97,18 +95,16 @@ impl HostTable {
         }
     }
 
-    /// Lets scripts whose output is not saved write here, too. To a terminal nothing goes as it is.
+    /// Where scripts whose output is not saved write to, so that it comes here, too. To a terminal nothing goes as it is.
     ///
     /// # Errors
     ///
-    /// There is no pipe.
-    pub(crate) fn take_streams(&self, run: &mut Run) -> io::Result<Option<Piped>> {
-        let Streams::Inherit = &run.streams else { return Ok(None) };
+    /// No more pipes or threads can be made.
+    pub(crate) fn script_output(&self) -> io::Result<Option<(Streams, Piped)>> {
         if let Some(log) = &self.log {
             let (file, piped) = log.pipe()?;
             let file = Arc::new(file);
-            run.streams = Streams::To { stdout: Arc::clone(&file), stderr: file };
-            return Ok(Some(piped));
+            return Ok(Some((Streams::To { stdout: Arc::clone(&file), stderr: file }, piped)));
         }
         let terminals = (io::stdout().is_terminal(), io::stderr().is_terminal());
         if terminals == (false, false) {
@@ -120,10 +116,9 @@ impl HostTable {
         let to_stdout = move |text: &str| drop(table.output(|out| out.write_all(text.as_bytes())));
         let mut piped = Piped::default();
         let own = |fd: BorrowedFd<'_>| Ok::<_, io::Error>(File::from(fd.try_clone_to_owned()?));
-        let stdout = if terminals.0 { piped.shown(to_stdout)? } else { own(io::stdout().as_fd())? };
-        let stderr = if terminals.1 { piped.shown(to_stderr)? } else { own(io::stderr().as_fd())? };
-        run.streams = Streams::To { stdout: Arc::new(stdout), stderr: Arc::new(stderr) };
-        Ok(Some(piped))
+        let stdout = if terminals.0 { piped.add(Shown::to(to_stdout))? } else { own(io::stdout().as_fd())? };
+        let stderr = if terminals.1 { piped.add(Shown::to(to_stderr))? } else { own(io::stderr().as_fd())? };
+        Ok(Some((Streams::To { stdout: Arc::new(stdout), stderr: Arc::new(stderr) }, piped)))
     }
 
     /// A host begins; its line is there until [`HostLine::end`].
@@ -138,6 +133,30 @@ impl HostTable {
             bar
         });
         HostLine { table: self.clone(), bar }
+    }
+}
+
+/// What is written here is printed as text that is safe for a terminal, the rest of it by a flush.
+struct Shown<P> {
+    text: Pieces,
+    print: P,
+}
+
+impl<P: Fn(&str)> Shown<P> {
+    fn to(print: P) -> Self {
+        Self { text: Pieces::default(), print }
+    }
+}
+
+impl<P: Fn(&str)> Write for Shown<P> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (self.print)(&self.text.shown(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (self.print)(&self.text.rest());
+        Ok(())
     }
 }
 

@@ -6,17 +6,53 @@ use std::{
     time::Duration,
 };
 
-use cdist_core::trigger::policy::InstallPolicy;
+use cdist_core::trigger::{
+    policy::InstallPolicy,
+    worker::{HostKeyPolicy, TargetName},
+};
 use ipnet::IpNet;
 use jiff::{Span, SpanRelativeTo};
 
-use crate::{
-    config::run_args::RunArgs,
-    trigger::{
-        client::TriggerCommand,
-        runner::{HostKeyPolicy, TargetName},
-    },
-};
+use super::client::TriggerCommand;
+use crate::config::run_args::RunArgs;
+
+/// Which host keys are right for a machine that has not told its own.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+pub(crate) enum HostKeyArg {
+    /// Those that the ssh configuration says
+    #[default]
+    Strict,
+    /// The first one of each machine; a new one after each install
+    AcceptNew,
+}
+
+impl From<HostKeyArg> for HostKeyPolicy {
+    fn from(arg: HostKeyArg) -> Self {
+        match arg {
+            HostKeyArg::Strict => Self::Strict,
+            HostKeyArg::AcceptNew => Self::AcceptNew,
+        }
+    }
+}
+
+/// How machines are called.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+pub(crate) enum TargetNameArg {
+    /// By their addresses
+    #[default]
+    Address,
+    /// By the names of their addresses, if these lead back to them
+    ReverseDns,
+}
+
+impl From<TargetNameArg> for TargetName {
+    fn from(arg: TargetNameArg) -> Self {
+        match arg {
+            TargetNameArg::Address => Self::Address,
+            TargetNameArg::ReverseDns => Self::ReverseDns,
+        }
+    }
+}
 
 /// The options of the server. Each stands under a heading of the help text; those of runs are those of `cdist config`.
 #[derive(Clone, Debug, clap::Args)]
@@ -79,10 +115,10 @@ pub(crate) struct TriggerArgs {
     pub(crate) token_file: Option<PathBuf>,
     /// Which ssh host keys are right if a machine has not told its own
     #[arg(long, value_name = "WHICH", value_enum, default_value_t, help_heading = "Machines")]
-    pub(crate) host_key: HostKeyPolicy,
+    pub(crate) host_key: HostKeyArg,
     /// What machines are called in runs
     #[arg(long, value_name = "NAME", value_enum, default_value_t, help_heading = "Machines")]
-    pub(crate) target_name: TargetName,
+    pub(crate) target_name: TargetNameArg,
     /// Directory for the files of /file/ requests
     #[arg(short = 'D', long, value_name = "DIR", requires = "source", help_heading = "Machines")]
     pub(crate) directory: Option<PathBuf>,

@@ -1,6 +1,7 @@
 //! `cdist trigger`: starts the server, and ends it in peace.
 
 use std::{
+    io::{self, Read},
     net::TcpListener,
     os::unix::net::UnixListener,
     path::{Path, PathBuf},
@@ -10,8 +11,9 @@ use std::{
 };
 
 use cdist_core::{
-    config::{log::Level, settings::Settings},
+    config::{Manifest, log::Level, settings::Settings},
     host::{OwnDir, limits},
+    runs::{RunMaker, RunOptions, keep_files_private},
     token::Token,
     trigger::{
         connections::Connections,
@@ -22,6 +24,7 @@ use cdist_core::{
         socket,
         status::{Status, guard::Guard, view::ListenerView},
         store::{Sqlite, StoreError},
+        worker::{JobRules, JobWorker},
     },
 };
 use listenfd::ListenFd;
@@ -33,14 +36,11 @@ use tokio::{
     task::JoinSet,
 };
 
+use super::{args::TriggerArgs, client, job_lines::JobLines};
 use crate::{
+    config::run_args::RunArgs,
     layout::Layout,
-    terminal::{failure::Failure, logging, progress::Display, refusal::Refusal},
-    trigger::{
-        args::TriggerArgs,
-        client,
-        runner::{JobRules, TriggerRunner},
-    },
+    terminal::{failure::Failure, logging, progress::Display},
 };
 
 /// Most connections of administrators and their monitoring.
@@ -64,14 +64,15 @@ pub(crate) fn run(args: TriggerArgs) -> Result<i32, Failure> {
         Layout::find().map_err(|error| Failure::new(format!("finding the running program: {error}")))?;
     let (may_begin, begin) = watch::channel(false);
     let rules = JobRules {
-        host_keys: args.host_key,
-        target_name: args.target_name,
+        host_keys: args.host_key.into(),
+        target_name: args.target_name.into(),
         state_dir: state_dir.clone(),
         begin,
     };
-    let runner = TriggerRunner::new(args.run.clone(), settings, layout, rules)
-        .map_err(|Refusal(text)| Failure::new(text))?;
-    let listeners = listeners(&args, args.run.family())?;
+    let options = RunOptions::from(&args.run);
+    let family = options.family;
+    let worker = worker(&args.run, options, settings, &layout, rules)?;
+    let listeners = listeners(&args, family)?;
     raise_limit_of_files(&args);
     let store = Sqlite::open(&state_dir).map_err(not_stored)?;
     let own = write_down_scripts(&state_dir, args.grace, may_begin)?;
@@ -86,13 +87,37 @@ pub(crate) fn run(args: TriggerArgs) -> Result<i32, Failure> {
     let jobs = runtime_of_tasks()?;
     let handle = jobs.handle().clone();
     let service =
-        Service { args, access, listeners, guard, page, socket, store, runner: Arc::new(runner), state_dir };
+        Service { args, access, listeners, guard, page, socket, store, worker: Arc::new(worker), state_dir };
     runtime.block_on(service.run(handle)).map_err(not_stored)?;
     // Readers of files and names that are still at it are nobody's any more.
     jobs.shutdown_timeout(Duration::from_secs(1));
     runtime.shutdown_timeout(Duration::from_secs(1));
     drop(own);
     Ok(0)
+}
+
+/// Who works on jobs. A manifest from standard input is read now.
+fn worker(
+    args: &RunArgs,
+    options: RunOptions,
+    settings: Settings,
+    layout: &Layout,
+    rules: JobRules,
+) -> Result<JobWorker, Failure> {
+    keep_files_private();
+    let manifest = if options.initial_manifest.as_deref() == Some(Path::new("-")) {
+        let mut text = Vec::new();
+        io::stdin()
+            .lock()
+            .read_to_end(&mut text)
+            .map_err(|error| Failure::new(format!("reading the manifest from standard input: {error}")))?;
+        Manifest::Bytes(text)
+    } else {
+        options.manifest(&settings)
+    };
+    let lines = JobLines::new(args.clone(), settings.clone());
+    let maker = RunMaker::new(options, settings, layout.paths(), manifest);
+    JobWorker::new(maker, rules, Box::new(lines)).map_err(refused)
 }
 
 /// From now on it is written down which scripts run. Those of a killed server have the time that running jobs have when a
@@ -131,14 +156,14 @@ struct Service {
     page: Option<TcpListener>,
     socket: UnixListener,
     store: Sqlite,
-    runner: Arc<TriggerRunner>,
+    worker: Arc<JobWorker>,
     state_dir: PathBuf,
 }
 
 impl Service {
     async fn run(self, jobs: Handle) -> Result<(), StoreError> {
         let settings = settings(&self.args, &self.state_dir);
-        let (dispatcher, thread) = Dispatcher::start(&settings, Box::new(self.store), self.runner, jobs)?;
+        let (dispatcher, thread) = Dispatcher::start(&settings, Box::new(self.store), self.worker, jobs)?;
         let (stop, stopped) = watch::channel(false);
         let connections = Connections::new(self.args.connections);
         let server = Server::new(dispatcher.clone(), self.access, connections, stopped);

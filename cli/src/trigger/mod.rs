@@ -1,11 +1,8 @@
 //! `cdist trigger`: starts the server, or asks a running one.
 
 pub(crate) mod args;
-mod checks;
 mod client;
 pub(crate) mod command;
-pub(crate) mod job_log;
-mod report;
-mod runner;
+mod job_lines;
 #[cfg(test)]
-mod runner_tests;
+mod job_tests;

@@ -27,5 +27,6 @@ pub mod status;
 pub mod store;
 #[cfg(any(test, feature = "fuzzing"))]
 mod testing;
+pub mod worker;
 
 pub use facts::{Facts, FactsError};

@@ -8,22 +8,21 @@ use std::{
     sync::Arc,
 };
 
-use cdist_core::{
+use super::{Observer, RunOptions};
+use crate::{
     config::{
-        self, Manifest, Mode, Names, Run, Streams, cache::entry_name, log::Level,
-        log_server::SOCKET_VARIABLE, names::Family, settings::Settings,
+        self, ConfigError, Manifest, Mode, Names, Run, Streams,
+        cache::entry_name,
+        is_work_dir,
+        log::{Level, LogSink},
+        log_server::SOCKET_VARIABLE,
+        names::Family,
+        settings::Settings,
+        without_repetitions,
     },
-    connector::{
-        Chroot, Connector, Custom, Guard, Guarded, Holder, HostKeys, Local, OutputLimit, Ssh, SshOptions,
-    },
+    connector::{Chroot, Connector, Custom, Guard, Guarded, Holder, HostKeys, Local, Ssh, SshOptions},
     host::Cancel,
     trust,
-};
-
-use crate::{
-    config::run_args::RunArgs,
-    layout::Layout,
-    terminal::{log_lines::LogLines, refusal::Refusal},
 };
 
 /// What systemd tells a service about itself. Scripts that find it would speak in the name of the service.
@@ -38,48 +37,70 @@ const OF_A_SERVICE: [&str; 8] = [
     SOCKET_VARIABLE,
 ];
 
+/// Why a run cannot begin: what, where, what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct RunError(pub String);
+
+impl From<io::Error> for RunError {
+    fn from(error: io::Error) -> Self {
+        Self(crate::chain(&error))
+    }
+}
+
+/// Where the parts of the program and of its user are.
+#[derive(Clone, Debug)]
+pub struct ProgramPaths {
+    /// The program that runs under the names of types.
+    pub program: PathBuf,
+    /// The configuration directory of the distribution.
+    pub conf: PathBuf,
+    /// The user's home directory, if there is one.
+    pub home: Option<PathBuf>,
+}
+
 /// A host to work on.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Target {
+pub struct Target {
     /// As the user wrote it.
-    pub(crate) host: String,
+    pub host: String,
     /// Its tags in the inventory.
-    pub(crate) tags: Vec<String>,
+    pub tags: Vec<String>,
     /// Which keys are right, by ssh.
-    pub(crate) host_keys: HostKeys,
+    pub host_keys: HostKeys,
     /// Whether it is still the machine that is meant.
-    pub(crate) guard: Option<Arc<dyn Guard>>,
+    pub guard: Option<Arc<dyn Guard>>,
 }
 
 /// Makes runs: everything that is the same for all hosts.
 #[derive(Debug)]
-pub(crate) struct RunMaker {
-    args: RunArgs,
+pub struct RunMaker {
+    options: RunOptions,
     settings: Settings,
     manifest: Manifest,
     conf_dirs: Vec<PathBuf>,
-    layout: Layout,
+    paths: ProgramPaths,
     /// How many objects of a host at the same time.
-    pub(crate) jobs: Option<NonZeroUsize>,
+    pub jobs: Option<NonZeroUsize>,
     /// Hosts are directories on this machine.
-    pub(crate) chroot: bool,
+    pub chroot: bool,
     /// Local scripts read what this process reads.
-    pub(crate) pass_stdin: bool,
+    pub pass_stdin: bool,
     /// This process is a service: nobody answers questions, and what is told to it is not for scripts.
-    pub(crate) is_service: bool,
+    pub is_service: bool,
 }
 
 impl RunMaker {
     /// Runs that begin with `manifest`. The setting for `jobs` counts.
-    pub(crate) fn new(args: RunArgs, settings: Settings, layout: Layout, manifest: Manifest) -> Self {
-        let conf_dirs = conf_dirs(&args.conf_dir, &settings, &layout);
-        let jobs = number(settings.jobs);
+    pub fn new(options: RunOptions, settings: Settings, paths: ProgramPaths, manifest: Manifest) -> Self {
+        let conf_dirs = conf_dirs(&options.conf_dirs, &settings, &paths);
+        let jobs = at_a_time(settings.jobs);
         Self {
-            args,
+            options,
             settings,
             manifest,
             conf_dirs,
-            layout,
+            paths,
             jobs,
             chroot: false,
             pass_stdin: false,
@@ -88,23 +109,29 @@ impl RunMaker {
     }
 
     /// The options.
-    pub(crate) fn args(&self) -> &RunArgs {
-        &self.args
-    }
-
-    /// The settings.
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
+    pub fn options(&self) -> &RunOptions {
+        &self.options
     }
 
     /// The first manifest.
-    pub(crate) fn manifest(&self) -> &Manifest {
+    pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// The configuration directories, the last one wins.
-    pub(crate) fn conf_dirs(&self) -> &[PathBuf] {
-        &self.conf_dirs
+    /// The configuration directories without repetitions, the last one wins.
+    pub fn conf_dirs(&self) -> Vec<PathBuf> {
+        without_repetitions(&self.conf_dirs)
+    }
+
+    /// Looks whether the work directory on the target can be one.
+    ///
+    /// # Errors
+    ///
+    /// It cannot.
+    pub fn check_remote_dir(&self) -> Result<(), RunError> {
+        let Some(dir) = self.remote_dir().filter(|dir| !is_work_dir(dir)) else { return Ok(()) };
+        let error = ConfigError::RemoteDir(dir);
+        Err(RunError(format!("{error}; {}", error.hint().unwrap_or_default())))
     }
 
     /// The directory that the user wants for the runs' own files.
@@ -112,8 +139,8 @@ impl RunMaker {
     /// # Errors
     ///
     /// There is no working directory.
-    pub(crate) fn out_dir(&self) -> io::Result<Option<PathBuf>> {
-        let dir = self.args.out_dir.as_ref().or(self.settings.out_path.as_ref());
+    pub fn out_dir(&self) -> io::Result<Option<PathBuf>> {
+        let dir = self.options.out_dir.as_ref().or(self.settings.out_path.as_ref());
         dir.map(std::path::absolute).transpose()
     }
 
@@ -121,44 +148,44 @@ impl RunMaker {
     ///
     /// # Errors
     ///
-    /// There is no place for the cache.
-    pub(crate) fn run_for(
+    /// There is no place for the cache, or others can change a program that runs use.
+    pub fn run_for(
         &self,
         target: &Target,
         mode: Mode,
         base: &Path,
-        log: &LogLines,
+        observer: &Arc<dyn Observer>,
         cancel: &Cancel,
-    ) -> Result<Run, Refusal> {
-        let (args, settings) = (&self.args, &self.settings);
+    ) -> Result<Run, RunError> {
+        let (options, settings) = (&self.options, &self.settings);
         let mut run = Run::new(
             &target.host,
             self.conf_dirs.clone(),
             self.manifest.clone(),
             self.connector(target),
-            self.layout.program.clone(),
+            self.paths.program.clone(),
         );
         self.check_programs()?;
         run.mode = mode;
         run.jobs = self.jobs;
-        run.dry_run = args.dry_run;
+        run.dry_run = options.dry_run;
         run.lock = Some(Holder::this_process());
-        run.diff = args.diff;
-        run.reveal_secrets = args.reveal_secrets;
+        run.diff = options.diff;
+        run.reveal_secrets = options.reveal_secrets;
         run.remove_remote_dir = false;
         run.work_dir = Some(base.to_owned());
         run.cache = Some(self.cache_entry(&target.host)?);
         run.tags.clone_from(&target.tags);
-        run.names = Names::Resolve(args.family());
+        run.names = Names::Resolve(options.family);
         run.pass_stdin = self.pass_stdin;
-        run.streams = if log.level == Level::Off {
+        run.streams = if observer.level() == Level::Off {
             Streams::Discard
-        } else if args.disable_saving_output_streams || settings.save_output_streams == Some(false) {
+        } else if options.pass_output || settings.save_output_streams == Some(false) {
             Streams::Inherit
         } else {
             Streams::Save
         };
-        run.output_limit = OutputLimit::new(args.output_max);
+        run.output_limit = options.output_limit.anew();
         run.remote_dir = self.remote_dir().unwrap_or(run.remote_dir);
         if let Some(shell) = &settings.local_shell {
             run.local_shell.clone_from(shell);
@@ -169,16 +196,16 @@ impl RunMaker {
         if self.is_service {
             run.environment.retain(|(name, _)| !is_of_a_service(name));
         }
-        run.log_level = log.level;
-        run.colored = log.colored;
-        run.log = Arc::new(log.clone());
-        run.log_server = args.log_server;
+        run.log_level = observer.level();
+        run.colored = observer.is_colored();
+        run.log = Arc::clone(observer) as Arc<dyn LogSink>;
+        run.log_server = options.log_server;
         run.cancel = cancel.clone();
         Ok(run)
     }
 
     /// What is run here for each host, besides what the configuration directories hold.
-    fn check_programs(&self) -> Result<(), Refusal> {
+    fn check_programs(&self) -> Result<(), RunError> {
         let (exec, copy) = self.remote_commands();
         let first = |command: Option<String>| Some(PathBuf::from(command?.split_whitespace().next()?));
         let used = [
@@ -190,29 +217,29 @@ impl RunMaker {
         ];
         for (what, path) in used {
             if let Some(path) = path.filter(|path| path.components().count() > 1) {
-                trust::way_for_root(what, &path).map_err(|error| Refusal(error.to_string()))?;
+                trust::way_for_root(what, &path).map_err(|error| RunError(error.to_string()))?;
             }
         }
         Ok(())
     }
 
     /// The work directory on the target, if it is not the usual one.
-    pub(crate) fn remote_dir(&self) -> Option<PathBuf> {
-        self.args.remote_out_dir.clone().or_else(|| self.settings.remote_out_path.clone())
+    pub fn remote_dir(&self) -> Option<PathBuf> {
+        self.options.remote_dir.clone().or_else(|| self.settings.remote_out_path.clone())
     }
 
     /// The user's own commands that lead to the target: for running, for copying.
-    pub(crate) fn remote_commands(&self) -> (Option<String>, Option<String>) {
+    pub fn remote_commands(&self) -> (Option<String>, Option<String>) {
         let chosen = |option: &Option<String>, setting: &Option<String>| {
             option.clone().or_else(|| setting.clone()).filter(|command| !command.is_empty())
         };
-        let exec = chosen(&self.args.remote_exec, &self.settings.remote_exec);
-        (exec, chosen(&self.args.remote_copy, &self.settings.remote_copy))
+        let exec = chosen(&self.options.remote_exec, &self.settings.remote_exec);
+        (exec, chosen(&self.options.remote_copy, &self.settings.remote_copy))
     }
 
     /// What ssh reads instead of its own files.
-    pub(crate) fn ssh_config(&self) -> Option<PathBuf> {
-        self.args.ssh_config.clone().or_else(|| self.settings.ssh_config.clone())
+    pub fn ssh_config(&self) -> Option<PathBuf> {
+        self.options.ssh_config.clone().or_else(|| self.settings.ssh_config.clone())
     }
 
     fn connector(&self, target: &Target) -> Arc<dyn Connector> {
@@ -227,11 +254,11 @@ impl RunMaker {
         if self.chroot {
             return Arc::new(Chroot::new(&target.host));
         }
-        if self.args.local {
+        if self.options.local {
             return Arc::new(Local::new());
         }
         let (exec, copy) = self.remote_commands();
-        let family = self.args.family();
+        let family = self.options.family;
         if exec.is_none() && copy.is_none() {
             let host_keys = target.host_keys.clone();
             let config = self.ssh_config();
@@ -248,19 +275,19 @@ impl RunMaker {
         Arc::new(Custom::new(exec, copy))
     }
 
-    fn cache_entry(&self, host: &str) -> Result<PathBuf, Refusal> {
-        let Some(home) = &self.layout.home else {
-            return Err(Refusal("No homedir setup and no cache dir location given".to_owned()));
+    fn cache_entry(&self, host: &str) -> Result<PathBuf, RunError> {
+        let Some(home) = &self.paths.home else {
+            return Err(RunError("No homedir setup and no cache dir location given".to_owned()));
         };
-        let pattern = self.args.cache_path_pattern.as_ref().or(self.settings.cache_path_pattern.as_ref());
+        let pattern = self.options.cache_path_pattern.as_ref().or(self.settings.cache_path_pattern.as_ref());
         let pattern = pattern.map_or("", String::as_str);
         let name = entry_name(pattern, host, &config::host_dir(host), std::process::id(), date);
         Ok(home.join(".cdist/cache").join(name))
     }
 
     /// True if there is a place for the cache.
-    pub(crate) fn has_home(&self) -> bool {
-        self.layout.home.is_some()
+    pub fn has_home(&self) -> bool {
+        self.paths.home.is_some()
     }
 }
 
@@ -268,15 +295,9 @@ fn is_of_a_service(name: &OsStr) -> bool {
     OF_A_SERVICE.iter().any(|own| name == *own)
 }
 
-/// Files of runs may hold secrets: from now on nobody else can read what this process makes.
-pub(crate) fn keep_files_private() {
+/// Sets the umask of this process so that only its user can read the files that it makes: those of runs may hold secrets.
+pub fn keep_files_private() {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
-}
-
-/// The manifest of the option, else the configured one.
-pub(crate) fn manifest_of(args: &RunArgs, settings: &Settings) -> Manifest {
-    let path = args.initial_manifest.clone().or_else(|| settings.init_manifest.clone());
-    path.map_or(Manifest::Init, Manifest::Path)
 }
 
 /// What date(1) makes of one of its sequences; the sequence itself if it is missing.
@@ -288,7 +309,7 @@ fn date(sequence: &str) -> String {
 }
 
 /// A number of things at a time: `None` and 0 are one after the other, -1 is one per processor.
-pub(crate) fn number(wish: Option<i64>) -> Option<NonZeroUsize> {
+pub fn at_a_time(wish: Option<i64>) -> Option<NonZeroUsize> {
     match wish? {
         -1 => std::thread::available_parallelism().ok(),
         n => usize::try_from(n).ok().and_then(NonZeroUsize::new),
@@ -296,9 +317,9 @@ pub(crate) fn number(wish: Option<i64>) -> Option<NonZeroUsize> {
 }
 
 /// The distribution's, the user's, the configured ones, those of `-c`.
-pub(crate) fn conf_dirs(options: &[PathBuf], settings: &Settings, layout: &Layout) -> Vec<PathBuf> {
-    let mut dirs = vec![layout.conf.clone()];
-    dirs.extend(layout.home.iter().map(|home| home.join(".cdist")));
+pub fn conf_dirs(options: &[PathBuf], settings: &Settings, paths: &ProgramPaths) -> Vec<PathBuf> {
+    let mut dirs = vec![paths.conf.clone()];
+    dirs.extend(paths.home.iter().map(|home| home.join(".cdist")));
     dirs.extend(settings.conf_dir.iter().flatten().cloned());
     dirs.extend(options.iter().cloned());
     dirs
@@ -307,6 +328,7 @@ pub(crate) fn conf_dirs(options: &[PathBuf], settings: &Settings, layout: &Layou
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runs::observer::testing::Unheard;
 
     #[test]
     fn what_systemd_tells_a_service_is_not_for_scripts() {
@@ -318,20 +340,21 @@ mod tests {
 
     #[test]
     fn runs_of_a_service_read_nothing_and_keep_to_the_settings() {
-        let layout = Layout {
-            program: "/p".into(),
-            plugins: "/l".into(),
-            conf: "/c".into(),
-            home: Some("/home/x".into()),
+        let paths = ProgramPaths { program: "/p".into(), conf: "/c".into(), home: Some("/home/x".into()) };
+        let options = RunOptions {
+            local: true,
+            dry_run: true,
+            cache_path_pattern: Some("%N".into()),
+            ..RunOptions::default()
         };
-        let args = RunArgs::of_words(["--local", "-n", "-C", "%N"]);
         let settings =
             Settings { jobs: Some(3), remote_out_path: Some("/r/x".into()), ..Settings::default() };
-        let mut maker = RunMaker::new(args, settings, layout, Manifest::Init);
+        let mut maker = RunMaker::new(options, settings, paths, Manifest::Init);
         maker.is_service = true;
         let target = Target { host: "web1".into(), ..Target::default() };
-        let log = LogLines::new();
-        let run = maker.run_for(&target, Mode::Install, Path::new("/b"), &log, &Cancel::default()).unwrap();
+        let observer: Arc<dyn Observer> = Arc::new(Unheard);
+        let base = Path::new("/b");
+        let run = maker.run_for(&target, Mode::Install, base, &observer, &Cancel::default()).unwrap();
         assert!(run.dry_run && !run.pass_stdin && run.mode == Mode::Install);
         assert_eq!((run.jobs.map(NonZeroUsize::get), run.remote_dir), (Some(3), "/r/x".into()));
         assert_eq!(run.cache, Some("/home/x/.cdist/cache/web1".into()));

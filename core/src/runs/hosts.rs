@@ -9,27 +9,17 @@ use std::{
     time::Instant,
 };
 
-use cdist_core::{
-    config::{
-        self, ConfigError, Mode,
-        log::{Level, LogSink},
-    },
-    host::{Cancel, OwnDir},
-};
 use tokio::{sync::Semaphore, task::JoinSet};
 
+use super::{HostResult, Observer, Piped, RunError, RunMaker, State, Target};
 use crate::{
-    config::{
-        host_result::{HostResult, State},
-        output::Output,
-        run_maker::{RunMaker, Target},
-    },
-    terminal::{log_lines::LogLines, refusal::Refusal},
+    config::{self, Mode, Run, Streams, log::Level},
+    host::{Cancel, OwnDir},
 };
 
 /// The directory of the runs' directories. After a failure it stays: that is where the user looks for the reason.
 #[derive(Debug)]
-pub(crate) enum Base {
+pub enum Base {
     /// Stays.
     Kept(PathBuf),
     /// Goes after success.
@@ -75,44 +65,48 @@ impl Base {
 
 /// Hosts to work on, and everything that is known before the first of them.
 #[derive(Debug)]
-pub(crate) struct HostRuns<'a> {
-    pub(crate) maker: &'a RunMaker,
-    pub(crate) mode: Mode,
-    pub(crate) hosts: &'a [Target],
+pub struct HostRuns<'a> {
+    /// Makes the run of each host.
+    pub maker: &'a RunMaker,
+    /// Which objects are worked on.
+    pub mode: Mode,
+    /// The hosts.
+    pub hosts: &'a [Target],
     /// How many hosts at the same time.
-    pub(crate) parallel: Option<NonZeroUsize>,
-    pub(crate) base: Base,
-    pub(crate) log: &'a LogLines,
-    pub(crate) output: &'a Output,
+    pub parallel: Option<NonZeroUsize>,
+    /// Where the runs' own files go.
+    pub base: Base,
+    /// Hears of everything.
+    pub observer: &'a Arc<dyn Observer>,
     /// Ends the runs when set.
-    pub(crate) cancel: Cancel,
-    /// What to try next after a failure, besides what the error says.
-    pub(crate) advice: fn(&ConfigError) -> Option<&'static str>,
+    pub cancel: Cancel,
+    /// What to try if the host key of a target is refused, besides what the error says.
+    pub host_key_advice: Option<&'static str>,
 }
 
 impl HostRuns<'_> {
-    /// Works on all hosts. `stopped` is the exit status of a program that somebody has stopped.
+    /// Works on all hosts. `stopped` is the exit status of a program that was asked to stop.
     ///
     /// Returns how it went, in the order of the hosts, and the exit status: 0, 1 if anything failed or could not be printed,
     /// or `stopped`.
-    pub(crate) async fn work(self, stopped: impl Fn() -> Option<u8>) -> (Vec<HostResult>, u8) {
+    pub async fn work(self, stopped: impl Fn() -> Option<u8>) -> (Vec<HostResult>, u8) {
         let started = Instant::now();
-        self.log.log(Level::Verbose, "cdist", concat!("version ", env!("CARGO_PKG_VERSION")));
+        self.observer.log(Level::Verbose, "cdist", concat!("version ", env!("CARGO_PKG_VERSION")));
         let results = self.configure_all().await;
-        let seconds = started.elapsed().as_secs_f64();
+        let elapsed = started.elapsed();
         let failed: Vec<&str> =
             results.iter().filter(|r| r.state != State::Done).map(|r| r.host.as_str()).collect();
-        let status = stopped().unwrap_or_else(|| u8::from(!failed.is_empty() || self.output.is_lost()));
-        self.log.log(
+        let status = stopped().unwrap_or_else(|| u8::from(!failed.is_empty() || self.observer.is_lost()));
+        self.observer.log(
             Level::Verbose,
             "config",
-            &format!("Total processing time for {} host(s): {seconds:.2}", self.hosts.len()),
+            &format!("Total processing time for {} host(s): {:.2}", self.hosts.len(), elapsed.as_secs_f64()),
         );
-        self.output.end(&results, seconds, status);
-        let status = if self.output.is_lost() { status.max(1) } else { status };
+        self.observer.end(&results, elapsed, status);
+        let status = if self.observer.is_lost() { status.max(1) } else { status };
         if stopped().is_none() && !failed.is_empty() {
             let text = format!("Failed to configure the following hosts: {}", failed.join(" "));
-            self.log.log(Level::Error, "cdist", &text);
+            self.observer.log(Level::Error, "cdist", &text);
         }
         // After a signal too: nobody looks for the reason of what was asked for.
         let is_over = stopped().is_some() || failed.is_empty();
@@ -122,7 +116,7 @@ impl HostRuns<'_> {
         let left = if is_over || says_nothing { self.base.clear() } else { self.base.keep() };
         if let Err(error) = left {
             let text = format!("removing {}: {error}", path.display());
-            self.log.log(Level::Warning, "cdist", &text);
+            self.observer.log(Level::Warning, "cdist", &text);
         }
         (results, status)
     }
@@ -133,41 +127,34 @@ impl HostRuns<'_> {
         let mut results = BTreeMap::new();
         for (i, target) in self.hosts.iter().enumerate() {
             let host = &target.host;
-            let made = self.maker.run_for(target, self.mode, self.base.path(), self.log, &self.cancel);
-            let made = made.and_then(|mut run| {
-                let streams = self.log.table.take_streams(&mut run)?;
-                Ok::<_, Refusal>((run, streams))
-            });
-            let (mut run, streams) = match made {
-                Ok(made) => made,
-                Err(refusal) => {
-                    self.log.log(Level::Error, host, &refusal.0);
-                    results.insert(i, HostResult::refused(host.clone(), refusal.0));
+            let (mut run, piped) = match self.prepare(target) {
+                Ok(prepared) => prepared,
+                Err(error) => {
+                    self.observer.log(Level::Error, host, &error.0);
+                    results.insert(i, HostResult::refused(host.clone(), error.0));
                     continue;
                 }
             };
             // Taken here and not by the task, for hosts begin in their order. The semaphore is never closed.
             let permit = Arc::clone(&permits).acquire_owned().await;
-            let (log, host, output, advice) =
-                (self.log.clone(), host.clone(), self.output.clone(), self.advice);
+            let (observer, host, advice) = (Arc::clone(self.observer), host.clone(), self.host_key_advice);
             let drops_unanswered = matches!(self.base, Base::Emptied(_));
             tasks.spawn(async move {
                 let _permit = permit;
                 if run.cancel.is_cancelled() {
                     return (i, HostResult::skipped(host));
                 }
-                let line = log.table.begin(&host);
-                run.progress = line.progress();
+                let heard = observer.begin(&host);
+                run.progress = heard.progress();
                 let mut result = HostResult::new(host, config::attempt(run).await);
-                result.advice = result.error.as_ref().and_then(advice);
+                result.advice = advice.filter(|_| result.is_host_key_refused());
                 if drops_unanswered && !result.report.answered {
                     result.report.files = None;
                 }
-                if let Some(streams) = streams {
-                    streams.end().await;
+                if let Some(piped) = piped {
+                    piped.end().await;
                 }
-                line.end(&result, log.tells_success());
-                output.host(&result);
+                heard.end(&result);
                 (i, result)
             });
         }
@@ -178,5 +165,19 @@ impl HostRuns<'_> {
         let lost = |host: &str| HostResult::refused(host.to_owned(), "the program failed inside".to_owned());
         let all = self.hosts.iter().enumerate();
         all.map(|(i, target)| results.remove(&i).unwrap_or_else(|| lost(&target.host))).collect()
+    }
+
+    /// The run of a host, and the pipes that its scripts write to.
+    fn prepare(&self, target: &Target) -> Result<(Run, Option<Piped>), RunError> {
+        let mut run = self.maker.run_for(target, self.mode, self.base.path(), self.observer, &self.cancel)?;
+        let other = match run.streams {
+            Streams::Inherit => self.observer.script_output()?,
+            _ => None,
+        };
+        let piped = other.map(|(streams, piped)| {
+            run.streams = streams;
+            piped
+        });
+        Ok((run, piped))
     }
 }

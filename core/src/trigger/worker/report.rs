@@ -1,13 +1,9 @@
 //! How a job has ended, for the trigger server to keep.
 
-use cdist_core::trigger::runner::{End, Ended, RunReport, StreamEnd};
-
 use crate::{
-    config::{
-        host_result::{HostResult, State},
-        json_report,
-    },
-    terminal::printable::lines,
+    printable::lines,
+    runs::{HostResult, State},
+    trigger::runner::{End, Ended, RunReport, StreamEnd},
 };
 
 /// As much of a stream is kept.
@@ -17,7 +13,7 @@ const BYTES_MAX: usize = 4 * 1024;
 const STREAMS_MAX: usize = 8;
 
 /// What is kept of a host that was worked on.
-pub(crate) fn ended(result: &HostResult) -> Ended {
+pub(super) fn ended(result: &HostResult) -> Ended {
     let end = match result.state {
         State::Done => End::Succeeded,
         State::Failed => End::Failed,
@@ -26,8 +22,8 @@ pub(crate) fn ended(result: &HostResult) -> Ended {
     Ended { end, report: report(result) }
 }
 
-/// An attempt that could not begin, or that nobody knows more of.
-pub(crate) fn failed(reason: &str) -> Ended {
+/// An attempt that could not begin, or of which no more is known.
+pub(super) fn failed(reason: &str) -> Ended {
     Ended { end: End::Failed, report: RunReport { reason: Some(plain(reason)), ..RunReport::default() } }
 }
 
@@ -38,10 +34,10 @@ fn report(result: &HostResult) -> RunReport {
         changed: result.report.changed.len(),
         seconds: result.report.elapsed.as_secs_f64(),
         round_trips: result.report.remote_calls,
-        files: json_report::files(result),
+        files: result.files(),
         ..RunReport::default()
     };
-    let Some(failure) = json_report::failure(result) else { return report };
+    let Some(failure) = result.failure() else { return report };
     let hints: Vec<String> = result.hints().collect();
     report.reason = Some(plain(&failure.reason));
     report.what = failure.what.as_deref().map(plain);
@@ -78,9 +74,8 @@ fn plain(text: &str) -> String {
 mod tests {
     use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
 
-    use cdist_core::config::{ConfigError, Entity, Outcome, Report};
-
     use super::*;
+    use crate::config::{ConfigError, Entity, Outcome, Report};
 
     #[test]
     fn only_the_last_lines_are_kept() {

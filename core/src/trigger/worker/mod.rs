@@ -1,40 +1,28 @@
 //! Works on the jobs of the trigger server as `cdist config` and `cdist install` would, with everything in the job's log.
 
+mod checks;
+mod log_file;
+mod report;
+
 use std::{
     any::Any,
-    fs,
-    io::{self, Read},
+    fmt, fs, io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use async_trait::async_trait;
-use cdist_core::{
-    config::{
-        ConfigError, Manifest, Mode,
-        log::{Level, LogSink},
-        names,
-        settings::Settings,
-    },
-    connector::{ConnectorError, HostKeys, Problem, SshError},
-    trigger::{
-        job::Kind,
-        runner::{End, Ended, Order, Runner},
-    },
-};
 use tokio::{sync::watch, time::timeout};
 
+pub use self::log_file::JobLog;
+use super::{
+    job::Kind,
+    runner::{End, Ended, Order, Runner},
+};
 use crate::{
-    config::{
-        host_runs::{Base, HostRuns},
-        output::Output,
-        run_args::RunArgs,
-        run_maker::{RunMaker, Target, keep_files_private, manifest_of},
-    },
-    layout::Layout,
-    terminal::{host_table::HostTable, log_lines::LogLines, refusal::Refusal},
-    trigger::{checks, job_log::JobLog, report},
+    connector::HostKeys,
+    runs::{Base, HostRuns, Level, Mode, Observer, RunError, RunMaker, Target, confirmed},
 };
 
 /// What to do about the host key of a machine that has not told its keys.
@@ -45,93 +33,89 @@ const ADVICE: &str = "let the machine tell its host keys when it calls, as a Pre
 const POLL: Duration = Duration::from_millis(200);
 
 /// Which host keys are right for a machine that has not told its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum HostKeyPolicy {
-    /// Those that the ssh configuration says
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HostKeyPolicy {
+    /// Those that the ssh configuration says.
     #[default]
     Strict,
-    /// The first one of each machine; a new one after each install
+    /// The first one of each machine; a new one after each install.
     AcceptNew,
 }
 
 /// How machines are called.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum TargetName {
-    /// By their addresses
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TargetName {
+    /// By their addresses.
     #[default]
     Address,
-    /// By the names of their addresses, if these lead back to them
+    /// By the names of their addresses, if these lead back to them.
     ReverseDns,
+}
+
+/// Makes those that hear of the runs of jobs.
+pub trait Observers: Send + Sync + fmt::Debug {
+    /// Adds to `log` what `cdist config -v` would print of a run in this mode.
+    fn observer(&self, mode: Mode, log: Arc<JobLog>) -> Arc<dyn Observer>;
 }
 
 /// What holds for all jobs besides options and settings.
 #[derive(Clone, Debug)]
-pub(crate) struct JobRules {
+pub struct JobRules {
     /// For machines that have not told their keys.
-    pub(crate) host_keys: HostKeyPolicy,
+    pub host_keys: HostKeyPolicy,
     /// What stands for a machine in ssh, in scripts and in the log.
-    pub(crate) target_name: TargetName,
+    pub target_name: TargetName,
     /// Accepted host keys are kept below it.
-    pub(crate) state_dir: PathBuf,
+    pub state_dir: PathBuf,
     /// Becomes true when jobs may begin.
-    pub(crate) begin: watch::Receiver<bool>,
+    pub begin: watch::Receiver<bool>,
 }
 
 /// Works on jobs, each in a task of its own.
 #[derive(Clone, Debug)]
-pub(crate) struct TriggerRunner(Arc<Shared>);
+pub struct JobWorker(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     maker: RunMaker,
     rules: JobRules,
+    observers: Box<dyn Observers>,
 }
 
-impl TriggerRunner {
-    /// Looks whether jobs can work at all; a manifest from standard input is read now. From then on nobody else can read
-    /// what this process makes.
+impl JobWorker {
+    /// Looks whether the runs that `maker` makes can work at all. From then on they are those of a service.
     ///
     /// # Errors
     ///
     /// What every job would fail for: what, where, what to do.
-    pub(crate) fn new(
-        args: RunArgs,
-        settings: Settings,
-        layout: Layout,
+    pub fn new(
+        mut maker: RunMaker,
         mut rules: JobRules,
-    ) -> Result<Self, Refusal> {
-        keep_files_private();
-        let manifest = if args.initial_manifest.as_deref() == Some(Path::new("-")) {
-            let mut text = Vec::new();
-            io::stdin()
-                .lock()
-                .read_to_end(&mut text)
-                .map_err(|error| Refusal(format!("reading the manifest from standard input: {error}")))?;
-            Manifest::Bytes(text)
-        } else {
-            manifest_of(&args, &settings)
-        };
-        let mut maker = RunMaker::new(args, settings, layout, manifest);
+        observers: Box<dyn Observers>,
+    ) -> Result<Self, RunError> {
         maker.is_service = true;
         checks::check(&maker)?;
         rules.state_dir = std::path::absolute(&rules.state_dir)?;
-        Ok(Self(Arc::new(Shared { maker, rules })))
+        Ok(Self(Arc::new(Shared { maker, rules, observers })))
     }
 }
 
 #[async_trait]
-impl Runner for TriggerRunner {
+impl Runner for JobWorker {
     async fn run(&self, order: Order) -> Ended {
-        let log = self.0.log(&order.log);
-        let shared = Arc::clone(&self.0);
-        let lines = log.clone();
-        let task = tokio::spawn(async move { shared.work(order, &lines).await });
+        let mode = match order.kind {
+            Kind::Install => Mode::Install,
+            Kind::Config => Mode::Config,
+        };
+        let observer = self.0.observers.observer(mode, JobLog::open(&order.log));
+        let (shared, heard) = (Arc::clone(&self.0), Arc::clone(&observer));
+        let task = tokio::spawn(async move { shared.work(order, mode, &heard).await });
         match task.await {
             Ok(ended) => ended,
             Err(error) => {
                 let why = error.try_into_panic().map_or_else(|e| e.to_string(), |panic| words_of(&*panic));
                 let reason = format!("the program failed inside: {why}");
-                log.log(Level::Error, "cdist", &reason);
+                observer.log(Level::Error, "cdist", &reason);
                 report::failed(&reason)
             }
         }
@@ -139,7 +123,7 @@ impl Runner for TriggerRunner {
 }
 
 impl Shared {
-    async fn work(&self, order: Order, log: &LogLines) -> Ended {
+    async fn work(&self, order: Order, mode: Mode, observer: &Arc<dyn Observer>) -> Ended {
         let mut begin = self.rules.begin.clone();
         while !*begin.borrow_and_update() && !order.cancel.is_cancelled() {
             // Nothing tells that the job is cancelled, so that is looked at.
@@ -147,30 +131,25 @@ impl Shared {
                 break;
             }
         }
-        let host = self.host_of(&order, log).await;
+        let host = self.host_of(&order, &**observer).await;
         let accepted = self.rules.state_dir.join("known_hosts").join(order.machine.to_string());
         let host_keys = match (order.ssh_host_keys.is_empty(), self.rules.host_keys) {
             (false, _) => HostKeys::Known(order.ssh_host_keys),
             (true, HostKeyPolicy::Strict) => HostKeys::Configured,
             (true, HostKeyPolicy::AcceptNew) => HostKeys::AcceptNew(accepted.clone()),
         };
-        let mode = match order.kind {
-            Kind::Install => Mode::Install,
-            Kind::Config => Mode::Config,
-        };
         // A machine that has booted a PreOS has new keys each time, and so has the system that is installed then.
         if mode == Mode::Install
             && let Err(error) = forget(&accepted)
         {
             let reason = format!("removing the host keys in {}: {error}", accepted.display());
-            log.log(Level::Error, &host, &reason);
+            observer.log(Level::Error, &host, &reason);
             return report::failed(&reason);
         }
         let base = match self.maker.out_dir() {
             Ok(Some(dir)) => Base::Kept(dir),
             _ => Base::Emptied(order.work_dir),
         };
-        let output = Output::new(self.maker.args(), false, mode, log.clone());
         let cancel = order.cancel.clone();
         let runs = HostRuns {
             maker: &self.maker,
@@ -178,10 +157,9 @@ impl Shared {
             hosts: &[Target { host, host_keys, guard: Some(Arc::new(order.binding)), ..Target::default() }],
             parallel: None,
             base,
-            log,
-            output: &output,
+            observer,
             cancel: order.cancel,
-            advice,
+            host_key_advice: Some(ADVICE),
         };
         // As if the program had been asked to end by a signal.
         let (results, _) = runs.work(|| cancel.is_cancelled().then_some(143)).await;
@@ -194,46 +172,25 @@ impl Shared {
             && let Err(error) = forget(&accepted)
         {
             let text = format!("removing the host keys in {}: {error}", accepted.display());
-            log.log(Level::Warning, &result.host, &text);
+            observer.log(Level::Warning, &result.host, &text);
         }
         ended
     }
 
-    /// Log lines as the user wants them, for the file at `path`.
-    fn log(&self, path: &Path) -> LogLines {
-        let (args, settings) = (self.maker.args(), self.maker.settings());
-        let mut log = LogLines { table: HostTable::of_log(JobLog::open(path)), ..LogLines::new() };
-        args.log.apply_to_log(settings, &mut log);
-        log.with_pid = self.maker.jobs.is_some();
-        log.with_time = args.with_time(settings);
-        log
-    }
-
-    async fn host_of(&self, order: &Order, log: &LogLines) -> String {
+    async fn host_of(&self, order: &Order, observer: &dyn Observer) -> String {
         if self.rules.target_name == TargetName::Address {
             return order.address.clone();
         }
         let address = order.address.clone();
         // The resolver may wait for a name server.
-        let name = tokio::task::spawn_blocking(move || names::confirmed(&address)).await;
+        let name = tokio::task::spawn_blocking(move || confirmed(&address)).await;
         let why = match name {
             Ok(Ok(name)) => return name,
             Ok(Err(error)) => error.to_string(),
             Err(error) => error.to_string(),
         };
-        log.log(Level::Warning, &order.address, &format!("{why}; going on with the address"));
+        observer.log(Level::Warning, &order.address, &format!("{why}; going on with the address"));
         order.address.clone()
-    }
-}
-
-/// What else helps if a host key is refused.
-fn advice(error: &ConfigError) -> Option<&'static str> {
-    match error {
-        ConfigError::Entity { source, .. } => advice(source),
-        ConfigError::Connector(ConnectorError::Ssh(SshError { problem, on_the_way: false, .. })) => {
-            matches!(problem, Problem::HostKeyUnknown | Problem::HostKeyChanged).then_some(ADVICE)
-        }
-        _ => None,
     }
 }
 
@@ -253,27 +210,7 @@ fn words_of(panic: &(dyn Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use cdist_core::config::Entity;
-
     use super::*;
-
-    fn refused(problem: Problem, on_the_way: bool) -> ConfigError {
-        let error = SshError { host: "10.0.0.5".into(), problem, on_the_way, said: String::new() };
-        let source = ConfigError::Connector(ConnectorError::Ssh(error));
-        ConfigError::Entity { entity: Box::new(Entity::default()), source: Box::new(source) }
-    }
-
-    #[test]
-    fn who_refuses_a_host_key_hears_of_both_ways() {
-        for problem in [Problem::HostKeyUnknown, Problem::HostKeyChanged] {
-            let text = advice(&refused(problem, false)).unwrap();
-            assert!(text.contains("--trigger-url") && text.contains("--host-key accept-new"), "{text}");
-            // The key of a jump host is the user's business.
-            assert_eq!(advice(&refused(problem, true)), None);
-        }
-        assert_eq!(advice(&refused(Problem::HostKeyNotTold, false)), None);
-        assert_eq!(advice(&ConfigError::Cancelled), None);
-    }
 
     #[tokio::test]
     async fn the_words_of_a_panic_are_kept() {

@@ -12,7 +12,6 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use nix::{
@@ -20,63 +19,59 @@ use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
-use tokio::{sync::oneshot, time::timeout};
+use tokio::sync::oneshot;
 
-use crate::terminal::printable::Pieces;
+use crate::runs::piped::{PIPE_LENGTH, Piped};
 
 /// A longer file becomes the old one, in place of an older one.
 const LENGTH_MAX: u64 = 8 * 1024 * 1024;
-/// What a script has started in the background may keep its output open.
-const LINGER: Duration = Duration::from_millis(500);
-/// As much as a pipe holds. A line does not wait for more than this, however much a script says.
-const PIPE_LENGTH: usize = 64 * 1024;
 
 /// A log file. It is no reason to stop a run if it cannot be written.
 #[derive(Debug)]
-pub(crate) struct JobLog {
+pub struct JobLog {
     path: PathBuf,
     length_max: u64,
-    places: Mutex<Places>,
+    sinks: Mutex<Sinks>,
     has_warned: AtomicBool,
 }
 
-/// Where the log goes, and what goes there by itself.
+/// The file of the log, and the pipe that goes there by itself.
 #[derive(Debug, Default)]
-struct Places {
-    file: LogFile,
+struct Sinks {
+    file: OpenFile,
     /// What scripts say, as long as they have not all ended.
     pipe: Option<Arc<PipeReader>>,
 }
 
 impl JobLog {
     /// A log at the end of the file at `path`, which only this user can read.
-    pub(crate) fn open(path: &Path) -> Arc<Self> {
+    pub fn open(path: &Path) -> Arc<Self> {
         Arc::new(Self::with_length_max(path, LENGTH_MAX))
     }
 
     fn with_length_max(path: &Path, length_max: u64) -> Self {
-        let (places, has_warned) = (Mutex::default(), AtomicBool::new(false));
-        let log = Self { path: path.to_owned(), length_max, places, has_warned };
+        let (sinks, has_warned) = (Mutex::default(), AtomicBool::new(false));
+        let log = Self { path: path.to_owned(), length_max, sinks, has_warned };
         // It is there even if nothing is ever said.
         log.write(b"");
         log
     }
 
     /// Adds to the log, after everything that scripts have said until now.
-    pub(crate) fn write(&self, bytes: &[u8]) {
-        let mut places = self.places();
-        self.take_from_pipe(&mut places);
-        self.add(&mut places.file, bytes);
+    pub fn write(&self, bytes: &[u8]) {
+        let mut sinks = self.sinks();
+        self.take_from_pipe(&mut sinks);
+        self.add(&mut sinks.file, bytes);
     }
 
-    fn places(&self) -> MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    fn sinks(&self) -> MutexGuard<'_, Sinks> {
+        self.sinks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, file: &mut LogFile, bytes: &[u8]) {
+    fn add(&self, file: &mut OpenFile, bytes: &[u8]) {
         if let Err(error) = file.add(&self.path, self.length_max, bytes) {
             // Perhaps the next time.
-            *file = LogFile::default();
+            *file = OpenFile::default();
             if !self.has_warned.swap(true, Ordering::Relaxed) {
                 tracing::warn!(
                     "writing to the log {}: {error}; what is missing there is lost",
@@ -87,7 +82,11 @@ impl JobLog {
     }
 
     /// Adds what `write` writes.
-    pub(crate) fn output(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// That of `write`; that the log cannot be written is none.
+    pub fn output(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
         let mut out = BufWriter::new(Unfailing(self));
         write(&mut out)?;
         out.flush()
@@ -97,12 +96,12 @@ impl JobLog {
     ///
     /// # Errors
     ///
-    /// There are no more pipes or threads.
-    pub(crate) fn pipe(self: &Arc<Self>) -> io::Result<(File, Piped)> {
+    /// No more pipes or threads can be made.
+    pub fn pipe(self: &Arc<Self>) -> io::Result<(File, Piped)> {
         let (reader, writer) = io::pipe()?;
         fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let reader = Arc::new(reader);
-        self.places().pipe = Some(Arc::clone(&reader));
+        self.sinks().pipe = Some(Arc::clone(&reader));
         let (end, ended) = oneshot::channel();
         let log = Arc::clone(self);
         // No task: the engine may write from one and wait for room in the pipe.
@@ -110,7 +109,7 @@ impl JobLog {
             log.follow(&reader);
             let _ = end.send(());
         })?;
-        Ok((OwnedFd::from(writer).into(), Piped(vec![ended])))
+        Ok((OwnedFd::from(writer).into(), Piped::read_elsewhere(ended)))
     }
 
     /// Takes what comes out of the pipe to its end.
@@ -121,69 +120,32 @@ impl JobLog {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(_) => return,
             }
-            let mut places = self.places();
-            self.take_from_pipe(&mut places);
-            if places.pipe.is_none() {
+            let mut sinks = self.sinks();
+            self.take_from_pipe(&mut sinks);
+            if sinks.pipe.is_none() {
                 return;
             }
         }
     }
 
-    fn take_from_pipe(&self, places: &mut Places) {
-        let Some(pipe) = places.pipe.clone() else { return };
+    fn take_from_pipe(&self, sinks: &mut Sinks) {
+        let Some(pipe) = sinks.pipe.clone() else { return };
+        // A line does not wait for more than this, however much a script says.
         let mut buffer = vec![0; PIPE_LENGTH];
         match pipe.as_ref().read(&mut buffer).map(|length| buffer.get(..length).unwrap_or_default()) {
-            Ok([]) => places.pipe = None,
-            Ok(part) => self.add(&mut places.file, part),
+            Ok([]) => sinks.pipe = None,
+            Ok(part) => self.add(&mut sinks.file, part),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(_) => places.pipe = None,
-        }
-    }
-}
-
-/// The reading ends of pipes into a log, or to a terminal.
-#[derive(Debug, Default)]
-pub(crate) struct Piped(Vec<oneshot::Receiver<()>>);
-
-impl Piped {
-    /// Adds a pipe out of which everything is given to `print`, in pieces, as text that is safe for a terminal.
-    ///
-    /// # Errors
-    ///
-    /// There are no more pipes or threads.
-    pub(crate) fn shown(&mut self, print: impl Fn(&str) + Send + 'static) -> io::Result<File> {
-        let (mut reader, writer) = io::pipe()?;
-        let (end, ended) = oneshot::channel();
-        std::thread::Builder::new().name("script output".to_owned()).spawn(move || {
-            let (mut text, mut buffer) = (Pieces::default(), vec![0; PIPE_LENGTH]);
-            loop {
-                match reader.read(&mut buffer).map(|length| buffer.get(..length).unwrap_or_default()) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Ok([]) | Err(_) => break,
-                    Ok(piece) => print(&text.shown(piece)),
-                }
-            }
-            print(&text.rest());
-            let _ = end.send(());
-        })?;
-        self.0.push(ended);
-        Ok(OwnedFd::from(writer).into())
-    }
-
-    /// Waits until everything that scripts have said has been read. What they have left running goes on writing there.
-    pub(crate) async fn end(self) {
-        for ended in self.0 {
-            // An error is the end of the thread.
-            let _ = timeout(LINGER, ended).await;
+            Err(_) => sinks.pipe = None,
         }
     }
 }
 
 /// The open file, if there is one, and its length.
 #[derive(Debug, Default)]
-struct LogFile(Option<(File, u64)>);
+struct OpenFile(Option<(File, u64)>);
 
-impl LogFile {
+impl OpenFile {
     fn add(&mut self, path: &Path, length_max: u64, bytes: &[u8]) -> io::Result<()> {
         let added = bytes.len() as u64;
         if self.0.as_ref().is_some_and(|(_, length)| *length > 0 && length + added > length_max) {

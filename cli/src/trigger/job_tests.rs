@@ -11,17 +11,16 @@ use std::{
 use cdist_core::{
     config::settings::Settings,
     host::Cancel,
+    runs::{ProgramPaths, RunMaker, RunOptions},
     trigger::{
         job::Kind,
         runner::{Binding, End, Ended, Order, Runner},
+        worker::{HostKeyPolicy, JobRules, JobWorker, TargetName},
     },
 };
 
-use crate::{
-    config::run_args::RunArgs,
-    layout::Layout,
-    trigger::runner::{HostKeyPolicy, JobRules, TargetName, TriggerRunner},
-};
+use super::job_lines::JobLines;
+use crate::config::run_args::RunArgs;
 
 const HOST: &str = "127.0.0.1";
 
@@ -77,19 +76,17 @@ impl Lab {
         normal(&fs::read_to_string(self.path("printed")).unwrap(), &self.path("tmp"))
     }
 
-    fn runner(&self, more: &str, host_keys: HostKeyPolicy) -> TriggerRunner {
-        let layout = Layout {
-            program: program(),
-            plugins: self.path("none"),
-            conf: self.path("none"),
-            home: Some(self.path("home")),
-        };
+    fn worker(&self, more: &str, host_keys: HostKeyPolicy) -> JobWorker {
+        let (conf, home) = (self.path("none"), Some(self.path("home")));
+        let paths = ProgramPaths { program: program(), conf, home };
         let (_, begin) = tokio::sync::watch::channel(true);
         let state_dir = self.path("state");
         let rules = JobRules { host_keys, target_name: TargetName::Address, state_dir, begin };
-        let runner =
-            TriggerRunner::new(RunArgs::of_words(self.words(more)), Settings::default(), layout, rules);
-        runner.unwrap_or_else(|refusal| panic!("{}", refusal.0))
+        let (args, settings) = (RunArgs::of_words(self.words(more)), Settings::default());
+        let options = RunOptions::from(&args);
+        let manifest = options.manifest(&settings);
+        let maker = RunMaker::new(options, settings.clone(), paths, manifest);
+        JobWorker::new(maker, rules, Box::new(JobLines::new(args, settings))).unwrap()
     }
 
     fn order(&self, kind: Kind) -> Order {
@@ -110,7 +107,7 @@ impl Lab {
     /// A job with these options: how it ended, and its log.
     async fn job(&self, more: &str) -> (Ended, String) {
         let _ = fs::remove_file(self.path("1.log"));
-        let ended = self.runner(more, HostKeyPolicy::Strict).run(self.order(Kind::Config)).await;
+        let ended = self.worker(more, HostKeyPolicy::Strict).run(self.order(Kind::Config)).await;
         (ended, normal(&self.log(), &self.path("work")))
     }
 
@@ -212,7 +209,7 @@ async fn a_failure_is_reported_and_its_files_stay() {
     assert_eq!(fs::metadata(lab.path("1.log")).unwrap().permissions().mode() & 0o777, 0o600);
     // The next attempt adds to the log.
     let before = lab.log().len();
-    lab.runner("", HostKeyPolicy::Strict).run(lab.order(Kind::Config)).await;
+    lab.worker("", HostKeyPolicy::Strict).run(lab.order(Kind::Config)).await;
     assert!(lab.log().len() > before);
 }
 
@@ -221,8 +218,8 @@ async fn a_job_can_be_stopped() {
     let lab = Lab::new("__x a <<'EOF'\ntouch \"$__object/../../../../begun\"; sleep 61.5\nEOF\n");
     let order = lab.order(Kind::Config);
     let cancel = order.cancel.clone();
-    let runner = lab.runner("", HostKeyPolicy::Strict);
-    let job = tokio::spawn(async move { runner.run(order).await });
+    let worker = lab.worker("", HostKeyPolicy::Strict);
+    let job = tokio::spawn(async move { worker.run(order).await });
     while !lab.path("remote").exists() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -234,7 +231,7 @@ async fn a_job_can_be_stopped() {
     assert!(lab.is_work_dir_empty());
     // One that is stopped before it begins does nothing.
     let order = Order { cancel, ..lab.order(Kind::Config) };
-    assert_eq!(lab.runner("", HostKeyPolicy::Strict).run(order).await.end, End::Cancelled);
+    assert_eq!(lab.worker("", HostKeyPolicy::Strict).run(order).await.end, End::Cancelled);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -243,8 +240,8 @@ async fn an_install_forgets_the_accepted_host_key() {
     lab.write("conf/type/__inst/singleton", "");
     lab.write("state/known_hosts/7", "cdist-target ssh-ed25519 AAAA\n");
     lab.write("state/known_hosts/8", "cdist-target ssh-ed25519 AAAA\n");
-    let runner = lab.runner("", HostKeyPolicy::AcceptNew);
-    let ended = runner.run(lab.order(Kind::Install)).await;
+    let worker = lab.worker("", HostKeyPolicy::AcceptNew);
+    let ended = worker.run(lab.order(Kind::Install)).await;
     assert_eq!((ended.end, ended.report.objects), (End::Succeeded, 1), "{}", lab.log());
     assert!(!lab.path("state/known_hosts/7").exists() && lab.path("state/known_hosts/8").exists());
 }
