@@ -5,6 +5,7 @@
 //! - [`text`]: what that text says
 //! - [`sums`]: the SHA-256 sums that may lie beside the plugins
 //! - [`check`]: all of these checks in their order: whether a file would be used
+//! - [`checks`]: whether a plugin behaves, for its author
 //! - [`facts`]: what else can be read from a file, also from one that would not be used
 //! - [`install`]: copying a plugin to where it is found, and removing it
 //! - [`python`]: plugins that are Python files, which have to be executed to be listed
@@ -14,6 +15,7 @@
 //! - [`sandbox`]: a place where a plugin that is checked can do no harm
 
 pub mod check;
+pub mod checks;
 pub mod elf;
 pub mod facts;
 #[cfg(test)]

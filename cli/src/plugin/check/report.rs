@@ -2,9 +2,10 @@
 
 use std::{ffi::OsStr, path::Path};
 
+use cdist_core::plugin::checks::{Check, Verdict};
 use serde_json::{Value, json};
 
-use super::{CheckArgs, LIMIT, Verdict, catalogue::Check};
+use super::{CheckArgs, LIMIT};
 use crate::terminal::{
     failure::Failure,
     printable::{json as json_text, line, quoted},

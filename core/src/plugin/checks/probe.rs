@@ -8,7 +8,7 @@ use std::{
         fs::{DirBuilderExt, PermissionsExt},
         process::ExitStatusExt,
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     sync::{
         Arc,
@@ -18,15 +18,6 @@ use std::{
     time::Duration,
 };
 
-use cdist_core::{
-    chain,
-    plugin::{
-        check::{Checker, Content},
-        loader::{LoadError, Plugin},
-        python, sandbox,
-        supervise::{self, Reporter, SuperviseError},
-    },
-};
 use cdist_plugin_api::{Host, PluginError};
 use nix::{
     sys::{
@@ -39,16 +30,26 @@ use nix::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    CheckError,
     catalogue::Check,
     events::{Event, Events, cut},
     host::{Answers, CheckHost},
     leftovers::Before,
     reading,
 };
-use crate::{layout::Layout, signals, terminal::failure::Failure};
+use crate::{
+    chain,
+    host::{self, Cancel},
+    plugin::{
+        check::{Checker, Content},
+        loader::{LoadError, Plugin},
+        python, sandbox,
+        supervise::{self, Reporter, SuperviseError},
+    },
+};
 
 /// The first word of the command line of the process that supervises a run.
-pub(crate) const WORD: &str = "--plugin-probe";
+pub const WORD: &str = "--plugin-probe";
 
 /// A plugin that asks for no service is asked to stop after this time.
 pub(super) const BUSY: Duration = Duration::from_secs(1);
@@ -59,7 +60,7 @@ pub(super) const STOP_LIMIT: Duration = Duration::from_secs(5);
 const LIMITS: [(Resource, u64); 3] =
     [(Resource::RLIMIT_AS, 4 << 30), (Resource::RLIMIT_FSIZE, 1 << 30), (Resource::RLIMIT_CORE, 0)];
 
-/// Nobody defines an extension of this name.
+/// An extension of this name is never defined.
 const UNKNOWN_EXTENSION: &str = "cdist.plugin-check.no-such-extension";
 
 /// What a run does with the plugin.
@@ -79,7 +80,7 @@ pub(super) enum Work {
 
 /// One run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Probe {
+pub(super) struct Probe {
     pub(super) work: Work,
     pub(super) answers: Answers,
     /// Whether the plugin may find the data beside its file.
@@ -104,87 +105,98 @@ impl Probe {
     }
 }
 
-fn parse(word: Option<&OsString>) -> Result<Probe, Failure> {
-    let word = word.ok_or_else(|| Failure::usage("the description of the run is missing"))?;
+fn parse(word: Option<&OsString>) -> Result<Probe, CheckError> {
+    let usage = |message: String| CheckError::Usage { message, hint: None };
+    let word = word.ok_or_else(|| usage("the description of the run is missing".to_owned()))?;
     serde_json::from_str(&word.to_string_lossy())
-        .map_err(|error| Failure::usage(format!("reading the description of a run: {error}")))
+        .map_err(|error| usage(format!("reading the description of a run: {error}")))
 }
 
-/// Runs as the process that supervises. A process of its own, because one can make one PID namespace only.
-pub(crate) fn supervise(words: &[OsString]) -> Result<i32, Failure> {
-    let failed = |error| Failure::from_error(&error);
-    supervise::end_with_parent().map_err(failed)?;
+/// How a run begins to listen for the signals that cancel it.
+type Listen<'a> = &'a dyn Fn() -> Result<Cancel, String>;
+
+/// Runs as the process that supervises. A process of its own, because one can make one PID namespace only. `words` come
+/// after [`WORD`], `program` is this one, and `listen` begins to listen for signals.
+///
+/// # Errors
+///
+/// The words describe no run, or its file of events cannot be opened. All else is in that file.
+pub fn supervise(words: &[OsString], program: &Path, listen: Listen<'_>) -> Result<(), CheckError> {
+    supervise::end_with_parent().map_err(|error| CheckError::Failed(chain(&error)))?;
     let probe = parse(words.first())?;
     // Before the sandbox, which hides it.
     let events = Events::open(&probe.events)
-        .map_err(|error| Failure::new(format!("opening {}: {error}", probe.events.display())))?;
+        .map_err(|error| CheckError::io(&format!("opening {}", probe.events.display()), &error))?;
     let events = Arc::new(events);
-    let layout = Layout::find_or_fail()?;
-    if let Err(error) = supervise::run(|reporter| work(&probe, &layout, &words[1..], &events, reporter)) {
+    let arguments = &words[1..];
+    if let Err(error) = supervise::run(|reporter| work(&probe, program, arguments, &events, listen, reporter))
+    {
         events.put(&match error {
             SuperviseError::System { .. } | SuperviseError::Init(_) => Event::NotRun(chain(&error)),
             _ => Event::Died(chain(&error)),
         });
     }
-    Ok(0)
+    Ok(())
 }
 
 /// Runs as the worker.
 fn work(
     probe: &Probe,
-    layout: &Layout,
+    program: &Path,
     arguments: &[OsString],
     events: &Arc<Events>,
+    listen: Listen<'_>,
     reporter: Reporter,
 ) -> i32 {
     if let Work::Read(check) = probe.work {
         events.put(&reading::read(check, &probe.file));
-    } else if let Err(failure) = prepare(probe, arguments).and_then(|()| {
+    } else if let Err(reason) = prepare(probe, arguments).and_then(|()| {
         if probe.work == Work::CommandLine {
-            run_cdist(probe, layout, events)
+            run_cdist(probe, program, events)
         } else if probe.python {
             run_python(probe, arguments, events)
         } else {
-            run_library(probe, layout, arguments, events)
+            run_library(probe, program, arguments, events, listen)
         }
     }) {
-        events.put(&Event::NotRun(failure.message().to_owned()));
+        events.put(&Event::NotRun(reason));
     }
     reporter.returned(0);
     0
 }
 
-fn prepare(probe: &Probe, arguments: &[OsString]) -> Result<(), Failure> {
+fn prepare(probe: &Probe, arguments: &[OsString]) -> Result<(), String> {
     if Uid::effective().is_root() {
         sandbox::enter(&probe.temporary, &probe.dir, &probe.keep)
-            .map_err(|error| Failure::new(format!("making the sandbox for the plugin: {error}")))?;
+            .map_err(|error| format!("making the sandbox for the plugin: {error}"))?;
     }
     std::env::set_current_dir(&probe.dir)
-        .map_err(|error| Failure::new(format!("entering {}: {error}", probe.dir.display())))?;
+        .map_err(|error| format!("entering {}: {error}", probe.dir.display()))?;
     if arguments == [probe.target()] {
         fs::create_dir(probe.target())
-            .map_err(|error| Failure::new(format!("making {}: {error}", probe.target().display())))?;
+            .map_err(|error| format!("making {}: {error}", probe.target().display()))?;
     }
     for (resource, limit) in LIMITS {
         getrlimit(resource)
             .and_then(|(_, most)| setrlimit(resource, limit.min(most), limit.min(most)))
-            .map_err(|error| Failure::new(format!("setting the limits of a run: {error}")))?;
+            .map_err(|error| format!("setting the limits of a run: {error}"))?;
     }
-    prctl::set_child_subreaper(true).map_err(|error| Failure::new(format!("becoming a subreaper: {error}")))
+    prctl::set_child_subreaper(true).map_err(|error| format!("becoming a subreaper: {error}"))
 }
 
 fn run_library(
     probe: &Probe,
-    layout: &Layout,
+    program: &Path,
     arguments: &[OsString],
     events: &Arc<Events>,
-) -> Result<(), Failure> {
+    listen: Listen<'_>,
+) -> Result<(), String> {
     let not_loaded = |check: Check, reason: String| {
         events.put(&Event::NotLoaded { check: check.name().to_owned(), reason: cut(&reason) });
     };
     let text = match Checker::default().check(&probe.file) {
         Ok(Content::Library(text)) => text,
-        Ok(Content::Python) => return Err(Failure::new("a Python file is no library")),
+        Ok(Content::Python) => return Err("a Python file is no library".to_owned()),
         // Another check has opened it before.
         Err(error) => {
             events.put(&Event::Died(error.to_string()));
@@ -206,7 +218,7 @@ fn run_library(
         events.put(&Event::KnowsEverything);
     }
 
-    let cancel = signals::cancel_on_signals()?;
+    let cancel = listen()?;
     let (called, calls) = mpsc::channel();
     let host = Host::new(CheckHost {
         answers: probe.answers,
@@ -214,11 +226,11 @@ fn run_library(
         cancel,
         called,
         plugin_file: probe.data.then(|| probe.file.clone()),
-        program: layout.program.clone(),
+        program: program.to_owned(),
         steps: 0.into(),
     });
     let arguments: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let before = Before::now().map_err(|error| Failure::new(error.to_string()))?;
+    let before = Before::now().map_err(|error| error.to_string())?;
     let returned = watch(probe, events, calls, Pid::this());
     let result = plugin.commandline(&arguments, &host);
     drop(returned);
@@ -268,8 +280,8 @@ fn watch(probe: &Probe, events: &Arc<Events>, calls: Receiver<()>, process: Pid)
 }
 
 /// With copies: the command line looks at all plugins of a directory.
-fn run_cdist(probe: &Probe, layout: &Layout, events: &Events) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::new(format!("copying the plugin: {error}"));
+fn run_cdist(probe: &Probe, program: &Path, events: &Events) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("copying the plugin: {error}");
     let dir = probe.dir.join("plugins");
     DirBuilder::new().mode(0o755).create(&dir).map_err(failed)?;
     let mut files = vec![probe.file.clone()];
@@ -281,23 +293,23 @@ fn run_cdist(probe: &Probe, layout: &Layout, events: &Events) -> Result<(), Fail
         fs::copy(&file, &copy).map_err(failed)?;
         fs::set_permissions(&copy, Permissions::from_mode(0o644)).map_err(failed)?;
     }
-    let status = Command::new(&layout.program)
+    let status = Command::new(program)
         .args(["preos", "--plugin-dir"])
         .arg(&dir)
         .arg(&probe.name)
         .arg(OsStr::from_bytes(b"\xff"))
         .env_remove("CDIST_PREOS_PATH")
         .status()
-        .map_err(|error| Failure::new(format!("starting {}: {error}", layout.program.display())))?;
+        .map_err(|error| format!("starting {}: {error}", program.display()))?;
     events.put(&match status.code() {
         Some(status) => Event::Returned { status, error: None, panicked: false },
-        None => Event::Died(format!("cdist died: {}", cdist_core::host::describe(status))),
+        None => Event::Died(format!("cdist died: {}", host::describe(status))),
     });
     Ok(())
 }
 
-/// The interpreter is a child here, where a real run becomes it: so there is somebody to see what it leaves.
-fn run_python(probe: &Probe, arguments: &[OsString], events: &Arc<Events>) -> Result<(), Failure> {
+/// The interpreter is a child here, where a real run becomes it: so that what it leaves can be seen.
+fn run_python(probe: &Probe, arguments: &[OsString], events: &Arc<Events>) -> Result<(), String> {
     let words = match probe.work {
         Work::Load => {
             // First, and with what it may import.
@@ -315,24 +327,24 @@ fn run_python(probe: &Probe, arguments: &[OsString], events: &Arc<Events>) -> Re
             return Ok(());
         }
     };
-    let interpreter = python::interpreter().map_err(Failure::new)?;
-    let before = Before::now().map_err(|error| Failure::new(error.to_string()))?;
+    let interpreter = python::interpreter()?;
+    let before = Before::now().map_err(|error| error.to_string())?;
     let mut child = Command::new(&interpreter)
         .args(words)
         .spawn()
-        .map_err(|error| Failure::new(format!("starting {}: {error}", interpreter.display())))?;
+        .map_err(|error| format!("starting {}: {error}", interpreter.display()))?;
     // Its host has no services that it could ask for.
     let (_nobody, calls) = mpsc::channel();
     let process = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
     let returned = watch(probe, events, calls, process);
-    let status = child.wait().map_err(|error| Failure::new(format!("waiting for python3: {error}")))?;
+    let status = child.wait().map_err(|error| format!("waiting for python3: {error}"))?;
     drop(returned);
     events.put(&match (status.code(), status.signal()) {
         (Some(status), _) => Event::Returned { status, error: None, panicked: false },
         (None, Some(signal)) if probe.work == Work::Cancel && signal == Signal::SIGTERM as i32 => {
             Event::Returned { status: 128 + signal, error: None, panicked: false }
         }
-        _ => Event::Died(format!("it died: {}", cdist_core::host::describe(status))),
+        _ => Event::Died(format!("it died: {}", host::describe(status))),
     });
     // One that SIGTERM has killed had no chance to clean up; a real run does it.
     if status.code().is_some() {

@@ -2,7 +2,8 @@
 
 use std::{collections::HashSet, path::Path};
 
-use cdist_core::{
+use super::{Verdict, catalogue::Check, events::Event};
+use crate::{
     plugin::{
         check::Checker,
         elf,
@@ -13,8 +14,6 @@ use cdist_core::{
     printable,
     trust::Trust,
 };
-
-use super::{Verdict, catalogue::Check, events::Event};
 
 /// A longer summary does not fit beside the name in a list.
 const SUMMARY_MAX: usize = 80;

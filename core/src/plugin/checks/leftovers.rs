@@ -8,9 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cdist_core::host::mounts::mount_points;
-
 use super::events::{Event, Events};
+use crate::host::mounts::mount_points;
 
 /// How long a process that was told to end may take.
 const GRACE: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! Arguments that nobody means, the same ones for the same seed.
+//! Random arguments, the same ones for the same seed.
 
 /// How many lists of arguments a PreOS gets.
 pub(super) const LISTS: u64 = 50;
@@ -77,8 +77,8 @@ pub(super) fn list(seed: u64, index: u64) -> Vec<String> {
     (0..count).map(|_| numbers.word()).collect()
 }
 
-/// A seed that nobody has chosen; short, because people type it.
-pub(super) fn random_seed() -> u64 {
+/// A random seed; short, because people type it.
+pub fn random_seed() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     RandomState::new().build_hasher().finish() % 1_000_000
 }

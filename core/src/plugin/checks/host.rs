@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use cdist_core::{host::Cancel, preos::services::data_dir};
 use cdist_plugin_api::{
     Extension, HostServices, PluginError, Record, StepId,
     abi::{ROption, RResult, RStr, RString},
@@ -19,6 +18,7 @@ use cdist_plugin_api::{
 use serde::{Deserialize, Serialize};
 
 use super::events::{Event, Events};
+use crate::{host::Cancel, preos::services::data_dir};
 
 /// How often a service that waits looks whether it is cancelled.
 const POLL: Duration = Duration::from_millis(10);
@@ -52,7 +52,7 @@ pub(super) struct CheckHost {
 impl CheckHost {
     fn answer(&self, service: &str) -> RResult<RString, PluginError> {
         self.events.put(&Event::Called(service.to_owned()));
-        // Nobody listens in the checks that do not cancel.
+        // Without a receiver in the checks that do not cancel.
         let _ = self.called.send(());
         if self.answers == Answers::Wait {
             while !self.cancel.is_cancelled() {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Check {
+pub enum Check {
     File,
     Record,
     Elf,
@@ -35,7 +35,7 @@ enum Language {
 
 impl Check {
     /// All checks; each comes after those that it needs.
-    pub(crate) const ALL: [Self; 18] = [
+    pub const ALL: [Self; 18] = [
         Self::File,
         Self::Record,
         Self::Elf,
@@ -86,16 +86,18 @@ impl Check {
         }
     }
 
-    pub(crate) fn name(self) -> &'static str {
+    /// As the user calls it.
+    pub fn name(self) -> &'static str {
         self.row().0
     }
 
-    pub(crate) fn description(self) -> &'static str {
+    /// What it looks at, in one line.
+    pub fn description(self) -> &'static str {
         self.row().2
     }
 
     /// Why the check says nothing about a file of this language.
-    pub(crate) fn not_for(self, python: bool) -> Option<&'static str> {
+    pub(super) fn not_for(self, python: bool) -> Option<&'static str> {
         match (self.row().1, python) {
             (Language::Native, true) => Some("not for Python files"),
             (Language::Python, false) => Some("for Python files only"),
@@ -104,7 +106,7 @@ impl Check {
     }
 
     /// Whether the later checks make no sense where this one has failed.
-    pub(crate) fn is_needed(self) -> bool {
+    pub(super) fn is_needed(self) -> bool {
         match self {
             Self::File
             | Self::Record
@@ -128,7 +130,7 @@ impl Check {
     }
 
     /// The check of a name.
-    pub(crate) fn named(name: &str) -> Option<Self> {
+    pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|check| check.name() == name)
     }
 }

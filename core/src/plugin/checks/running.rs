@@ -11,13 +11,8 @@ use std::{
     thread,
 };
 
-use cdist_core::{
-    host::parent_of,
-    plugin::{check::Checker, python, sandbox, text::PreosText},
-};
-
 use super::{
-    Subject, Verdict,
+    CheckError, Subject, Verdict,
     arguments::{self, LISTS},
     catalogue::Check,
     events::Event,
@@ -26,7 +21,10 @@ use super::{
     reading,
     run::Seen,
 };
-use crate::terminal::failure::Failure;
+use crate::{
+    host::parent_of,
+    plugin::{check::Checker, python, sandbox, text::PreosText},
+};
 
 /// What no plugin knows.
 const UNKNOWN_OPTION: &str = "--no-such-option-x";
@@ -64,7 +62,7 @@ enum Arguments {
 
 impl Subject {
     /// Runs a check that executes the plugin.
-    pub(super) fn run_check(&self, check: Check) -> Result<Verdict, Failure> {
+    pub(super) fn run_check(&self, check: Check) -> Result<Verdict, CheckError> {
         match check {
             Check::Libraries | Check::Layout => self.loads(check, &self.preoses[..self.preoses.len().min(1)]),
             Check::Names => self.loads(check, &self.preoses),
@@ -160,7 +158,7 @@ impl Subject {
             | Check::Elf
             | Check::Text
             | Check::PanicStrategy
-            | Check::Listing => Err(Failure::new(format!("the check {} runs nothing", check.name()))),
+            | Check::Listing => Err(CheckError::Failed(format!("the check {} runs nothing", check.name()))),
         }
     }
 
@@ -169,8 +167,8 @@ impl Subject {
         self.preoses.iter().filter(|preos| self.preos.as_ref().is_none_or(|name| *name == preos.name()))
     }
 
-    /// Reads the file, in a process of its own: it may be damaged in a way that nobody has thought of.
-    pub(super) fn reads(&self, check: Check) -> Result<(Verdict, Vec<PreosText>), Failure> {
+    /// Reads the file, in a process of its own: it may be damaged in a way that no check expects.
+    pub(super) fn reads(&self, check: Check) -> Result<(Verdict, Vec<PreosText>), CheckError> {
         let seen = self.run(&no_preos(Work::Read(check)))?;
         let trouble = seen.returned().err().unwrap_or_default();
         let judged = seen.events.into_iter().find_map(|event| match event {
@@ -183,7 +181,7 @@ impl Subject {
     }
 
     /// Executes a Python file as the list of PreOSes does.
-    pub(super) fn listing(&self) -> Result<(Verdict, Vec<PreosText>), Failure> {
+    pub(super) fn listing(&self) -> Result<(Verdict, Vec<PreosText>), CheckError> {
         if python::is_helper(&self.file) {
             let reason = "its name begins with `_`: it is there for other files to import, and no plugin";
             return Ok((Verdict::Failed(reason.to_owned()), Vec::new()));
@@ -201,7 +199,7 @@ impl Subject {
         }
     }
 
-    fn loads(&self, check: Check, preoses: &[PreosText]) -> Result<Verdict, Failure> {
+    fn loads(&self, check: Check, preoses: &[PreosText]) -> Result<Verdict, CheckError> {
         let plans = preoses.iter().map(|preos| Plan { work: Work::Load, ..these(preos, &[]) });
         self.each(plans, |_, seen| match seen.not_loaded() {
             Some((name, reason)) if name == check.name() => Err(reason.to_owned()),
@@ -214,7 +212,7 @@ impl Subject {
         })
     }
 
-    fn exit_status(&self) -> Result<Verdict, Failure> {
+    fn exit_status(&self) -> Result<Verdict, CheckError> {
         let plans =
             self.chosen().flat_map(|preos| [real(preos, Answers::Done), these(preos, &[UNKNOWN_OPTION])]);
         self.each(plans, |plan, seen| {
@@ -250,8 +248,8 @@ impl Subject {
         keep
     }
 
-    fn run(&self, plan: &Plan) -> Result<Seen, Failure> {
-        let failed = |error: std::io::Error| Failure::new(format!("making a directory for a run: {error}"));
+    fn run(&self, plan: &Plan) -> Result<Seen, CheckError> {
+        let failed = |error| CheckError::io("making a directory for a run", &error);
         let dir = self.runner.new_dir().map_err(failed)?;
         let probe = Probe {
             work: plan.work,
@@ -281,11 +279,11 @@ impl Subject {
         &self,
         plans: impl Iterator<Item = Plan>,
         judge: impl Fn(&Plan, &Seen) -> Result<Verdict, String> + Sync,
-    ) -> Result<Verdict, Failure> {
+    ) -> Result<Verdict, CheckError> {
         let plans: Vec<Plan> = plans.collect();
         let next = AtomicUsize::new(0);
         let verdicts: Mutex<Vec<Option<Verdict>>> = Mutex::new(plans.iter().map(|_| None).collect());
-        let one_after_another = || -> Result<(), Failure> {
+        let one_after_another = || -> Result<(), CheckError> {
             // They are taken in order, so when one fails all before it are under way.
             loop {
                 let at = next.fetch_add(1, Ordering::SeqCst);
@@ -303,7 +301,9 @@ impl Subject {
         thread::scope(|scope| {
             let handles: Vec<_> = (0..workers).map(|_| scope.spawn(one_after_another)).collect();
             handles.into_iter().try_for_each(|handle| {
-                handle.join().unwrap_or_else(|_| Err(Failure::new("a thread of the check has panicked")))
+                handle.join().unwrap_or_else(|_| {
+                    Err(CheckError::Failed("a thread of the check has panicked".to_owned()))
+                })
             })
         })?;
         let verdicts = verdicts.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -441,7 +441,7 @@ fn panic_in(said: &str) -> Option<String> {
     }
 }
 
-/// What the run of a Python file says of an exception that nobody has caught: `error: NAME: KIND: …`.
+/// What the run of a Python file says of an exception that was not caught: `error: NAME: KIND: …`.
 fn exception_in(said: &str) -> Option<String> {
     said.lines().find_map(|line| {
         let (_, raised) = line.strip_prefix("error: ")?.split_once(": ")?;

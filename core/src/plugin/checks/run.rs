@@ -17,10 +17,10 @@ use std::{
 };
 
 use super::{
+    CheckError,
     events::{self, Event},
     probe::{BUSY, Probe, STOP_LIMIT, WORD, Work},
 };
-use crate::terminal::failure::Failure;
 
 /// More of each stream is read and dropped.
 const OUTPUT_MAX: usize = 64 * 1024;
@@ -61,9 +61,11 @@ impl Runner {
     }
 
     /// Runs `probe` with the arguments of the plugin to its end.
-    pub(super) fn run(&self, probe: &Probe, arguments: &[OsString]) -> Result<Seen, Failure> {
-        let word = serde_json::to_string(probe)
-            .map_err(|_| Failure::usage("the name of the plugin's file is not UTF-8; rename it"))?;
+    pub(super) fn run(&self, probe: &Probe, arguments: &[OsString]) -> Result<Seen, CheckError> {
+        let word = serde_json::to_string(probe).map_err(|_| CheckError::Usage {
+            message: "the name of the plugin's file is not UTF-8; rename it".to_owned(),
+            hint: None,
+        })?;
         let mut command = Command::new(&self.program);
         command.arg0("cdist").arg(WORD).arg(word).args(arguments);
         // What a plugin puts where it should is gone with the run, also without the sandbox of root.
@@ -74,7 +76,7 @@ impl Runner {
         seen.events = events::read(&probe.events);
         for event in &seen.events {
             if let Event::NotRun(reason) = event {
-                return Err(Failure::new(format!("the check cannot be done: {reason}")));
+                return Err(CheckError::Failed(format!("the check cannot be done: {reason}")));
             }
         }
         Ok(seen)
@@ -85,8 +87,8 @@ impl Runner {
         &self,
         command: &mut Command,
         limit: Duration,
-    ) -> Result<(Option<i32>, Seen), Failure> {
-        let failed = |error: io::Error| Failure::new(format!("starting a process of the check: {error}"));
+    ) -> Result<(Option<i32>, Seen), CheckError> {
+        let failed = |error: io::Error| CheckError::io("starting a process of the check", &error);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -100,7 +102,7 @@ impl Runner {
         let late = (!self.wait(&mut child, &both_ended, limit)).then_some(limit);
         let status = child.wait().map_err(failed)?;
         if let Some(signal) = self.stopped() {
-            return Err(Failure::new("the check was stopped").status(128 + signal));
+            return Err(CheckError::Stopped(signal));
         }
         let taken = |text: Option<Arc<Mutex<Vec<u8>>>>| {
             text.map(|text| text.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap_or_default()
