@@ -3,26 +3,25 @@
 use std::{
     io::{self, Read},
     net::TcpListener,
-    os::unix::net::UnixListener,
     path::{Path, PathBuf},
-    pin::pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::Duration,
 };
 
+use async_trait::async_trait;
 use cdist_core::{
     config::{Manifest, log::Level, settings::Settings},
     host::{OwnDir, limits},
     runs::{RunMaker, RunOptions, keep_files_private},
     token::Token,
     trigger::{
-        connections::Connections,
-        dispatcher::{self, Dispatcher},
+        dispatcher,
         ledger::Rules,
         listener::{self, ListenError},
-        server::{Access, Files, Server},
+        server::{Access, Files},
+        service::{Manager, Service},
         socket,
-        status::{Status, guard::Guard, view::ListenerView},
+        status::guard::Guard,
         store::{Sqlite, StoreError},
         worker::{JobRules, JobWorker},
     },
@@ -30,10 +29,9 @@ use cdist_core::{
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
 use tokio::{
-    runtime::{Handle, Runtime},
+    runtime::Runtime,
     signal::unix::{SignalKind, signal},
     sync::watch,
-    task::JoinSet,
 };
 
 use super::{args::TriggerArgs, client, job_lines::JobLines};
@@ -42,9 +40,6 @@ use crate::{
     layout::Layout,
     terminal::{failure::Failure, logging, progress::Display},
 };
-
-/// Most connections of administrators and their monitoring.
-const STATUS_CONNECTIONS: usize = 512;
 
 /// Runs the server until a signal ends it, or asks a running one.
 ///
@@ -86,10 +81,20 @@ pub(crate) fn run(args: TriggerArgs) -> Result<i32, Failure> {
     // Runs read and write files wherever they are; on threads of their own they hold no answer up.
     let jobs = runtime_of_tasks()?;
     let handle = jobs.handle().clone();
-    let service =
-        Service { args, access, listeners, guard, page, socket, store, worker: Arc::new(worker), state_dir };
-    runtime.block_on(service.run(handle)).map_err(not_stored)?;
-    // Readers of files and names that are still at it are nobody's any more.
+    let service = Service {
+        settings: server_settings(&args, &state_dir),
+        connections: args.connections,
+        grace: args.grace,
+        access,
+        listeners,
+        guard,
+        page,
+        socket,
+        store,
+        runner: Arc::new(worker),
+    };
+    runtime.block_on(service.run(handle, Arc::new(Systemd))).map_err(not_stored)?;
+    // What still reads files and names then is waited for no longer.
     jobs.shutdown_timeout(Duration::from_secs(1));
     runtime.shutdown_timeout(Duration::from_secs(1));
     drop(own);
@@ -147,91 +152,7 @@ fn runtime_of_tasks() -> Result<Runtime, Failure> {
     runtime.map_err(|error| Failure::new(format!("starting the runtime: {error}")))
 }
 
-/// Everything that a server needs, ready to go.
-struct Service {
-    args: TriggerArgs,
-    access: Access,
-    listeners: Vec<TcpListener>,
-    guard: Guard,
-    page: Option<TcpListener>,
-    socket: UnixListener,
-    store: Sqlite,
-    worker: Arc<JobWorker>,
-    state_dir: PathBuf,
-}
-
-impl Service {
-    async fn run(self, jobs: Handle) -> Result<(), StoreError> {
-        let settings = settings(&self.args, &self.state_dir);
-        let (dispatcher, thread) = Dispatcher::start(&settings, Box::new(self.store), self.worker, jobs)?;
-        let (stop, stopped) = watch::channel(false);
-        let connections = Connections::new(self.args.connections);
-        let server = Server::new(dispatcher.clone(), self.access, connections, stopped);
-        let mut machines = JoinSet::new();
-        let mut told: Vec<ListenerView> = Vec::new();
-        for listener in self.listeners {
-            let address = listener.local_addr().map_or_else(|_| "a socket".to_owned(), |a| a.to_string());
-            let listener = match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => listener,
-                Err(error) => {
-                    tracing::error!("listening on {address}: {error}");
-                    continue;
-                }
-            };
-            tracing::info!("listening on {address}");
-            told.push(ListenerView { purpose: "machines".into(), address });
-            machines.spawn(Arc::clone(&server).serve(listener));
-        }
-        // Goes on until the last job has ended: somebody may want to look, or to stop it.
-        let (stop_status, stopped) = watch::channel(false);
-        if let Some(address) = self.page.as_ref().and_then(|listener| listener.local_addr().ok()) {
-            tracing::info!("status page on http://{address}/");
-            told.push(ListenerView { purpose: "status".into(), address: address.to_string() });
-        }
-        let status = Status::new(dispatcher.clone(), self.guard, self.state_dir, told, stopped);
-        let administrators = serve_status(&status, self.page, self.socket);
-        tell_systemd(&[NotifyState::Ready]);
-        let mut ended = pin!(thread.join());
-        let early = tokio::select! {
-            () = wait_for_signal() => None,
-            // Nobody decides any more: better no server than one that refuses everything.
-            result = ended.as_mut() => Some(result),
-        };
-        tell_systemd(&[NotifyState::Stopping]);
-        // Nobody may listen any more; it is the same.
-        let _ = stop.send(true);
-        let result = match early {
-            Some(result) => result,
-            None => end_jobs(dispatcher, self.args.grace, ended).await,
-        };
-        machines.join_all().await;
-        let _ = stop_status.send(true);
-        administrators.join_all().await;
-        result
-    }
-}
-
-/// Lets running jobs end, until the time is over or a second signal comes.
-async fn end_jobs(
-    dispatcher: Dispatcher,
-    grace: Duration,
-    ended: impl Future<Output = Result<(), StoreError>>,
-) -> Result<(), StoreError> {
-    let running = dispatcher.metrics().running.load(Ordering::Relaxed);
-    if running > 0 {
-        tracing::warn!("waiting for {running} running job(s); once more stops them");
-    }
-    dispatcher.close(grace);
-    let impatient = tokio::spawn(async move {
-        wait_for_signal().await;
-        dispatcher.close(Duration::ZERO);
-    });
-    let result = ended.await;
-    impatient.abort();
-    result
-}
-
-fn settings(args: &TriggerArgs, state_dir: &Path) -> dispatcher::Settings {
+fn server_settings(args: &TriggerArgs, state_dir: &Path) -> dispatcher::Settings {
     dispatcher::Settings {
         rules: Rules {
             policy: args.install_policy,
@@ -245,24 +166,6 @@ fn settings(args: &TriggerArgs, state_dir: &Path) -> dispatcher::Settings {
         keep: args.keep,
         job_time: args.job_time,
     }
-}
-
-/// Serves those who look at jobs and change them: by the page and the API, and by the socket for the command line.
-fn serve_status(status: &Arc<Status>, page: Option<TcpListener>, socket: UnixListener) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
-    if let Some(page) = page {
-        let is_local = page.local_addr().is_ok_and(|address| address.ip().is_loopback());
-        let connections = if is_local { Connections::of_users } else { Connections::new }(STATUS_CONNECTIONS);
-        match tokio::net::TcpListener::from_std(page) {
-            Ok(listener) => drop(tasks.spawn(Arc::clone(status).serve_tcp(listener, connections))),
-            Err(error) => tracing::error!("serving the status page: {error}"),
-        }
-    }
-    match tokio::net::UnixListener::from_std(socket) {
-        Ok(socket) => drop(tasks.spawn(Arc::clone(status).serve_unix(socket))),
-        Err(error) => tracing::error!("serving the socket: {error}"),
-    }
-    tasks
 }
 
 /// The rules of the status page, and its listener if there is one.
@@ -383,9 +286,27 @@ async fn wait_for_signal() {
     .await;
 }
 
-fn tell_systemd(state: &[NotifyState<'_>]) {
-    // Without systemd there is nobody to tell.
-    if let Err(error) = sd_notify::notify(state) {
+/// systemd, if it has started this process, and signals.
+struct Systemd;
+
+#[async_trait]
+impl Manager for Systemd {
+    async fn wait_for_stop(&self) {
+        wait_for_signal().await;
+    }
+
+    fn ready(&self) {
+        tell_systemd(NotifyState::Ready);
+    }
+
+    fn stopping(&self) {
+        tell_systemd(NotifyState::Stopping);
+    }
+}
+
+fn tell_systemd(state: NotifyState<'_>) {
+    // Without systemd this does nothing.
+    if let Err(error) = sd_notify::notify(&[state]) {
         tracing::debug!("telling systemd: {error}");
     }
 }

@@ -1,16 +1,14 @@
 //! `cdist trigger hosts`.
 
-use cdist_core::trigger::status::view::{MachineList, MachineView};
-
-use super::{
-    client::{self, Client},
-    screen::Screen,
-    table::Table,
+use cdist_core::trigger::{
+    client::{self, Client, ClientError},
+    status::view::{MachineList, MachineView},
 };
-use crate::terminal::failure::Failure;
+
+use super::{screen::Screen, table::Table};
 
 /// All machines, by number.
-pub(super) fn all(client: &Client) -> Result<Vec<MachineView>, Failure> {
+pub(super) fn all(client: &Client) -> Result<Vec<MachineView>, ClientError> {
     let mut machines = Vec::new();
     let mut after = Some(0);
     while let Some(number) = after {

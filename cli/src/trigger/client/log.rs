@@ -3,15 +3,12 @@
 use std::io::Write;
 
 use cdist_core::trigger::{
+    client::{self, Client},
     job::{JobId, State},
     status::view::JobDetails,
 };
 
-use super::{
-    Stopped,
-    client::{self, Client},
-    screen::Screen,
-};
+use super::{Stopped, screen::Screen};
 use crate::terminal::{failure::Failure, printable::Pieces};
 
 /// Prints the log of an attempt. Followed to its end, the exit status tells how the job came out.

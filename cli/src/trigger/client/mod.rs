@@ -1,6 +1,5 @@
 //! `cdist trigger jobs` and the like: asks a running server through its socket.
 
-mod client;
 mod hosts;
 mod job_screen;
 mod jobs;
@@ -21,6 +20,7 @@ use std::{
 use cdist_core::{
     host::parent_of,
     trigger::{
+        client::{self, Client, ClientError},
         job::{JobId, Kind, State},
         status::view::{JobDetails, JobDone, MachineDone, StatusView},
         store,
@@ -29,7 +29,7 @@ use cdist_core::{
 };
 use serde_json::json;
 
-use self::{client::Client, screen::Screen};
+use self::screen::Screen;
 use crate::{
     terminal::{
         failure::Failure,
@@ -169,7 +169,7 @@ pub(crate) struct Output {
 
 impl Server {
     fn client(&self) -> Result<Client, Failure> {
-        Client::new(command::state_dir(self.state_dir.as_deref())?)
+        Ok(Client::new(command::state_dir(self.state_dir.as_deref())?)?)
     }
 
     /// A command that asks the same server.
@@ -203,6 +203,19 @@ enum Stopped {
 impl From<Failure> for Stopped {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
+    }
+}
+
+impl From<ClientError> for Stopped {
+    fn from(error: ClientError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let failure = Self::from_error(&error);
+        error.hint().into_iter().fold(failure, |failure, hint| failure.hint(hint))
     }
 }
 
