@@ -8,6 +8,7 @@
 //! - [`checks`]: whether a plugin behaves, for its author
 //! - [`facts`]: what else can be read from a file, also from one that would not be used
 //! - [`install`]: copying a plugin to where it is found, and removing it
+//! - [`project`]: new projects for plugins
 //! - [`python`]: plugins that are Python files, which have to be executed to be listed
 //! - [`registry`]: all PreOSes by name, with what was skipped and what was replaced
 //! - [`loader`]: loading one library, of Rust or C; the unsafe code of this crate, but for one fork in [`supervise`]
@@ -22,6 +23,7 @@ pub mod facts;
 mod frozen;
 pub mod install;
 pub mod loader;
+pub mod project;
 pub mod python;
 pub mod registry;
 pub mod sandbox;
