@@ -16,9 +16,9 @@ mod trigger;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use cdist_core::config::emulator;
+use cdist_core::{config::emulator, plugin::python_list};
 
-use self::{plugin::check, preos::python_list};
+use self::{plugin::check, preos::worker};
 
 fn main() -> ExitCode {
     let mut words = std::env::args_os();
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         return exit_code(failure.status);
     }
     let result = match words.first().and_then(|word| word.to_str()) {
-        Some(python_list::WORD) => python_list::supervise(&words[1..]).map(exit_code),
+        Some(python_list::WORD) => worker::list_python(&words[1..]).map(exit_code),
         Some(check::PROBE_WORD) => check::supervise(&words[1..]).map(exit_code),
         Some(reference::WORD) => reference::write(&words[1..]).map(exit_code),
         _ => args::run(own_name, words),

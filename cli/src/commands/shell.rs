@@ -94,7 +94,7 @@ fn shell(option: Option<OsString>) -> Result<OsString, Refusal> {
     }
 }
 
-/// Runs the shell to its end. Returns its status, and the signal with which somebody asked this process to end.
+/// Runs the shell to its end. Returns its status, and the signal that has asked this process to end.
 ///
 /// What is typed belongs to the shell: Ctrl-C and Ctrl-\ go to it and not to us. Other signals end the shell,
 /// because the tree has to be removed after it.

@@ -9,16 +9,14 @@ use std::{
 use cdist_core::plugin::{
     check::Content,
     install::{self, InstallError},
+    python_list,
     search::SearchPath,
     sums,
 };
 
 use crate::{
     layout::Layout,
-    preos::{
-        command::{registry, search_path},
-        python_list,
-    },
+    preos::command::{registry, search_path},
     terminal::{
         failure::{Failure, warn},
         printable::line,

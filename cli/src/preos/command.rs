@@ -7,7 +7,7 @@ use std::{
 };
 
 use cdist_core::plugin::{
-    Language, Registered, Registry,
+    Language, Registered, Registry, python_list,
     search::SearchPath,
     supervise::{self, SuperviseError},
 };
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     layout::Layout,
-    preos::{args::PreosArgs, python_list, worker},
+    preos::{args::PreosArgs, worker},
     terminal::{
         failure::Failure,
         printable::{self, line},

@@ -2,5 +2,4 @@
 
 pub(crate) mod args;
 pub(crate) mod command;
-pub(crate) mod python_list;
-mod worker;
+pub(crate) mod worker;

@@ -1,13 +1,13 @@
 //! What the worker of `cdist preos` does: it runs the plugin, in a process of its own.
 
-use std::{ffi::OsString, os::unix::process::CommandExt, path::Path, process::Command, sync::Arc};
+use std::{ffi::OsString, sync::Arc};
 
 use cdist_core::{
     plugin::{
         Language, Registered,
         check::{Checker, Content},
         loader::{LoadError, Plugin},
-        python,
+        python, python_list,
         supervise::Reporter,
     },
     preos::services::{Context, Services},
@@ -31,9 +31,15 @@ pub(crate) fn work(
     reporter: Reporter,
 ) -> i32 {
     if preos.language == Language::Python {
-        let words = python::run_words(args.verbosity(), &preos.name, &preos.file, arguments.iter().cloned())
-            .map_err(|reason| Failure::new(format!("loading {}: {reason}", preos.file.display())));
-        return become_python(reporter, words, None);
+        let words = python::run_words(args.verbosity(), &preos.name, &preos.file, arguments.iter().cloned());
+        return match words {
+            Ok(words) => python_list::become_interpreter(words, None, reporter, &say),
+            Err(reason) => {
+                say(&format!("loading {}: {reason}", preos.file.display()));
+                reporter.returned(1);
+                1
+            }
+        };
     }
     let arguments: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
 
@@ -55,30 +61,13 @@ pub(crate) fn work(
     status
 }
 
-/// Runs as the worker: becomes the interpreter that lists Python files.
-pub(crate) fn list_python(files: &[OsString], reporter: Reporter) -> i32 {
-    become_python(reporter, Ok(python::list_words(files.iter().cloned())), Some(Path::new("/")))
+/// Runs as the process that lists Python files.
+pub(crate) fn list_python(files: &[OsString]) -> Result<i32, Failure> {
+    python_list::supervise(files, &say).map_err(|error| Failure::from_error(&error))
 }
 
-/// Becomes the interpreter, so that signals reach it, and its exit status is the plugin's. Returns only if that fails.
-fn become_python(reporter: Reporter, words: Result<Vec<OsString>, Failure>, directory: Option<&Path>) -> i32 {
-    let failure = match words.and_then(|words| Ok((words, python::interpreter().map_err(Failure::new)?))) {
-        Ok((words, interpreter)) => {
-            let mut command = Command::new(&interpreter);
-            command.args(words);
-            if let Some(directory) = directory {
-                command.current_dir(directory);
-            }
-            reporter.replaced();
-            let failure = Failure::new(format!("starting {}: {}", interpreter.display(), command.exec()));
-            failure.print();
-            return failure.status;
-        }
-        Err(failure) => failure,
-    };
-    failure.print();
-    reporter.returned(failure.status);
-    failure.status
+fn say(reason: &str) {
+    Failure::new(reason).print();
 }
 
 fn call(

@@ -10,6 +10,7 @@
 //! - [`install`]: copying a plugin to where it is found, and removing it
 //! - [`project`]: new projects for plugins
 //! - [`python`]: plugins that are Python files, which have to be executed to be listed
+//! - [`python_list`]: the process that lists them
 //! - [`registry`]: all PreOSes by name, with what was skipped and what was replaced
 //! - [`loader`]: loading one library, of Rust or C; the unsafe code of this crate, but for one fork in [`supervise`]
 //! - [`supervise`]: the child process in its own namespaces that runs the plugin
@@ -25,6 +26,7 @@ pub mod install;
 pub mod loader;
 pub mod project;
 pub mod python;
+pub mod python_list;
 pub mod registry;
 pub mod sandbox;
 pub mod search;

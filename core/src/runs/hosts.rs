@@ -108,7 +108,7 @@ impl HostRuns<'_> {
             let text = format!("Failed to configure the following hosts: {}", failed.join(" "));
             self.observer.log(Level::Error, "cdist", &text);
         }
-        // After a signal too: nobody looks for the reason of what was asked for.
+        // After a signal, too: the reason of the end is known.
         let is_over = stopped().is_some() || failed.is_empty();
         let says_nothing =
             matches!(self.base, Base::Emptied(_)) && results.iter().all(|r| !r.report.answered);

@@ -25,7 +25,7 @@ use crate::{
     trust,
 };
 
-/// What systemd tells a service about itself. Scripts that find it would speak in the name of the service.
+/// Variables by which systemd tells a service about itself. A script that has them could report the state of the service.
 const OF_A_SERVICE: [&str; 8] = [
     "NOTIFY_SOCKET",
     "LISTEN_FDS",
@@ -86,7 +86,7 @@ pub struct RunMaker {
     pub chroot: bool,
     /// Local scripts read what this process reads.
     pub pass_stdin: bool,
-    /// This process is a service: nobody answers questions, and what is told to it is not for scripts.
+    /// This process is a service: questions are not answered, and what systemd tells it is not for scripts.
     pub is_service: bool,
 }
 
@@ -204,7 +204,11 @@ impl RunMaker {
         Ok(run)
     }
 
-    /// What is run here for each host, besides what the configuration directories hold.
+    /// Looks who can change what is run here for each host, besides the configuration directories.
+    ///
+    /// # Errors
+    ///
+    /// A user other than root can.
     fn check_programs(&self) -> Result<(), RunError> {
         let (exec, copy) = self.remote_commands();
         let first = |command: Option<String>| Some(PathBuf::from(command?.split_whitespace().next()?));
@@ -264,7 +268,7 @@ impl RunMaker {
             let config = self.ssh_config();
             return Arc::new(Ssh::new(SshOptions { config, family, host_keys, unattended: self.is_service }));
         }
-        // Who brings one of the two gets the other one as ever.
+        // With one command of the user, the other one is that of the original.
         let family = match family {
             Family::Any => "",
             Family::V4 => " -4",
@@ -300,7 +304,7 @@ pub fn keep_files_private() {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
 }
 
-/// What date(1) makes of one of its sequences; the sequence itself if it is missing.
+/// What date(1) makes of one of its sequences; the sequence itself without date(1).
 fn date(sequence: &str) -> String {
     let output = std::process::Command::new("date").arg(format!("+{sequence}")).output();
     let text =
@@ -316,7 +320,7 @@ pub fn at_a_time(wish: Option<i64>) -> Option<NonZeroUsize> {
     }
 }
 
-/// The distribution's, the user's, the configured ones, those of `-c`.
+/// The configuration directories: the distribution's, the user's, the configured ones, those of `options`; the last one wins.
 pub fn conf_dirs(options: &[PathBuf], settings: &Settings, paths: &ProgramPaths) -> Vec<PathBuf> {
     let mut dirs = vec![paths.conf.clone()];
     dirs.extend(paths.home.iter().map(|home| home.join(".cdist")));

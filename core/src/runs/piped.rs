@@ -19,7 +19,7 @@ pub(crate) const PIPE_LENGTH: usize = 64 * 1024;
 pub struct Piped(Vec<oneshot::Receiver<()>>);
 
 impl Piped {
-    /// Pipes that somebody else reads; `ended` hears of their end.
+    /// A pipe that is read outside of this value; `ended` hears of its end.
     pub(crate) fn read_elsewhere(ended: oneshot::Receiver<()>) -> Self {
         Self(vec![ended])
     }

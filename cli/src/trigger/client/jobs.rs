@@ -47,7 +47,7 @@ pub(super) fn table(list: &JobList, screen: &Screen) -> String {
 fn why(job: &JobView) -> String {
     let reason = job.reason.clone().filter(|_| job.state != State::Succeeded);
     match (job.state, reason, &job.note) {
-        // What an attempt has done is not why somebody stopped it.
+        // The reason of the last attempt is not why the job was cancelled.
         (State::Interrupted | State::Cancelled, _, Some(note)) => note.clone(),
         (_, Some(reason), _) => reason,
         (_, None, note) => note.clone().filter(|_| job.state != State::Succeeded).unwrap_or_default(),

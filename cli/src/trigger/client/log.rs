@@ -29,7 +29,7 @@ pub(super) fn print(
             Some(text) => out.write_all(text.shown(piece).as_bytes())?,
             None => out.write_all(piece)?,
         }
-        // Whoever follows wants to see it now.
+        // With --follow it is to be seen at once.
         Ok(out.flush()?)
     })?;
     if let Some(mut text) = text {

@@ -25,7 +25,7 @@ pub(super) enum Event {
     NotLoaded { check: String, reason: String },
     /// It is loaded.
     Loaded,
-    /// It answers for an extension that nobody has ever defined.
+    /// It claims an extension that is not defined.
     KnowsEverything,
     /// It has called this service.
     Called(String),

@@ -12,24 +12,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cdist_core::plugin::{
-    python::{self, Listing},
-    supervise,
-};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::{preos::worker, terminal::failure::Failure};
+use super::{
+    python::{self, Listing},
+    supervise::{self, Reporter, SuperviseError},
+};
 
 /// The first word of the command line of the process that supervises the interpreter.
-pub(crate) const WORD: &str = "--plugin-list-python";
+pub const WORD: &str = "--plugin-list-python";
 
 /// The interpreter keeps the limit itself; this much later it is ended with all that it started.
 const GRACE: Duration = Duration::from_secs(3);
 /// More than this is no list.
 const OUTPUT_MAX: usize = 16 * 1024 * 1024;
 
-/// What `files`, which are absolute, hold; or why none of them can be listed.
-pub(crate) fn list(program: &Path, files: &[PathBuf]) -> Result<Listing, String> {
+/// What `files`, which are absolute, hold. `program` is one that calls [`supervise()`] if its first word is [`WORD`].
+///
+/// # Errors
+///
+/// Why none of them can be listed.
+pub fn list(program: &Path, files: &[PathBuf]) -> Result<Listing, String> {
     // Before a process is started for it.
     let _ = python::interpreter()?;
     let mut child = Command::new(program)
@@ -77,9 +80,39 @@ fn read_within(mut pipe: impl Read + AsFd) -> io::Result<(Vec<u8>, bool)> {
     Ok((output, false))
 }
 
-/// Runs as the process that supervises the interpreter.
-pub(crate) fn supervise(files: &[OsString]) -> Result<i32, Failure> {
-    let failed = |error| Failure::from_error(&error);
-    supervise::end_with_parent().map_err(failed)?;
-    supervise::run(|reporter| worker::list_python(files, reporter)).map_err(failed)
+/// Runs as the process that supervises the interpreter, and returns the exit status. `tell` says why that cannot be started.
+///
+/// # Errors
+///
+/// The namespaces cannot be made, or the interpreter dies.
+pub fn supervise(files: &[OsString], tell: &dyn Fn(&str)) -> Result<i32, SuperviseError> {
+    supervise::end_with_parent()?;
+    let words = || python::list_words(files.iter().cloned());
+    supervise::run(|reporter| become_interpreter(words(), Some(Path::new("/")), reporter, tell))
+}
+
+/// Becomes the interpreter, so that signals reach it, and its exit status is the plugin's. Returns only if that fails, with the
+/// exit status of that; `tell` says why.
+pub fn become_interpreter(
+    words: Vec<OsString>,
+    directory: Option<&Path>,
+    reporter: Reporter,
+    tell: &dyn Fn(&str),
+) -> i32 {
+    let interpreter = match python::interpreter() {
+        Ok(interpreter) => interpreter,
+        Err(reason) => {
+            tell(&reason);
+            reporter.returned(1);
+            return 1;
+        }
+    };
+    let mut command = Command::new(&interpreter);
+    command.args(words);
+    if let Some(directory) = directory {
+        command.current_dir(directory);
+    }
+    reporter.replaced();
+    tell(&format!("starting {}: {}", interpreter.display(), command.exec()));
+    1
 }
