@@ -39,7 +39,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs the command and chooses the exit status: 0, 1 if anything failed, 130 or 143 after a signal.
-pub(crate) fn run(args: ConfigArgs, mode: Mode) -> ExitCode {
+pub(crate) fn run(args: &ConfigArgs, mode: Mode) -> ExitCode {
     keep_files_private();
     limits::raise_open_files();
     let mut log = LogLines::new();
@@ -78,8 +78,8 @@ struct Job {
 }
 
 impl Job {
-    fn new(args: ConfigArgs, settings: Settings, mode: Mode, mut log: LogLines) -> Result<Self, Refusal> {
-        check_beta(&args, &settings, mode)?;
+    fn new(args: &ConfigArgs, settings: Settings, mode: Mode, mut log: LogLines) -> Result<Self, Refusal> {
+        check_beta(args, &settings, mode)?;
         let stdin = Path::new("-");
         let manifest_from_stdin = args.run.initial_manifest.as_deref() == Some(stdin);
         let hosts_from_stdin = args.file.as_deref() == Some(stdin);
@@ -93,7 +93,7 @@ impl Job {
         } else {
             options.manifest(&settings)
         };
-        let hosts = hosts(&args, &settings)?;
+        let hosts = hosts(args, &settings)?;
         let layout = Layout::find()?;
         let wished = if args.sequential { None } else { args.parallel.or(settings.parallel) };
         let parallel = at_a_time(wished).filter(|n| n.get() > 1);

@@ -147,7 +147,19 @@ impl RunArgs {
 
 #[cfg(test)]
 mod tests {
-    use super::size;
+    use super::*;
+
+    #[test]
+    fn options_are_those_of_the_words() {
+        let words = ["-6", "-i", "m", "-c", "a", "-c", "b", "-r", "/r", "-n", "-C", "%N", "-S", "--diff"];
+        let options = RunOptions::from(&RunArgs::of_words(words));
+        assert_eq!((options.family, options.initial_manifest), (Family::V6, Some("m".into())));
+        assert_eq!(options.conf_dirs, ["a", "b"].map(PathBuf::from));
+        assert_eq!(options.remote_dir, Some("/r".into()));
+        assert_eq!(options.cache_path_pattern.as_deref(), Some("%N"));
+        assert!(options.dry_run && options.pass_output && options.diff);
+        assert!(!options.local && !options.log_server && !options.reveal_secrets);
+    }
 
     #[test]
     fn sizes_are_read() {

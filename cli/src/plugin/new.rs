@@ -35,7 +35,7 @@ impl From<ProjectError> for Failure {
     fn from(error: ProjectError) -> Self {
         let text = error.to_string();
         let failure = if error.is_usage() { Self::usage(text) } else { Self::new(text) };
-        error.hint().into_iter().fold(failure, |failure, hint| failure.hint(hint))
+        error.hint().into_iter().fold(failure, Failure::hint)
     }
 }
 

@@ -46,7 +46,7 @@ use crate::{
 /// # Errors
 ///
 /// It cannot be started: what, where, what to do.
-pub(crate) fn run(args: TriggerArgs) -> Result<i32, Failure> {
+pub(crate) fn run(args: &TriggerArgs) -> Result<i32, Failure> {
     if let Some(command) = &args.command {
         return client::run(command);
     }
@@ -54,7 +54,7 @@ pub(crate) fn run(args: TriggerArgs) -> Result<i32, Failure> {
     let display = Arc::new(Display::new(false, false));
     logging::start(verbosity(args.run.log.level(&settings)), &display);
     let state_dir = state_dir(args.state_dir.as_deref())?;
-    let access = access(&args)?;
+    let access = access(args)?;
     let layout =
         Layout::find().map_err(|error| Failure::new(format!("finding the running program: {error}")))?;
     let (may_begin, begin) = watch::channel(false);
@@ -67,12 +67,12 @@ pub(crate) fn run(args: TriggerArgs) -> Result<i32, Failure> {
     let options = RunOptions::from(&args.run);
     let family = options.family;
     let worker = worker(&args.run, options, settings, &layout, rules)?;
-    let listeners = listeners(&args, family)?;
-    raise_limit_of_files(&args);
+    let listeners = listeners(args, family)?;
+    raise_limit_of_files(args);
     let store = Sqlite::open(&state_dir).map_err(not_stored)?;
     let own = write_down_scripts(&state_dir, args.grace, may_begin)?;
     // Only now: a token is made in the state directory.
-    let (guard, page) = page(&args, &state_dir)?;
+    let (guard, page) = page(args, &state_dir)?;
     let socket = socket::listen(&state_dir).map_err(|error| {
         Failure::new(format!("making the socket in {}: {error}", state_dir.display()))
             .hint("name another directory with --state-dir")
@@ -82,7 +82,7 @@ pub(crate) fn run(args: TriggerArgs) -> Result<i32, Failure> {
     let jobs = runtime_of_tasks()?;
     let handle = jobs.handle().clone();
     let service = Service {
-        settings: server_settings(&args, &state_dir),
+        settings: server_settings(args, &state_dir),
         connections: args.connections,
         grace: args.grace,
         access,

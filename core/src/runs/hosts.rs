@@ -109,16 +109,20 @@ impl HostRuns<'_> {
             self.observer.log(Level::Error, "cdist", &text);
         }
         // After a signal, too: the reason of the end is known.
-        let is_over = stopped().is_some() || failed.is_empty();
+        self.leave_base(&results, stopped().is_some() || failed.is_empty());
+        (results, status)
+    }
+
+    /// Removes what the runs have left, or keeps it for a look at the reason of a failure.
+    fn leave_base(self, results: &[HostResult], is_known: bool) {
         let says_nothing =
             matches!(self.base, Base::Emptied(_)) && results.iter().all(|r| !r.report.answered);
         let path = self.base.path().to_owned();
-        let left = if is_over || says_nothing { self.base.clear() } else { self.base.keep() };
+        let left = if is_known || says_nothing { self.base.clear() } else { self.base.keep() };
         if let Err(error) = left {
             let text = format!("removing {}: {error}", path.display());
             self.observer.log(Level::Warning, "cdist", &text);
         }
-        (results, status)
     }
 
     async fn configure_all(&self) -> Vec<HostResult> {
@@ -127,8 +131,8 @@ impl HostRuns<'_> {
         let mut results = BTreeMap::new();
         for (i, target) in self.hosts.iter().enumerate() {
             let host = &target.host;
-            let (mut run, piped) = match self.prepare(target) {
-                Ok(prepared) => prepared,
+            let task = match self.prepare(target) {
+                Ok(task) => task,
                 Err(error) => {
                     self.observer.log(Level::Error, host, &error.0);
                     results.insert(i, HostResult::refused(host.clone(), error.0));
@@ -137,25 +141,9 @@ impl HostRuns<'_> {
             };
             // Taken here and not by the task, for hosts begin in their order. The semaphore is never closed.
             let permit = Arc::clone(&permits).acquire_owned().await;
-            let (observer, host, advice) = (Arc::clone(self.observer), host.clone(), self.host_key_advice);
-            let drops_unanswered = matches!(self.base, Base::Emptied(_));
             tasks.spawn(async move {
                 let _permit = permit;
-                if run.cancel.is_cancelled() {
-                    return (i, HostResult::skipped(host));
-                }
-                let heard = observer.begin(&host);
-                run.progress = heard.progress();
-                let mut result = HostResult::new(host, config::attempt(run).await);
-                result.advice = advice.filter(|_| result.is_host_key_refused());
-                if drops_unanswered && !result.report.answered {
-                    result.report.files = None;
-                }
-                if let Some(piped) = piped {
-                    piped.end().await;
-                }
-                heard.end(&result);
-                (i, result)
+                (i, task.work().await)
             });
         }
         while let Some(joined) = tasks.join_next().await {
@@ -167,8 +155,7 @@ impl HostRuns<'_> {
         all.map(|(i, target)| results.remove(&i).unwrap_or_else(|| lost(&target.host))).collect()
     }
 
-    /// The run of a host, and the pipes that its scripts write to.
-    fn prepare(&self, target: &Target) -> Result<(Run, Option<Piped>), RunError> {
+    fn prepare(&self, target: &Target) -> Result<HostTask, RunError> {
         let mut run = self.maker.run_for(target, self.mode, self.base.path(), self.observer, &self.cancel)?;
         let other = match run.streams {
             Streams::Inherit => self.observer.script_output()?,
@@ -178,6 +165,45 @@ impl HostRuns<'_> {
             run.streams = streams;
             piped
         });
-        Ok((run, piped))
+        Ok(HostTask {
+            host: target.host.clone(),
+            run,
+            piped,
+            observer: Arc::clone(self.observer),
+            host_key_advice: self.host_key_advice,
+            drops_unanswered: matches!(self.base, Base::Emptied(_)),
+        })
+    }
+}
+
+/// The work on one host, ready to go.
+struct HostTask {
+    host: String,
+    run: Run,
+    /// Where the scripts write to.
+    piped: Option<Piped>,
+    observer: Arc<dyn Observer>,
+    host_key_advice: Option<&'static str>,
+    /// The files of a run that has not reached the target are removed.
+    drops_unanswered: bool,
+}
+
+impl HostTask {
+    async fn work(mut self) -> HostResult {
+        if self.run.cancel.is_cancelled() {
+            return HostResult::skipped(self.host);
+        }
+        let heard = self.observer.begin(&self.host);
+        self.run.progress = heard.progress();
+        let mut result = HostResult::new(self.host, config::attempt(self.run).await);
+        result.advice = self.host_key_advice.filter(|_| result.is_host_key_refused());
+        if self.drops_unanswered && !result.report.answered {
+            result.report.files = None;
+        }
+        if let Some(piped) = self.piped {
+            piped.end().await;
+        }
+        heard.end(&result);
+        result
     }
 }

@@ -57,3 +57,58 @@ impl Piped {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// Keeps what is written, and marks each flush.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.0.lock().unwrap().push(b'.');
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn everything_is_read_to_the_end_of_each_pipe() {
+        let (kept, mut piped) = (Kept::default(), Piped::default());
+        let mut pipe = piped.add(kept.clone()).unwrap();
+        let mut other = piped.add(Kept::default()).unwrap();
+        pipe.write_all(&[b'x'; 200_000]).unwrap();
+        other.write_all(b"y").unwrap();
+        drop((pipe, other));
+        piped.end().await;
+        let kept = kept.0.lock().unwrap();
+        assert_eq!((kept.len(), kept.ends_with(b"xx.")), (200_001, true));
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_fails_holds_no_script_up() {
+        struct Broken;
+        impl Write for Broken {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut piped = Piped::default();
+        let mut pipe = piped.add(Broken).unwrap();
+        pipe.write_all(&[b'x'; 4 * PIPE_LENGTH]).unwrap();
+        drop(pipe);
+        piped.end().await;
+    }
+}

@@ -59,7 +59,7 @@ impl From<CheckError> for Failure {
         match error {
             CheckError::Usage { ref hint, .. } => {
                 let failure = Self::usage(error.to_string());
-                hint.iter().fold(failure, |failure, hint| failure.hint(hint))
+                hint.iter().fold(failure, Failure::hint)
             }
             CheckError::Stopped(signal) => Self::from_error(&error).status(128 + signal),
             CheckError::Failed(_) => Self::from_error(&error),

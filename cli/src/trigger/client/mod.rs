@@ -215,7 +215,7 @@ impl From<ClientError> for Stopped {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let failure = Self::from_error(&error);
-        error.hint().into_iter().fold(failure, |failure, hint| failure.hint(hint))
+        error.hint().into_iter().fold(failure, Failure::hint)
     }
 }
 

@@ -22,7 +22,8 @@ use super::{
 };
 use crate::{
     connector::HostKeys,
-    runs::{Base, HostRuns, Level, Mode, Observer, RunError, RunMaker, Target, confirmed},
+    host::Cancel,
+    runs::{Base, HostResult, HostRuns, Level, Mode, Observer, RunError, RunMaker, Target, confirmed},
 };
 
 /// What to do about the host key of a machine that has not told its keys.
@@ -52,7 +53,7 @@ pub enum TargetName {
     ReverseDns,
 }
 
-/// Makes those that hear of the runs of jobs.
+/// Makes the observers of the runs of jobs.
 pub trait Observers: Send + Sync + fmt::Debug {
     /// Adds to `log` what `cdist config -v` would print of a run in this mode.
     fn observer(&self, mode: Mode, log: Arc<JobLog>) -> Arc<dyn Observer>;
@@ -124,59 +125,74 @@ impl Runner for JobWorker {
 
 impl Shared {
     async fn work(&self, order: Order, mode: Mode, observer: &Arc<dyn Observer>) -> Ended {
-        let mut begin = self.rules.begin.clone();
-        while !*begin.borrow_and_update() && !order.cancel.is_cancelled() {
-            // Nothing tells that the job is cancelled, so that is looked at.
-            if let Ok(Err(_)) = timeout(POLL, begin.changed()).await {
-                break;
-            }
-        }
+        self.may_begin(&order.cancel).await;
         let host = self.host_of(&order, &**observer).await;
         let accepted = self.rules.state_dir.join("known_hosts").join(order.machine.to_string());
+        // A machine that has booted a PreOS has new keys each time, and so has the system that is installed then.
+        if mode == Mode::Install
+            && let Err(reason) = forget(&accepted)
+        {
+            observer.log(Level::Error, &host, &reason);
+            return report::failed(&reason);
+        }
         let host_keys = match (order.ssh_host_keys.is_empty(), self.rules.host_keys) {
             (false, _) => HostKeys::Known(order.ssh_host_keys),
             (true, HostKeyPolicy::Strict) => HostKeys::Configured,
             (true, HostKeyPolicy::AcceptNew) => HostKeys::AcceptNew(accepted.clone()),
         };
-        // A machine that has booted a PreOS has new keys each time, and so has the system that is installed then.
-        if mode == Mode::Install
-            && let Err(error) = forget(&accepted)
-        {
-            let reason = format!("removing the host keys in {}: {error}", accepted.display());
-            observer.log(Level::Error, &host, &reason);
-            return report::failed(&reason);
-        }
-        let base = match self.maker.out_dir() {
-            Ok(Some(dir)) => Base::Kept(dir),
-            _ => Base::Emptied(order.work_dir),
-        };
-        let cancel = order.cancel.clone();
-        let runs = HostRuns {
-            maker: &self.maker,
-            mode,
-            hosts: &[Target { host, host_keys, guard: Some(Arc::new(order.binding)), ..Target::default() }],
-            parallel: None,
-            base,
-            observer,
-            cancel: order.cancel,
-            host_key_advice: Some(ADVICE),
-        };
-        // As if the program had been asked to end by a signal.
-        let (results, _) = runs.work(|| cancel.is_cancelled().then_some(143)).await;
-        let Some(result) = results.first() else {
+        let target = Target { host, host_keys, guard: Some(Arc::new(order.binding)), ..Target::default() };
+        let Some(result) = self.run(target, mode, order.work_dir, observer, order.cancel).await else {
             return report::failed("the program failed inside");
         };
-        let ended = report::ended(result);
+        let ended = report::ended(&result);
         if mode == Mode::Install
             && ended.end == End::Succeeded
-            && let Err(error) = forget(&accepted)
+            && let Err(text) = forget(&accepted)
         {
-            let text = format!("removing the host keys in {}: {error}", accepted.display());
             observer.log(Level::Warning, &result.host, &text);
         }
         ended
     }
 
+    /// Waits until jobs may begin, or this one is cancelled.
+    async fn may_begin(&self, cancel: &Cancel) {
+        let mut begin = self.rules.begin.clone();
+        while !*begin.borrow_and_update() && !cancel.is_cancelled() {
+            // A cancellation wakes no waiting task, so it is looked at from time to time.
+            if let Ok(Err(_)) = timeout(POLL, begin.changed()).await {
+                break;
+            }
+        }
+    }
+
+    async fn run(
+        &self,
+        target: Target,
+        mode: Mode,
+        work_dir: PathBuf,
+        observer: &Arc<dyn Observer>,
+        cancel: Cancel,
+    ) -> Option<HostResult> {
+        let base = match self.maker.out_dir() {
+            Ok(Some(dir)) => Base::Kept(dir),
+            _ => Base::Emptied(work_dir),
+        };
+        let runs = HostRuns {
+            maker: &self.maker,
+            mode,
+            hosts: &[target],
+            parallel: None,
+            base,
+            observer,
+            cancel: cancel.clone(),
+            host_key_advice: Some(ADVICE),
+        };
+        // The exit status of a program that SIGTERM has ended.
+        let (results, _) = runs.work(|| cancel.is_cancelled().then_some(143)).await;
+        results.into_iter().next()
+    }
+
+    /// What stands for the machine in ssh, in scripts and in the log.
     async fn host_of(&self, order: &Order, observer: &dyn Observer) -> String {
         if self.rules.target_name == TargetName::Address {
             return order.address.clone();
@@ -194,10 +210,16 @@ impl Shared {
     }
 }
 
-/// From now on any host key is right again.
-fn forget(accepted: &Path) -> io::Result<()> {
+/// Removes the accepted host key of a machine: from now on the next one is accepted.
+///
+/// # Errors
+///
+/// It cannot be removed, in one sentence.
+fn forget(accepted: &Path) -> Result<(), String> {
     match fs::remove_file(accepted) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(format!("removing the host keys in {}: {error}", accepted.display()))
+        }
         _ => Ok(()),
     }
 }
