@@ -1,25 +1,25 @@
 //! The command line.
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, process::ExitCode};
 
 use cdist_core::config::Mode;
-use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{
-    banner_command::{self, BannerArgs},
-    check_type_command::{self, CheckTypeArgs},
-    config_args::ConfigArgs,
-    config_command, exit_code,
-    failure::Failure,
-    info_command::{self, InfoArgs},
-    inventory_command::{self, InventoryCommand},
-    new_type_command::{self, NewTypeArgs},
-    plugin_command::{self, PluginCommand},
-    preos_command,
-    shell_command::{self, ShellArgs},
-    stdout,
-    trigger_args::TriggerArgs,
-    trigger_command,
+    commands::{
+        banner::{self, BannerArgs},
+        check_type::{self, CheckTypeArgs},
+        info::{self, InfoArgs},
+        inventory::{self, InventoryCommand},
+        new_type::{self, NewTypeArgs},
+        shell::{self, ShellArgs},
+    },
+    config::{self, args::ConfigArgs},
+    exit_code,
+    plugin::{self, command::PluginCommand},
+    preos::{self, args::PreosArgs},
+    terminal::{failure::Failure, stdout},
+    trigger::{self, args::TriggerArgs},
 };
 
 /// Makes PreOSes that bare machines boot over the network, and configures hosts without an agent.
@@ -66,45 +66,6 @@ enum Command {
     Banner(BannerArgs),
 }
 
-/// Options of `cdist preos` before the name of the PreOS.
-#[derive(Debug, clap::Args)]
-pub(crate) struct PreosArgs {
-    /// Also look for plugins in DIR/preos; repeatable
-    #[arg(short = 'c', long = "conf-dir", value_name = "DIR")]
-    pub(crate) conf_dirs: Vec<PathBuf>,
-    /// Also look for plugins in DIR; repeatable, the last one wins
-    #[arg(long = "plugin-dir", value_name = "DIR")]
-    pub(crate) plugin_dirs: Vec<PathBuf>,
-    /// List the available PreOSes: name, summary, API version, file
-    #[arg(short = 'L', long)]
-    pub(crate) list: bool,
-    /// With -L, as JSON
-    #[arg(long, requires = "list")]
-    pub(crate) json: bool,
-    /// Tell progress as one JSON object a line on standard error
-    #[arg(long)]
-    pub(crate) json_progress: bool,
-    /// Say more; repeatable
-    #[arg(short, long, action = ArgAction::Count)]
-    pub(crate) verbose: u8,
-    /// Say nothing but errors and warnings
-    #[arg(short, long, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
-    /// Accepted for compatibility: `cdist preos` needs no beta switch
-    #[arg(short, long, hide = true)]
-    pub(crate) beta: bool,
-    /// PreOS to create; everything after it is handed to the PreOS
-    #[arg(value_name = "preos")]
-    pub(crate) name: Option<OsString>,
-}
-
-impl PreosArgs {
-    /// How much the user wants to read: -1 quiet, 0 normal, 1 and more for each `-v`.
-    pub(crate) fn verbosity(&self) -> i32 {
-        if self.quiet { -1 } else { i32::from(self.verbose) }
-    }
-}
-
 /// The whole command line.
 pub(crate) fn command() -> clap::Command {
     Cli::command()
@@ -124,17 +85,17 @@ pub(crate) fn run(own_name: OsString, words: Vec<OsString>) -> Result<ExitCode, 
         }
     };
     match cli.command {
-        Some(Command::Preos(args)) => preos_command::run(&args, &preos_arguments).map(exit_code),
-        Some(Command::Plugin(command)) => plugin_command::run(&command).map(exit_code),
-        Some(Command::Config(args)) => Ok(config_command::run(*args, Mode::Config)),
-        Some(Command::Install(args)) => Ok(config_command::run(*args, Mode::Install)),
-        Some(Command::Trigger(args)) => trigger_command::run(*args).map(exit_code),
-        Some(Command::Inventory(command)) => Ok(inventory_command::run(&command)),
-        Some(Command::Info(args)) => Ok(info_command::run(&args)),
-        Some(Command::Shell(args)) => Ok(shell_command::run(&args)),
-        Some(Command::NewType(args)) => Ok(new_type_command::run(&args)),
-        Some(Command::CheckType(args)) => check_type_command::run(&args),
-        Some(Command::Banner(_)) => banner_command::run(),
+        Some(Command::Preos(args)) => preos::command::run(&args, &preos_arguments).map(exit_code),
+        Some(Command::Plugin(command)) => plugin::command::run(&command).map(exit_code),
+        Some(Command::Config(args)) => Ok(config::command::run(&args, Mode::Config)),
+        Some(Command::Install(args)) => Ok(config::command::run(&args, Mode::Install)),
+        Some(Command::Trigger(args)) => trigger::command::run(&args).map(exit_code),
+        Some(Command::Inventory(command)) => Ok(inventory::run(&command)),
+        Some(Command::Info(args)) => Ok(info::run(&args)),
+        Some(Command::Shell(args)) => Ok(shell::run(&args)),
+        Some(Command::NewType(args)) => Ok(new_type::run(&args)),
+        Some(Command::CheckType(args)) => check_type::run(&args),
+        Some(Command::Banner(_)) => banner::run(),
         None => {
             stdout::finish(Cli::command().print_help())?;
             Ok(ExitCode::SUCCESS)
@@ -147,7 +108,7 @@ pub(crate) fn parse(own_name: OsString, words: Vec<OsString>) -> Result<(Cli, Ve
     let (words, preos_arguments) = split_preos(words);
     let mut command = command();
     if words.first().is_some_and(|word| word == "preos") {
-        command = preos_command::with_names(command, &words);
+        command = preos::command::with_names(command, &words);
     }
     let matches = command.try_get_matches_from_mut(std::iter::once(own_name).chain(words))?;
     Ok((Cli::from_arg_matches(&matches)?, preos_arguments))
@@ -184,6 +145,8 @@ fn split_preos(mut words: Vec<OsString>) -> (Vec<OsString>, Vec<OsString>) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn split(words: &[&str]) -> (Vec<OsString>, Vec<OsString>) {

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::failure::Failure;
+use cdist_core::runs::ProgramPaths;
+
+use crate::terminal::failure::Failure;
 
 /// The staged layout around `bin/cdist`, and the user's home.
 #[derive(Debug, Clone)]
@@ -21,6 +23,11 @@ impl Layout {
     /// As [`find`](Self::find), with the failure as it is told.
     pub(crate) fn find_or_fail() -> Result<Self, Failure> {
         Self::find().map_err(|error| Failure::new(format!("finding the running program: {error}")))
+    }
+
+    /// What runs need of it.
+    pub(crate) fn paths(&self) -> ProgramPaths {
+        ProgramPaths { program: self.program.clone(), conf: self.conf.clone(), home: self.home.clone() }
     }
 
     /// Finds the layout around the running program.

@@ -14,7 +14,7 @@ use std::{
 use cdist_core::trust::{Trust, Use};
 use nix::unistd::{Uid, User};
 
-use crate::failure::{Failure, warn};
+use crate::terminal::failure::{Failure, warn};
 
 /// Variables that name a directory. A sticky one will do: what is used in it is checked by itself.
 const VARIABLES: [&str; 3] = ["HOME", "XDG_CONFIG_HOME", "TMPDIR"];

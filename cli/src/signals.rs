@@ -9,7 +9,7 @@ use cdist_core::host::Cancel;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::failure::Failure;
+use crate::terminal::failure::Failure;
 
 /// What SIGINT, SIGTERM and SIGHUP of this process set, in a program without tokio.
 pub(crate) fn cancel_on_signals() -> Result<Cancel, Failure> {

@@ -4,7 +4,8 @@
 //! are used from below, too: [`connector`] takes quoting and names from [`config`].
 //!
 //! - PreOS: [`preos`] builds a network-boot OS as a plugin asks for it; [`plugin`] finds plugins and runs them.
-//! - Configuration: [`config`] runs shell types, manifests and explorers against a host through a [`connector`].
+//! - Configuration: [`config`] runs shell types, manifests and explorers against a host through a [`connector`];
+//!   [`runs`] does that for one host or many, as options and settings say.
 //! - Trigger: [`trigger`] is the server that booted machines call; it has them configured.
 //! - Hosts: [`inventory`] holds hosts and their tags.
 //! - Ground: [`host`] is what several parts need of the operating system, [`progress`] tells what is going on,
@@ -21,6 +22,7 @@ pub mod plugin;
 pub mod preos;
 pub mod printable;
 pub mod progress;
+pub mod runs;
 pub mod token;
 pub mod trigger;
 pub mod trust;

@@ -1,6 +1,7 @@
 //! The trigger server: machines call it when they have booted, and it installs or configures them.
 
 mod accept;
+pub mod client;
 pub mod connections;
 pub mod dispatcher;
 mod facts;
@@ -22,10 +23,12 @@ pub mod runner;
 pub mod server;
 #[cfg(test)]
 mod server_tests;
+pub mod service;
 pub mod socket;
 pub mod status;
 pub mod store;
 #[cfg(any(test, feature = "fuzzing"))]
 mod testing;
+pub mod worker;
 
 pub use facts::{Facts, FactsError};
