@@ -4,15 +4,14 @@ use std::{fs, os::unix::ffi::OsStrExt};
 
 use super::{
     batch::{Batch, Replies, Step, contents},
+    code::Place,
     engine::Engine,
-    error::ConfigError,
-    explorers::wrap,
-    gencode::Place,
+    entity::Entity,
+    error::{ConfigError, wrap},
     log::Level,
     object::ObjectName,
     parameters,
-    report::Entity,
-    run::Streams,
+    request::Streams,
 };
 
 impl Engine {

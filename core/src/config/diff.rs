@@ -21,9 +21,11 @@ use super::{
     log::Level,
     object::ObjectName,
     outcome::{DIFF, SECRET},
-    quote::posix,
 };
-use crate::connector::{Exec, Input, Output};
+use crate::{
+    connector::{Exec, Input, Output},
+    host::quote::posix,
+};
 
 const PRELUDE: &str = include_str!("diff_prelude.sh");
 /// The script of a type, and the name of its streams.

@@ -9,8 +9,11 @@ use std::{
     sync::atomic::Ordering,
 };
 
-use super::{engine::Engine, error::ConfigError, quote::posix, quote::posix_always, stage::random_letters};
-use crate::connector::{Context, Exec, Input, Output};
+use super::{engine::Engine, error::ConfigError, stage::random_letters};
+use crate::{
+    connector::{Context, Exec, Input, Output},
+    host::quote::{posix, posix_always},
+};
 
 /// The directory of a dry run: beside the work directory, under a random name.
 pub(super) fn place(remote_dir: &Path) -> Result<PathBuf, ConfigError> {

@@ -2,8 +2,11 @@
 
 use std::{io, path::PathBuf, process::ExitStatus};
 
-use super::{object::ObjectName, report::Entity};
-use crate::connector::{ConnectorError, ProcessError};
+use super::{entity::Entity, object::ObjectName};
+use crate::{
+    connector::{ConnectorError, ProcessError},
+    host::FileError,
+};
 
 /// Why the configuration of a host fails.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +114,14 @@ pub(super) fn in_parentheses(text: Option<&String>) -> String {
     text.map(|text| format!(" ({text})")).unwrap_or_default()
 }
 
+/// Adds what was worked on to an error; a wish to stop stays what it is.
+pub(super) fn wrap(entity: Entity, source: ConfigError) -> ConfigError {
+    if source.is_cancelled() {
+        return source;
+    }
+    ConfigError::Entity { entity: Box::new(entity), source: Box::new(source) }
+}
+
 /// What to do when files do not arrive, by the words of the usual tools.
 fn remedy(said: &str, status: ExitStatus) -> &'static str {
     let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
@@ -151,6 +162,12 @@ impl ConfigError {
             cause = error.source();
         }
         text
+    }
+}
+
+impl From<FileError> for ConfigError {
+    fn from(FileError { doing, source }: FileError) -> Self {
+        Self::Io { doing, source }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     ffi::{OsStr, OsString},
     fs::{self, File, OpenOptions},
-    io::{self, Read, Seek, SeekFrom, Write},
+    io,
     num::NonZeroUsize,
     path::Path,
     sync::Arc,
@@ -12,10 +12,11 @@ use std::{
 use super::{
     batch::{Batch, Replies, Step, contents},
     engine::Engine,
-    error::ConfigError,
+    entity::Entity,
+    error::{ConfigError, wrap},
     object::ObjectName,
-    report::Entity,
     scheduler::concurrently,
+    stage::end_with_newline,
     types::visible_entries,
 };
 
@@ -177,29 +178,4 @@ impl Engine {
     fn remote_stderr_length(&self) -> u64 {
         fs::metadata(self.stage.out.join("stderr/remote")).map(|m| m.len()).unwrap_or(0)
     }
-}
-
-/// Adds what was worked on to an error; a wish to stop stays what it is.
-pub(super) fn wrap(entity: Entity, source: ConfigError) -> ConfigError {
-    if source.is_cancelled() {
-        return source;
-    }
-    ConfigError::Entity { entity: Box::new(entity), source: Box::new(source) }
-}
-
-/// Adds a newline to a file that holds something and does not end in one. Returns its length.
-pub(super) fn end_with_newline(mut file: File) -> io::Result<u64> {
-    let length = file.metadata()?.len();
-    if length == 0 {
-        return Ok(0);
-    }
-    let mut last = [0];
-    file.seek(SeekFrom::Start(length - 1))?;
-    file.read_exact(&mut last)?;
-    if last == *b"\n" {
-        return Ok(length);
-    }
-    file.seek(SeekFrom::End(0))?;
-    file.write_all(b"\n")?;
-    Ok(length + 1)
 }

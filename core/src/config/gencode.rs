@@ -5,35 +5,8 @@ use std::{
     io::{self, Read},
 };
 
-use super::{engine::Engine, error::ConfigError, explorers::end_with_newline, object::ObjectName};
+use super::{code::Place, engine::Engine, error::ConfigError, object::ObjectName, stage::end_with_newline};
 use crate::connector::Output;
-
-/// Where code runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// On this machine.
-    Local,
-    /// On the target.
-    Remote,
-}
-
-impl Place {
-    /// The script that makes the code.
-    fn gencode(self) -> &'static str {
-        match self {
-            Self::Local => "gencode-local",
-            Self::Remote => "gencode-remote",
-        }
-    }
-
-    /// The file that holds the code.
-    pub(super) fn code(self) -> &'static str {
-        match self {
-            Self::Local => "code-local",
-            Self::Remote => "code-remote",
-        }
-    }
-}
 
 impl Engine {
     /// Makes the code of an object for one place. True if there is any; without output there is no file.

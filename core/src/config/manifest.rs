@@ -7,8 +7,14 @@ use std::{
 };
 
 use super::{
-    engine::Engine, error::ConfigError, explorers::wrap, log::Level, messages::Messages, object::ObjectName,
-    relations, report::Entity, run::Manifest,
+    engine::Engine,
+    entity::Entity,
+    error::{ConfigError, wrap},
+    log::Level,
+    messages::Messages,
+    object::ObjectName,
+    relations,
+    request::Manifest,
 };
 use crate::trust;
 

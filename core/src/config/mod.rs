@@ -7,7 +7,7 @@
 //! - Working: [`explorers`], [`gencode`] and [`apply`] on objects in the order of [`scheduler`] and
 //!   [`dependency`]; [`messages`] between scripts.
 //! - Ground: [`stage`] knows the directories, [`environment`] the variables, [`script`] runs local scripts,
-//!   [`batch`] many scripts of the target in one call, [`remote`] a single one, [`quote`] writes shell words.
+//!   [`batch`] many scripts of the target in one call, [`remote`] a single one.
 //! - Without a target: [`catalogue`] lists what configuration directories hold, [`shell`] is for trying type calls.
 //!   [`skeleton`] makes a new type, [`check`](mod@check) looks for mistakes in one.
 //!
@@ -16,8 +16,9 @@
 //! use std::sync::Arc;
 //!
 //! use cdist_core::{
-//!     config::{self, Manifest, Run, quote},
+//!     config::{self, Manifest, Run},
 //!     connector::Chroot,
+//!     host::quote,
 //! };
 //!
 //! let mut manifest = b"__hostname --name preos\n__file /etc/motd --source ".to_vec();
@@ -38,6 +39,7 @@ mod batch;
 pub mod cache;
 pub mod catalogue;
 pub mod check;
+mod code;
 mod conf_dirs;
 mod dependency;
 mod diff;
@@ -45,6 +47,7 @@ mod dry_run;
 pub mod emulator;
 mod emulator_args;
 mod engine;
+mod entity;
 mod environment;
 mod error;
 mod explorers;
@@ -63,10 +66,9 @@ mod object;
 mod objects;
 mod outcome;
 mod parameters;
-pub mod quote;
 mod relations;
 mod remote;
-mod report;
+mod request;
 mod run;
 mod scheduler;
 mod script;
@@ -75,12 +77,14 @@ pub mod shell;
 pub mod skeleton;
 mod stage;
 mod types;
+mod variables;
 
 pub use conf_dirs::without_repetitions;
-pub use environment::inherited;
+pub use entity::Entity;
 pub use error::ConfigError;
 pub use object::{IdError, ObjectName};
 pub use outcome::{Outcome, Report};
-pub use report::Entity;
-pub use run::{Manifest, Mode, Names, Run, Streams, attempt, configure, host_dir, is_work_dir};
+pub use request::{Manifest, Mode, Names, Run, Streams, host_dir, is_work_dir};
+pub use run::{attempt, configure};
 pub use types::{Kind, Parameter, Type};
+pub use variables::inherited;

@@ -15,7 +15,7 @@ use super::{
     log::Level,
     object::{ObjectName, names_in},
     relations,
-    run::Mode,
+    request::Mode,
     scheduler::Worker,
     types::lines_of,
 };

@@ -8,16 +8,13 @@ use std::{
     sync::atomic::Ordering,
 };
 
-use super::{
-    engine::Engine,
-    environment::Variables,
-    error::ConfigError,
-    log::Level,
-    quote::{posix, posix_always},
-};
+use super::{engine::Engine, error::ConfigError, log::Level, variables::Variables};
 use crate::{
     connector::{Context, Done, Exec, Output},
-    host::parent_of,
+    host::{
+        parent_of,
+        quote::{posix, posix_always},
+    },
     trust::{list_command, read_listing},
 };
 

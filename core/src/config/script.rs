@@ -5,7 +5,8 @@ use std::{ffi::OsString, fs, io, path::Path};
 use nix::unistd::{AccessFlags, access};
 
 use super::{
-    engine::Engine, environment::Variables, error::ConfigError, log::Level, run::Streams, stage::open_append,
+    engine::Engine, error::ConfigError, log::Level, request::Streams, stage::open_append,
+    variables::Variables,
 };
 use crate::{
     connector::{Input, Output, Process, ProcessError, shown},

@@ -14,7 +14,7 @@ use super::{
     error::ConfigError,
     log::{Level, LogSink},
     names::HostNames,
-    run::{Manifest, Names, Run, host_dir},
+    request::{Manifest, Names, Run, host_dir},
     stage::Stage,
 };
 use crate::{connector::Local, host::OwnDir};

@@ -8,7 +8,7 @@ use std::{
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::config::names::Family;
+use crate::host::Family;
 
 /// How long answers may lie unread before a connection is given up (`TCP_USER_TIMEOUT`, tcp(7)).
 const UNREAD: Duration = Duration::from_secs(30);

@@ -22,15 +22,17 @@ use super::{
     engine::Engine,
     error::ConfigError,
     log::Level,
-    quote::{posix, posix_always},
     remote::script_word,
-    run::Streams,
+    request::Streams,
     script::another,
     stage::{open_append, random},
 };
 use crate::{
     connector::{ConnectorError, Copy, CopyTo, Exec, Input, Output},
-    host::start,
+    host::{
+        quote::{posix, posix_always},
+        start,
+    },
     trust::guard_line,
 };
 

@@ -9,9 +9,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::config::{
-    environment::Variables,
-    quote::{posix, posix_always},
+use crate::{
+    config::variables::Variables,
+    host::quote::{posix, posix_always},
 };
 
 /// As much of a file as one shell word holds. Where printf is no builtin, the kernel takes 128 KiB a word, with the zero at

@@ -12,7 +12,7 @@ use std::{
 /// shell word can.
 ///
 /// ```
-/// use cdist_core::config::quote::posix;
+/// use cdist_core::host::quote::posix;
 /// assert_eq!(posix("/etc/motd"), "/etc/motd");
 /// assert_eq!(posix("it's"), r"'it'\''s'");
 /// assert_eq!(posix(""), "''");
