@@ -18,11 +18,13 @@ mod neighbours;
 pub mod page;
 pub mod policy;
 pub mod protocol;
+pub mod report;
 pub mod runner;
 pub mod server;
 #[cfg(test)]
 mod server_tests;
 pub mod socket;
+pub mod state_dir;
 pub mod status;
 pub mod store;
 #[cfg(any(test, feature = "fuzzing"))]

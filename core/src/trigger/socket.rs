@@ -19,7 +19,7 @@ use std::{
 use nix::fcntl::OFlag;
 
 /// Its name.
-pub const NAME: &str = "socket";
+pub const NAME: &str = super::state_dir::SOCKET;
 /// Longest path of a socket; `sun_path` of unix(7) has a zero byte more.
 const PATH_MAX: usize = 107;
 

@@ -5,15 +5,15 @@ use std::time::Duration;
 use hyper::Response;
 use maud::{Markup, html};
 
-use super::{
-    confirm, frame,
-    problem::Problem,
-    route::{Place, Query},
-};
+use super::{frame, problem::Problem, query::Query, route::Place};
 use crate::trigger::{
     dispatcher::{Dispatcher, Done, Order},
     http::Body,
 };
+
+/// For how long a machine can be armed here, in hours.
+pub(super) const HOURS: [(u64, &str); 5] =
+    [(1, "1 hour"), (4, "4 hours"), (24, "24 hours"), (72, "3 days"), (168, "7 days")];
 
 /// What was done, in the query of the page that one goes on with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ pub(super) async fn act(
 
 fn hours(form: &Query) -> Result<Duration, Problem> {
     let hours: Option<u64> = form.typed("hours")?;
-    let known = |hours: &u64| confirm::HOURS.iter().any(|(known, _)| known == hours);
+    let known = |hours: &u64| HOURS.iter().any(|(known, _)| known == hours);
     let hours =
         hours.filter(known).ok_or_else(|| Problem::bad("hours", form.get("hours").unwrap_or_default()))?;
     Ok(Duration::from_secs(hours * 3600))

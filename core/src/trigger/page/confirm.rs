@@ -4,8 +4,9 @@ use maud::{Markup, html};
 
 use super::{
     Ask,
+    access::Visitor,
+    actions::HOURS,
     frame::{self, Frame},
-    guard::Visitor,
     machine,
     problem::Problem,
     text,
@@ -15,9 +16,6 @@ use crate::trigger::{
     policy::InstallPolicy,
 };
 
-/// For how long a machine can be armed here, in hours.
-pub(super) const HOURS: [(u64, &str); 5] =
-    [(1, "1 hour"), (4, "4 hours"), (24, "24 hours"), (72, "3 days"), (168, "7 days")];
 const HOURS_DEFAULT: u64 = 24;
 
 /// A question, and the way to say yes.

@@ -7,7 +7,7 @@ use hyper::{
 };
 use maud::{DOCTYPE, Markup, html};
 
-use super::guard::Visitor;
+use super::{access::Visitor, route};
 use crate::trigger::{
     http::{self, Body},
     job::State,
@@ -108,7 +108,7 @@ pub(super) fn login_link(next: &str) -> String {
         return "/login".to_owned();
     }
     let mut query = form_urlencoded::Serializer::for_suffix("/login?".to_owned(), "/login?".len());
-    query.append_pair("next", super::guard::next(Some(next)));
+    query.append_pair("next", route::next(Some(next)));
     query.finish()
 }
 

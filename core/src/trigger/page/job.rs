@@ -4,9 +4,9 @@ use maud::{Markup, html};
 
 use super::{
     Ask,
+    access::Visitor,
     actions::Deed,
     frame::{self, Frame},
-    guard::Visitor,
     jobs,
     problem::Problem,
     text,

@@ -7,27 +7,26 @@
 //! - `overview`, `jobs`, `job`, `log`, `machines`, `machine`: the pages
 //! - `events`: a log while it grows
 //! - `confirm`, `actions`: what changes something, and what is asked before
-//! - `session`, `login`, `guard`: who may do that
+//! - `access`: who may do that
 //! - `text`: what machines and scripts say, made harmless
 
+mod access;
 mod actions;
 mod assets;
 mod confirm;
 mod events;
 mod frame;
-mod guard;
 mod job;
 mod jobs;
 mod log;
-mod login;
 mod machine;
 mod machines;
 mod overview;
 mod problem;
+mod query;
 mod route;
 #[cfg(test)]
 mod rules_tests;
-mod session;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -39,10 +38,10 @@ use hyper::{Method, Response, http::request::Parts};
 use tokio::sync::Semaphore;
 
 use self::{
-    guard::Visitor,
+    access::{Visitor, guard, login, session::Sessions},
     problem::Problem,
-    route::{Place, Query},
-    session::Sessions,
+    query::Query,
+    route::Place,
 };
 use super::{
     dispatcher::Dispatcher,

@@ -7,8 +7,8 @@ use hyper::{
 use maud::html;
 
 use super::{
+    access::Visitor,
     frame::{self, Frame},
-    guard::Visitor,
     text,
 };
 use crate::trigger::{dispatcher::Unavailable, http::Body, ledger::OrderError};

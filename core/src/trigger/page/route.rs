@@ -2,7 +2,6 @@
 
 use hyper::{Method, header, http::request::Parts};
 
-use super::problem::Problem;
 use crate::trigger::job::{JobId, MachineId};
 
 /// The first parts of paths that belong to other services of the same listener.
@@ -93,26 +92,18 @@ pub(super) fn wants_page(head: &Parts) -> bool {
     head.method == Method::GET && !OTHERS.contains(&first) && accept.contains("text/html")
 }
 
-/// The pairs of a query or a form.
-#[derive(Debug, Default)]
-pub(super) struct Query(Vec<(String, String)>);
-
-impl Query {
-    pub(super) fn parse(text: &str) -> Self {
-        Self(form_urlencoded::parse(text.as_bytes()).into_owned().collect())
-    }
-
-    /// The first value of a name; an empty one is none, as a form sends what was not filled in.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.0.iter().find(|(key, _)| key == name)?;
-        Some(value.as_str()).filter(|value| !value.is_empty())
-    }
-
-    /// A value that has to be of a type, if it is there.
-    pub(super) fn typed<T: std::str::FromStr>(&self, name: &'static str) -> Result<Option<T>, Problem> {
-        let Some(text) = self.get(name) else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| Problem::bad(name, text))
-    }
+/// A path on this server to go on with; anything else is the overview. Browsers take `\` for `/`, pass over tabs, and
+/// take `//` for the beginning of another host.
+pub(super) fn next(wanted: Option<&str>) -> &str {
+    let is_local = |path: &&str| {
+        path.starts_with('/')
+            && !path.starts_with("//")
+            && path.len() <= 1024
+            && path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
+            // The path is one of ours, whatever the query is.
+            && Place::parse(path.split(['?', '#']).next().unwrap_or_default()).is_some_and(Place::takes_get)
+    };
+    wanted.filter(is_local).unwrap_or("/")
 }
 
 #[cfg(test)]
@@ -147,11 +138,28 @@ mod tests {
     }
 
     #[test]
-    fn a_form_is_decoded_and_empty_values_are_none() {
-        let query = Query::parse("state=failed&kind=&next=%2Fjobs%2F1%3Fa&state=queued&before=x&bad=%ff");
-        assert_eq!((query.get("state"), query.get("kind")), (Some("failed"), None));
-        assert_eq!(query.get("next"), Some("/jobs/1?a"));
-        assert!(query.typed::<i64>("before").is_err());
-        assert!(query.typed::<i64>("after").unwrap().is_none());
+    fn one_goes_on_only_to_pages_of_this_server() {
+        for good in ["/", "/jobs/17", "/jobs?state=failed&before=7", "/machines/3/arm"] {
+            assert_eq!(next(Some(good)), good);
+        }
+        for bad in [
+            "//evil.example",
+            "/\\evil.example",
+            "\\\\evil.example",
+            "https://evil.example/",
+            "javascript:alert(1)",
+            "evil",
+            "/\t/evil.example",
+            "/jobs\r\nSet-Cookie: a=b",
+            "/jobs/../../x",
+            "/@evil.example",
+            "/logout",
+            "/machines/3/disarm",
+            "/jobs?ä",
+            "",
+        ] {
+            assert_eq!(next(Some(bad)), "/", "{bad:?}");
+        }
+        assert_eq!(next(None), "/");
     }
 }

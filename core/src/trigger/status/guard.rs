@@ -17,11 +17,8 @@ use hyper::{
 use super::problem::Problem;
 use crate::{
     token::{Token, TokenError},
-    trigger::http::Origin,
+    trigger::{http::Origin, state_dir::TOKEN},
 };
-
-/// The file in the state directory with the token that the server makes for itself.
-pub const TOKEN_FILE: &str = "status-token";
 
 /// The rules of the second listener.
 #[derive(Clone, Debug)]
@@ -136,7 +133,7 @@ impl Guard {
 
 /// Where the token is that a server makes for itself.
 pub fn token_path(state_dir: &Path) -> PathBuf {
-    state_dir.join(TOKEN_FILE)
+    state_dir.join(TOKEN)
 }
 
 /// True for all methods that are not known to change nothing.

@@ -10,11 +10,14 @@ use maud::{Markup, html};
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Ask, Page,
-    frame::{self, Frame},
-    guard::{self, COOKIE, Session, Visitor},
-    problem::Problem,
-    route::Query,
+    super::{
+        Ask, Page,
+        frame::{self, Frame},
+        problem::Problem,
+        query::Query,
+        route,
+    },
+    visitor::{COOKIE, Session, Visitor},
 };
 use crate::trigger::http::Body;
 
@@ -24,8 +27,8 @@ const WRONG: Duration = Duration::from_secs(1);
 const TURN: Duration = Duration::from_secs(10);
 
 /// The form.
-pub(super) fn page(ask: &Ask<'_>) -> Response<Body> {
-    let next = guard::next(ask.query.get("next"));
+pub(in super::super) fn page(ask: &Ask<'_>) -> Response<Body> {
+    let next = route::next(ask.query.get("next"));
     if ask.visitor.is_known() {
         return frame::redirect(next);
     }
@@ -53,8 +56,12 @@ fn form(next: &str, wrong: bool) -> Markup {
 }
 
 impl Page {
-    pub(super) async fn log_in(&self, form: &Query, visitor: &Visitor) -> Result<Response<Body>, Problem> {
-        let next = guard::next(form.get("next"));
+    pub(in super::super) async fn log_in(
+        &self,
+        form: &Query,
+        visitor: &Visitor,
+    ) -> Result<Response<Body>, Problem> {
+        let next = route::next(form.get("next"));
         // Looked at first: who has the token does not wait for those who guess. A token is too long to be found by guesses
         // whose answers nobody waits for.
         if !self.token.is(form.get("token").unwrap_or_default().trim().as_bytes()) {
@@ -83,7 +90,7 @@ impl Page {
         Ok(response)
     }
 
-    pub(super) fn log_out(&self, session: &Session) -> Response<Body> {
+    pub(in super::super) fn log_out(&self, session: &Session) -> Response<Body> {
         self.sessions().end(&session.id);
         let mut response = frame::redirect("/");
         set_cookie(&mut response, &format!("{COOKIE}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0"));

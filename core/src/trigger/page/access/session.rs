@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq;
 
 /// How long a session may be idle.
-pub(super) const IDLE_MAX: Duration = Duration::from_secs(12 * 3600);
+pub(in super::super) const IDLE_MAX: Duration = Duration::from_secs(12 * 3600);
 /// How many there are at most; one more takes the place of the one that is idle for the longest time.
 const SESSIONS_MAX: usize = 1000;
 /// 256 bits, in hexadecimal digits.
@@ -21,7 +21,7 @@ struct Session {
 
 /// All of them.
 #[derive(Default)]
-pub(super) struct Sessions(Vec<Session>);
+pub(in super::super) struct Sessions(Vec<Session>);
 
 impl std::fmt::Debug for Sessions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -35,7 +35,7 @@ impl Sessions {
     /// # Errors
     ///
     /// The system has no random numbers.
-    pub(super) fn begin(&mut self, now: Instant) -> Result<String, getrandom::Error> {
+    pub(in super::super) fn begin(&mut self, now: Instant) -> Result<String, getrandom::Error> {
         let (id, csrf) = (random()?, random()?);
         self.expire(now);
         if self.0.len() >= SESSIONS_MAX
@@ -48,7 +48,7 @@ impl Sessions {
     }
 
     /// The secret that forms of a session carry, if there is such a session. It counts as used.
-    pub(super) fn csrf(&mut self, id: &str, now: Instant) -> Option<String> {
+    pub(in super::super) fn csrf(&mut self, id: &str, now: Instant) -> Option<String> {
         if id.len() != ID_LENGTH {
             return None;
         }
@@ -65,7 +65,7 @@ impl Sessions {
     }
 
     /// Ends one.
-    pub(super) fn end(&mut self, id: &str) {
+    pub(in super::super) fn end(&mut self, id: &str) {
         self.0.retain(|session| !bool::from(session.id.as_bytes().ct_eq(id.as_bytes())));
     }
 
