@@ -3,15 +3,14 @@
 use std::{fs, os::unix::ffi::OsStrExt};
 
 use super::{
-    batch::{Batch, Replies, Step, contents},
     code::Place,
+    declare::{object::ObjectName, parameters},
     engine::Engine,
     entity::Entity,
     error::{ConfigError, wrap},
     log::Level,
-    object::ObjectName,
-    parameters,
     request::Streams,
+    target::batch::{Batch, Replies, Step, contents},
 };
 
 impl Engine {

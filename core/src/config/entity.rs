@@ -8,7 +8,10 @@ use std::{
     path::Path,
 };
 
-use super::{object::ObjectName, stage::Stage, types::lines_of};
+use super::{
+    declare::{object::ObjectName, types::lines_of},
+    stage::Stage,
+};
 
 /// The most of one stream that a report shows; it is the end that tells.
 const STREAM_MAX: u64 = 64 * 1024;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ffi::OsString, path::Path};
 
-use super::{engine::Engine, messages::Messages, object::ObjectName, variables::Variables};
+use super::{declare::object::ObjectName, engine::Engine, here::messages::Messages, variables::Variables};
 
 impl Engine {
     fn log_variables(&self) -> Variables {

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{code::Place, error::ConfigError, object::ObjectName};
+use super::{code::Place, declare::object::ObjectName, error::ConfigError};
 
 /// The file of an object with what it changes in files.
 pub(super) const DIFF: &str = "diff";

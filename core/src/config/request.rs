@@ -80,7 +80,7 @@ pub struct Run {
     pub initial_manifest: Manifest,
     /// The way to the target.
     pub connector: Arc<dyn Connector>,
-    /// What `bin/<type>` leads to: a program that calls [`super::emulator::main`] when its name begins with `__`.
+    /// What `bin/<type>` leads to: a program that calls [`super::declare::emulator::main`] when its name begins with `__`.
     pub cdist_exe: PathBuf,
     /// Which objects are worked on.
     pub mode: Mode,

@@ -12,17 +12,16 @@ use std::{
 use super::{
     cache,
     code::Place,
-    conf_dirs, dry_run,
+    declare::{conf_dirs, object::ObjectName, relations},
     engine::Engine,
     error::ConfigError,
     log::Level,
     names,
-    object::ObjectName,
+    order::scheduler::{Scheduler, Worker},
     outcome::{Outcome, Report},
-    relations,
     request::{Names, Run, host_dir, is_work_dir},
-    scheduler::{Scheduler, Worker},
     stage::Stage,
+    target::dry_run,
 };
 use crate::{
     connector::{Context, Locked},

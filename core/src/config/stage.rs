@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
+use super::declare::{
     object::ObjectName,
     types::{Type, visible_entries},
 };
