@@ -193,7 +193,7 @@ async fn end_jobs(
     grace: Duration,
     ended: impl Future<Output = Result<(), StoreError>>,
 ) -> Result<(), StoreError> {
-    let running = dispatcher.metrics().running.load(Ordering::Relaxed);
+    let running = dispatcher.counters().running.load(Ordering::Relaxed);
     if running > 0 {
         tracing::warn!("waiting for {running} running job(s); once more stops them");
     }
