@@ -134,7 +134,7 @@ lint: ## formatting, clippy, licences, unused dependencies, spelling, shell, typ
 	codespell
 	core/conf/lint
 	$(DIST)/bin/cdist check-type --strict core/conf/type/*
-	shellcheck -s sh fuzz/run tests/tiers tests/bench/preos tests/conformance/upstream-types plugins/apt-family/src/manifest.sh core/src/config/diff_prelude.sh core/src/connector/*/*.sh core/src/preos/chroot_names.sh core/src/trust/guard.sh --exclude=SC2148 .ci/run examples/dummies/toolbox/bootstrap examples/*/src/*.sh \
+	shellcheck -s sh fuzz/run tests/tiers tests/bench/preos tests/conformance/upstream-types plugins/apt-family/src/manifest.sh core/src/config/preview/diff_prelude.sh core/src/connector/*/*.sh core/src/preos/chroot_names.sh core/src/trust/guard.sh --exclude=SC2148 .ci/run examples/dummies/toolbox/bootstrap examples/*/src/*.sh \
 		tests/abi/compiler tests/museum/build
 
 package: ## the crate for authors of plugins: its documentation, and a package that could be published; needs the crate registry

@@ -9,8 +9,9 @@ use std::{
 };
 
 use cdist_core::{
-    config::{self, ConfigError, Manifest, Report, Run, quote},
+    config::{self, ConfigError, Manifest, Report, Run},
     connector::Local,
+    host::quote,
 };
 
 /// A configuration directory, a place for temporary files, and a work directory on the "target".

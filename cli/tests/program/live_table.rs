@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use crate::lab::{Ended, Lab};
-use cdist_core::config::quote;
+use cdist_core::host::quote;
 
 const WIDTH: usize = 120;
 

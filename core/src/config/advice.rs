@@ -3,8 +3,8 @@
 use std::{io, process::ExitStatus};
 
 use super::{
+    entity::Entity,
     error::{ConfigError, in_parentheses},
-    report::Entity,
 };
 
 /// The scripts of an object and of a run, as they are called in their directories.

@@ -3,16 +3,14 @@
 use std::{fs, os::unix::ffi::OsStrExt};
 
 use super::{
-    batch::{Batch, Replies, Step, contents},
+    code::Place,
+    declare::{object::ObjectName, parameters},
     engine::Engine,
-    error::ConfigError,
-    explorers::wrap,
-    gencode::Place,
+    entity::Entity,
+    error::{ConfigError, wrap},
     log::Level,
-    object::ObjectName,
-    parameters,
-    report::Entity,
-    run::Streams,
+    request::Streams,
+    target::batch::{Batch, Replies, Step, contents},
 };
 
 impl Engine {

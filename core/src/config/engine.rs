@@ -1,9 +1,8 @@
-//! One host's run while it goes on: settings, directories, names, and the stages in their order.
+//! One host's run while it goes on: settings, directories, names. The stages work on it.
 
 use std::{
     collections::HashSet,
     ffi::OsString,
-    fs,
     path::PathBuf,
     sync::{
         Arc, OnceLock,
@@ -12,17 +11,15 @@ use std::{
 };
 
 use super::{
-    environment::Variables,
     error::ConfigError,
     log::Level,
     log_server::{LogServer, SOCKET_VARIABLE},
     names::HostNames,
-    object::ObjectName,
-    run::{Mode, Run},
-    scheduler::Scheduler,
+    request::{Mode, Run},
     stage::Stage,
+    variables::Variables,
 };
-use crate::{connector::Context, host::Cancel, progress::Step};
+use crate::connector::Context;
 
 /// One host's run. The parts of the engine add their methods to it.
 #[derive(Debug)]
@@ -35,10 +32,10 @@ pub(super) struct Engine {
     /// For the connector.
     pub(super) context: Context,
     /// Helper programs of the connector; not part of what is kept.
-    connector_dir: PathBuf,
+    pub(super) connector_dir: PathBuf,
     log_server: Option<LogServer>,
     /// The target is ours; before that nothing on it may be removed.
-    reached: AtomicBool,
+    pub(super) reached: AtomicBool,
     /// Something was run on it.
     pub(super) answered: AtomicBool,
     pub(super) calls: AtomicU64,
@@ -98,44 +95,17 @@ impl Engine {
         Ok(engine)
     }
 
-    /// The stages that touch the target. Returns how many objects there were and which had code.
-    pub(super) async fn work(self: Arc<Self>, step: &Step) -> Result<(usize, Vec<ObjectName>), ConfigError> {
-        self.run.connector.open(&self.context).await?;
-        self.reached.store(true, Ordering::Relaxed);
-        if self.run.dry_run {
-            self.note_missing_parents().await?;
-        }
-        step.doing("global explorers");
-        Arc::clone(&self).run_global_explorers().await?;
-        step.doing("initial manifest");
-        self.run_initial_manifest().await?;
-        Scheduler::new(Arc::clone(&self)).run(step).await
-    }
-
-    /// What must happen after success and failure alike. Nothing of it changes the result.
-    pub(super) async fn finish(&self) {
-        // The user's wish to stop has been heard; cleaning up is not what it was about.
-        let context = Context { cancel: Cancel::default(), ..self.context.clone() };
-        if self.run.remove_remote_dir
-            && self.reached.load(Ordering::Relaxed)
-            && let Err(error) = self.remove_remote_dir(&context).await
-        {
-            self.log(
-                Level::Warning,
-                &format!("Cannot remove the work directory on the target: {}", error.report()),
-            );
-        }
-        self.remove_missing_parents(&context).await;
-        if let Err(error) = self.run.connector.close(&context).await {
-            self.log(Level::Warning, &format!("Cleanup command failed: {error}"));
-        }
-        if let Err(error) = fs::remove_dir_all(&self.connector_dir) {
-            self.log(Level::Debug, &format!("removing {}: {error}", self.connector_dir.display()));
-        }
-    }
-
     pub(super) fn log(&self, level: Level, message: &str) {
         self.run.log.log(level, &self.run.host, message);
+    }
+
+    /// What all scripts know of the target.
+    pub(super) fn target_variables(&self) -> Variables {
+        vec![
+            ("__target_host", self.run.host.clone().into()),
+            ("__target_hostname", self.names.hostname.clone().into()),
+            ("__target_fqdn", self.names.fqdn.clone().into()),
+        ]
     }
 
     /// What scripts have that may start an inner run.

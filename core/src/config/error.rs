@@ -2,8 +2,11 @@
 
 use std::{io, path::PathBuf, process::ExitStatus};
 
-use super::{object::ObjectName, report::Entity};
-use crate::connector::{ConnectorError, ProcessError};
+use super::{declare::object::ObjectName, entity::Entity};
+use crate::{
+    connector::{ConnectorError, ProcessError},
+    host::FileError,
+};
 
 /// Why the configuration of a host fails.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +73,7 @@ pub enum ConfigError {
     #[error("'{}' cannot be the work directory on the target, for it is wiped at each run; it has to begin with / and have a name", .0.display())]
     RemoteDir(PathBuf),
     /// Objects that wait for each other.
-    #[error("Cycle detected in object dependencies:\n{}!", super::dependency::cycle_text(.0))]
+    #[error("Cycle detected in object dependencies:\n{}!", super::order::dependency::cycle_text(.0))]
     Cycle(Vec<ObjectName>),
     /// Objects that wait for what never comes.
     #[error("The requirements of the following objects could not be resolved:{0}")]
@@ -109,6 +112,14 @@ pub enum ConfigError {
 /// Text to follow another one, if there is any.
 pub(super) fn in_parentheses(text: Option<&String>) -> String {
     text.map(|text| format!(" ({text})")).unwrap_or_default()
+}
+
+/// Adds what was worked on to an error; a wish to stop stays what it is.
+pub(super) fn wrap(entity: Entity, source: ConfigError) -> ConfigError {
+    if source.is_cancelled() {
+        return source;
+    }
+    ConfigError::Entity { entity: Box::new(entity), source: Box::new(source) }
 }
 
 /// What to do when files do not arrive, by the words of the usual tools.
@@ -151,6 +162,12 @@ impl ConfigError {
             cause = error.source();
         }
         text
+    }
+}
+
+impl From<FileError> for ConfigError {
+    fn from(FileError { doing, source }: FileError) -> Self {
+        Self::Io { doing, source }
     }
 }
 

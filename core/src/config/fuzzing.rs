@@ -8,13 +8,13 @@ use std::{
     path::{Component, Path},
 };
 
-pub use super::batch::fuzzing::framed_stream;
-use super::{
+use super::declare::{
     emulator_args,
     object::{self, ObjectName},
     parameters::{Value, with_defaults},
     types::{Kind, Parameter},
 };
+pub use super::target::batch::fuzzing::framed_stream;
 
 /// A type call. `data` is words that end in NUL; the first one declares parameters, a kind and a name on each
 /// line, and its first byte tells whether the type is a singleton.

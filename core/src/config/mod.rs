@@ -1,23 +1,23 @@
 //! The configuration engine: shell types, explorers and manifests against one host.
 //!
 //! - Entry: [`Run`] describes the work on one host, [`configure`] does it, [`Report`] and [`ConfigError`] tell.
-//! - Configuration: conf dirs are merged into one view ([`conf_dirs`]), which holds [`types`].
-//! - Declaring: [`manifest`] runs manifests; their type calls end up in [`emulator`] ([`emulator_args`],
-//!   [`object`], [`parameters`], [`relations`]).
-//! - Working: [`explorers`], [`gencode`] and [`apply`] on objects in the order of [`scheduler`] and
-//!   [`dependency`]; [`messages`] between scripts.
-//! - Ground: [`stage`] knows the directories, [`environment`] the variables, [`script`] runs local scripts,
-//!   [`batch`] many scripts of the target in one call, [`remote`] a single one, [`quote`] writes shell words.
-//! - Without a target: [`catalogue`] lists what configuration directories hold, [`shell`] is for trying type calls.
-//!   [`skeleton`] makes a new type, [`check`](mod@check) looks for mistakes in one.
+//! - [`declare`]: configuration directories are merged into one view, which holds types; what a manifest declares by calling
+//!   them ends up in [`emulator`], and becomes an object with parameters and relations.
+//! - [`order`]: which object comes next. [`apply`] prepares and runs it.
+//! - [`here`]: scripts on this machine, manifests and gencode. [`target`]: what runs there, many scripts in one call.
+//! - [`preview`]: what objects change in files.
+//! - [`author`]: for those who write types.
+//! - Ground: [`mod@request`] is what is asked for, [`stage`] knows the directories, [`engine`] is a run while it goes on,
+//!   [`environment`] the variables of its scripts. [`mod@run`] calls the stages in their order.
 //!
 //! ```no_run
 //! # async fn build() -> Result<(), cdist_core::config::ConfigError> {
 //! use std::sync::Arc;
 //!
 //! use cdist_core::{
-//!     config::{self, Manifest, Run, quote},
+//!     config::{self, Manifest, Run},
 //!     connector::Chroot,
+//!     host::quote,
 //! };
 //!
 //! let mut manifest = b"__hostname --name preos\n__file /etc/motd --source ".to_vec();
@@ -34,53 +34,41 @@
 
 mod advice;
 mod apply;
-mod batch;
+mod author;
 pub mod cache;
-pub mod catalogue;
-pub mod check;
-mod conf_dirs;
-mod dependency;
-mod diff;
-mod dry_run;
-pub mod emulator;
-mod emulator_args;
+mod code;
+mod declare;
 mod engine;
+mod entity;
 mod environment;
 mod error;
-mod explorers;
-mod file_diff;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
-mod gencode;
+mod here;
 pub mod log;
 pub mod log_server;
-mod manifest;
-mod messages;
 pub mod names;
-mod no_type;
-mod object;
-mod objects;
+mod order;
 mod outcome;
-mod parameters;
-pub mod quote;
-mod relations;
-mod remote;
-mod report;
+mod preview;
+mod request;
 mod run;
-mod scheduler;
-mod script;
 pub mod settings;
-pub mod shell;
-pub mod skeleton;
 mod stage;
-mod types;
+mod target;
+mod variables;
 
-pub use conf_dirs::without_repetitions;
-pub use environment::inherited;
+pub use author::{catalogue, check, shell, skeleton};
+pub use declare::{
+    conf_dirs::without_repetitions,
+    emulator,
+    object::{IdError, ObjectName},
+    types::{Kind, Parameter, Type},
+};
+pub use entity::Entity;
 pub use error::ConfigError;
-pub use object::{IdError, ObjectName};
 pub use outcome::{Outcome, Report};
-pub use report::Entity;
-pub use run::{Manifest, Mode, Names, Run, Streams, attempt, configure, host_dir, is_work_dir};
-pub use types::{Kind, Parameter, Type};
+pub use request::{Manifest, Mode, Names, Run, Streams, host_dir, is_work_dir};
+pub use run::{attempt, configure};
+pub use variables::inherited;

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
+pub use crate::host::Family;
+
 /// What a host is called.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostNames {
@@ -9,18 +11,6 @@ pub struct HostNames {
     pub hostname: String,
     /// The full name, or the host as the user wrote it.
     pub fqdn: String,
-}
-
-/// Which addresses count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Family {
-    /// All.
-    #[default]
-    Any,
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
 }
 
 /// The names of a host that is not looked up.

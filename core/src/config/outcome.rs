@@ -1,12 +1,8 @@
 //! What has come out of a run, also of one that failed, and where its files are.
 
-use std::{
-    collections::HashSet,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
-use super::{engine::Engine, error::ConfigError, gencode::Place, object::ObjectName, scheduler::Worker};
+use super::{code::Place, declare::object::ObjectName, error::ConfigError};
 
 /// The file of an object with what it changes in files.
 pub(super) const DIFF: &str = "diff";
@@ -70,28 +66,4 @@ pub struct Outcome {
     pub report: Report,
     /// Why it failed, if it did.
     pub error: Option<ConfigError>,
-}
-
-impl Engine {
-    /// Reads from the run's files how far it came, for a run that ended before the scheduler could tell.
-    pub(super) fn progress_of_files(&self, report: &mut Report) {
-        // A run that failed early has no list of objects.
-        let calls = self.called_since(&mut 0).unwrap_or_default();
-        let mut known = HashSet::new();
-        for object in calls.into_iter().filter(|object| known.insert(object.clone())) {
-            report.objects += 1;
-            let dir = self.stage.object_dir(&object);
-            if !is_done(&dir) {
-                continue;
-            }
-            report.done += 1;
-            if [Place::Local, Place::Remote].iter().any(|place| dir.join(place.code()).is_file()) {
-                report.changed.push(object);
-            }
-        }
-    }
-}
-
-fn is_done(object_dir: &Path) -> bool {
-    std::fs::read(object_dir.join("state")).is_ok_and(|state| state.trim_ascii() == b"done")
 }

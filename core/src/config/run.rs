@@ -1,205 +1,34 @@
-//! The work on one host: what is asked for, the stages in their order, what comes out.
+//! The work on one host: the stages in their order, and what comes out.
 
 use std::{
-    ffi::OsString,
+    collections::HashSet,
     fs,
-    num::NonZeroUsize,
     os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
     time::Instant,
 };
 
-use md5::{Digest, Md5};
-
 use super::{
-    cache, conf_dirs, dry_run,
+    cache,
+    code::Place,
+    declare::{conf_dirs, object::ObjectName, relations},
     engine::Engine,
-    environment,
     error::ConfigError,
-    log::{Level, LogSink, TracingLog},
-    names::{self, Family, HostNames},
+    log::Level,
+    names,
+    order::scheduler::{Scheduler, Worker},
     outcome::{Outcome, Report},
-    relations,
+    request::{Names, Run, host_dir, is_work_dir},
     stage::Stage,
+    target::dry_run,
 };
 use crate::{
-    connector::{Connector, Holder, Locked, OutputLimit},
+    connector::{Context, Locked},
     host::{self, Cancel, OwnDir},
-    progress::{Progress, Unit},
+    progress::{Step, Unit},
     trust,
 };
-
-/// The manifest that declares the first objects.
-#[derive(Clone, Debug)]
-pub enum Manifest {
-    /// `manifest/init` of the merged configuration.
-    Init,
-    /// This file.
-    Path(PathBuf),
-    /// These bytes, run like a file that is not executable.
-    Bytes(Vec<u8>),
-}
-
-/// Which objects are worked on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Those of types that are not for installation.
-    Config,
-    /// Those of types that are for installation.
-    Install,
-}
-
-/// Where the output of scripts goes.
-#[derive(Clone, Debug)]
-pub enum Streams {
-    /// Into files of the run's directory.
-    Save,
-    /// To the output of this process.
-    Inherit,
-    /// Into these files or pipes.
-    To {
-        /// Takes standard output.
-        stdout: Arc<fs::File>,
-        /// Takes standard error, and what comes back from the target.
-        stderr: Arc<fs::File>,
-    },
-    /// Nowhere.
-    Discard,
-}
-
-/// How `$__target_hostname` and `$__target_fqdn` are found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Names {
-    /// By the system's resolver.
-    Resolve(Family),
-    /// Known already.
-    Known(HostNames),
-}
-
-/// The work on one host. [`Run::new`] fits a build that leaves nothing behind but what the types do;
-/// the command line program sets what it needs besides.
-#[derive(Clone, Debug)]
-pub struct Run {
-    /// `$__target_host`; need not resolve.
-    pub host: String,
-    /// Configuration directories, the last one wins. Missing ones are skipped.
-    pub conf_dirs: Vec<PathBuf>,
-    /// The first manifest.
-    pub initial_manifest: Manifest,
-    /// The way to the target.
-    pub connector: Arc<dyn Connector>,
-    /// What `bin/<type>` leads to: a program that calls [`super::emulator::main`] when its name begins with `__`.
-    pub cdist_exe: PathBuf,
-    /// Which objects are worked on.
-    pub mode: Mode,
-    /// How many objects at the same time; `None` is one after the other.
-    pub jobs: Option<NonZeroUsize>,
-    /// Everything but running code. Nothing on the target stays changed.
-    pub dry_run: bool,
-    /// Finds out what objects change in files, for [`Report::diff`].
-    pub diff: bool,
-    /// Shows in that also what is marked as secret.
-    pub reveal_secrets: bool,
-    /// Work directory on the target; wiped at the start. A dry run makes one of its own beside it, which always goes.
-    pub remote_dir: PathBuf,
-    /// Who holds the lock of the work directory on the target, which keeps other runs away from it. Not with connectors
-    /// that take no scripts on standard input. `None`: no lock; the target belongs to the caller.
-    pub lock: Option<Holder>,
-    /// Removes the work directory on the target after the run, also after a failure.
-    pub remove_remote_dir: bool,
-    /// Directory for the run's own directory, which stays after a failure. `None`: a temporary one, which always goes.
-    pub work_dir: Option<PathBuf>,
-    /// Where message files and the like are made.
-    pub temporary: PathBuf,
-    /// Where the run's files go after success.
-    pub cache: Option<PathBuf>,
-    /// `$__target_host_tags`.
-    pub tags: Vec<String>,
-    /// How the target is called.
-    pub names: Names,
-    /// The environment that local scripts start with.
-    pub environment: Vec<(OsString, OsString)>,
-    /// Lets local scripts read what this process reads; otherwise they find nothing to read.
-    pub pass_stdin: bool,
-    /// Where the output of scripts goes.
-    pub streams: Streams,
-    /// How much scripts may say that goes into files.
-    pub output_limit: OutputLimit,
-    /// Runs local scripts that are not executable. One word.
-    pub local_shell: PathBuf,
-    /// Runs scripts on the target. May have arguments.
-    pub remote_shell: String,
-    /// `PATH` of scripts on the target; `None` leaves it alone.
-    pub remote_path: Option<String>,
-    /// `$__cdist_log_level`.
-    pub log_level: Level,
-    /// `$__cdist_colored_log`.
-    pub colored: bool,
-    /// Takes log records.
-    pub log: Arc<dyn LogSink>,
-    /// Collects the log of runs that types start; always on for installation.
-    pub log_server: bool,
-    /// Takes progress events.
-    pub progress: Progress,
-    /// Ends the run when set.
-    pub cancel: Cancel,
-}
-
-impl Run {
-    /// A run with defaults that suit a build: saved output, no cache, nothing to read, nothing left on the target.
-    pub fn new(
-        host: impl Into<String>,
-        conf_dirs: Vec<PathBuf>,
-        initial_manifest: Manifest,
-        connector: Arc<dyn Connector>,
-        cdist_exe: impl Into<PathBuf>,
-    ) -> Self {
-        let host = host.into();
-        Self {
-            names: Names::Known(names::unresolved(&host)),
-            host,
-            conf_dirs,
-            initial_manifest,
-            connector,
-            cdist_exe: cdist_exe.into(),
-            mode: Mode::Config,
-            jobs: None,
-            dry_run: false,
-            diff: false,
-            reveal_secrets: false,
-            remote_dir: "/var/lib/cdist".into(),
-            lock: None,
-            remove_remote_dir: true,
-            work_dir: None,
-            temporary: std::env::temp_dir(),
-            cache: None,
-            tags: Vec::new(),
-            environment: environment::inherited(),
-            pass_stdin: false,
-            streams: Streams::Save,
-            output_limit: OutputLimit::default(),
-            local_shell: "/bin/sh".into(),
-            remote_shell: "/bin/sh".into(),
-            remote_path: Some("/bin:/usr/bin:/sbin:/usr/sbin".into()),
-            log_level: Level::Warning,
-            colored: false,
-            log: Arc::new(TracingLog),
-            log_server: false,
-            progress: Progress::silent(),
-            cancel: Cancel::default(),
-        }
-    }
-
-    fn log(&self, level: Level, message: &str) {
-        self.log.log(level, &self.host, message);
-    }
-}
-
-/// The directory name of a host: lower-case hexadecimal MD5 of the host as the user wrote it.
-pub fn host_dir(host: &str) -> String {
-    Md5::digest(host.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 /// Configures one host.
 ///
@@ -218,11 +47,6 @@ pub async fn attempt(run: Run) -> Outcome {
     let error = attempt_with(run, started, &mut report).await.err();
     report.elapsed = started.elapsed();
     Outcome { report, error }
-}
-
-/// True if a directory of the target can be the work directory. A command there may begin anywhere, so `/` is at the beginning.
-pub fn is_work_dir(dir: &Path) -> bool {
-    dir.is_absolute() && dir.file_name().is_some()
 }
 
 async fn attempt_with(mut run: Run, started: Instant, report: &mut Report) -> Result<(), ConfigError> {
@@ -277,6 +101,66 @@ async fn attempt_with(mut run: Run, started: Instant, report: &mut Report) -> Re
     step.advance(report.objects as u64, Some(report.objects as u64), Unit::Objects);
     step.finish(format!("{} objects, {} with code", report.objects, report.changed.len()));
     Ok(())
+}
+
+impl Engine {
+    /// The stages that touch the target. Returns how many objects there were and which had code.
+    async fn work(self: Arc<Self>, step: &Step) -> Result<(usize, Vec<ObjectName>), ConfigError> {
+        self.run.connector.open(&self.context).await?;
+        self.reached.store(true, Ordering::Relaxed);
+        if self.run.dry_run {
+            self.note_missing_parents().await?;
+        }
+        step.doing("global explorers");
+        Arc::clone(&self).run_global_explorers().await?;
+        step.doing("initial manifest");
+        self.run_initial_manifest().await?;
+        Scheduler::new(Arc::clone(&self)).run(step).await
+    }
+
+    /// What must happen after success and failure alike. Nothing of it changes the result.
+    async fn finish(&self) {
+        // The user's wish to stop has been heard; cleaning up is not what it was about.
+        let context = Context { cancel: Cancel::default(), ..self.context.clone() };
+        if self.run.remove_remote_dir
+            && self.reached.load(Ordering::Relaxed)
+            && let Err(error) = self.remove_remote_dir(&context).await
+        {
+            self.log(
+                Level::Warning,
+                &format!("Cannot remove the work directory on the target: {}", error.report()),
+            );
+        }
+        self.remove_missing_parents(&context).await;
+        if let Err(error) = self.run.connector.close(&context).await {
+            self.log(Level::Warning, &format!("Cleanup command failed: {error}"));
+        }
+        if let Err(error) = fs::remove_dir_all(&self.connector_dir) {
+            self.log(Level::Debug, &format!("removing {}: {error}", self.connector_dir.display()));
+        }
+    }
+
+    /// Reads from the run's files how far it came, for a run that ended before the scheduler could tell.
+    fn progress_of_files(&self, report: &mut Report) {
+        // A run that failed early has no list of objects.
+        let calls = self.called_since(&mut 0).unwrap_or_default();
+        let mut known = HashSet::new();
+        for object in calls.into_iter().filter(|object| known.insert(object.clone())) {
+            report.objects += 1;
+            let dir = self.stage.object_dir(&object);
+            if !is_done(&dir) {
+                continue;
+            }
+            report.done += 1;
+            if [Place::Local, Place::Remote].iter().any(|place| dir.join(place.code()).is_file()) {
+                report.changed.push(object);
+            }
+        }
+    }
+}
+
+fn is_done(object_dir: &Path) -> bool {
+    fs::read(object_dir.join("state")).is_ok_and(|state| state.trim_ascii() == b"done")
 }
 
 /// Everything before the target is touched: names, directories, merged configuration.

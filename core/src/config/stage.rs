@@ -3,16 +3,16 @@
 use std::{
     ffi::{OsStr, OsString},
     fs::{self, DirBuilder, File, OpenOptions},
-    io,
+    io::{self, Read, Seek, SeekFrom, Write},
     os::unix::fs::{DirBuilderExt, symlink},
     path::{Path, PathBuf},
 };
 
-use super::{
-    error::ConfigError,
+use super::declare::{
     object::ObjectName,
     types::{Type, visible_entries},
 };
+use crate::host::FileError;
 
 /// Where the files of one run are, here and on the target.
 #[derive(Clone, Debug)]
@@ -27,9 +27,9 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Makes the local tree. What a failed run left at `out` goes first.
-    pub(super) fn create(out: PathBuf, remote: PathBuf) -> Result<Self, ConfigError> {
+    pub(super) fn create(out: PathBuf, remote: PathBuf) -> Result<Self, FileError> {
         if out.symlink_metadata().is_ok() {
-            fs::remove_dir_all(&out).map_err(ConfigError::io(format!("clearing {}", out.display())))?;
+            fs::remove_dir_all(&out).map_err(FileError::new(format!("clearing {}", out.display())))?;
         }
         let stage = Self { out, remote, marker: new_marker()? };
         for dir in ["conf", "explorer", "object", "bin", "stdout", "stderr"] {
@@ -38,25 +38,25 @@ impl Stage {
                 .recursive(true)
                 .mode(0o700)
                 .create(&path)
-                .map_err(ConfigError::io(format!("making {}", path.display())))?;
+                .map_err(FileError::new(format!("making {}", path.display())))?;
         }
         let mut marker = stage.marker.clone();
         marker.push("\n");
         for (name, content) in [("messages", OsStr::new("")), ("object_marker", &marker)] {
             let path = stage.out.join(name);
             fs::write(&path, content.as_encoded_bytes())
-                .map_err(ConfigError::io(format!("writing {}", path.display())))?;
+                .map_err(FileError::new(format!("writing {}", path.display())))?;
         }
         Ok(stage)
     }
 
     /// Links `bin/<type>` to the program for each type.
-    pub(super) fn link_emulator(&self, program: &Path) -> Result<(), ConfigError> {
+    pub(super) fn link_emulator(&self, program: &Path) -> Result<(), FileError> {
         let dir = self.conf("type");
-        let names = visible_entries(&dir).map_err(ConfigError::io(format!("reading {}", dir.display())))?;
+        let names = visible_entries(&dir).map_err(FileError::new(format!("reading {}", dir.display())))?;
         for name in names.iter().filter(|name| Type::find(&dir, name).is_some()) {
             let link = self.out.join("bin").join(name);
-            symlink(program, &link).map_err(ConfigError::io(format!(
+            symlink(program, &link).map_err(FileError::new(format!(
                 "Linking emulator from {} to {} failed",
                 program.display(),
                 link.display()
@@ -98,23 +98,40 @@ impl Stage {
 }
 
 /// Opens a file to add to its end, with its directory.
-pub(super) fn open_append(path: &Path) -> Result<File, ConfigError> {
+pub(super) fn open_append(path: &Path) -> Result<File, FileError> {
     let open = || -> io::Result<File> {
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir)?;
         }
         OpenOptions::new().create(true).append(true).open(path)
     };
-    open().map_err(ConfigError::io(format!("opening {}", path.display())))
+    open().map_err(FileError::new(format!("opening {}", path.display())))
+}
+
+/// Adds a newline to a file that holds something and does not end in one. Returns its length.
+pub(super) fn end_with_newline(mut file: File) -> io::Result<u64> {
+    let length = file.metadata()?.len();
+    if length == 0 {
+        return Ok(0);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::Start(length - 1))?;
+    file.read_exact(&mut last)?;
+    if last == *b"\n" {
+        return Ok(length);
+    }
+    file.seek(SeekFrom::End(0))?;
+    file.write_all(b"\n")?;
+    Ok(length + 1)
 }
 
 /// `.cdist-` and eight characters that no other run has, so that no object id collides with it by chance.
-fn new_marker() -> Result<OsString, ConfigError> {
+fn new_marker() -> Result<OsString, FileError> {
     Ok(format!(".cdist-{}", random_letters()?).into())
 }
 
 /// Eight characters of the system's random numbers: other users of a target cannot make a file of this name before.
-pub(super) fn random_letters() -> Result<String, ConfigError> {
+pub(super) fn random_letters() -> Result<String, FileError> {
     const ALPHABET: &[u8; 37] = b"abcdefghijklmnopqrstuvwxyz0123456789_";
     let mut value = random()?;
     let mut letters = String::new();
@@ -127,8 +144,6 @@ pub(super) fn random_letters() -> Result<String, ConfigError> {
 }
 
 /// A random number of the system.
-pub(super) fn random() -> Result<u64, ConfigError> {
-    getrandom::u64()
-        .map_err(io::Error::from)
-        .map_err(ConfigError::io("asking the system for a random number"))
+pub(super) fn random() -> Result<u64, FileError> {
+    getrandom::u64().map_err(io::Error::from).map_err(FileError::new("asking the system for a random number"))
 }

@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 
 use super::{Commands, Connector, ConnectorError, Context, Copy, CopyTo, Done, Exec, Process, shown};
-use crate::config::quote;
+use crate::host::quote;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Where chroot(8) is, in order of preference; an unprivileged PATH often lacks the sbin directories.

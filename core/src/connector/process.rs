@@ -117,7 +117,7 @@ pub enum ProcessError {
 
 /// The words of a command as one would type them.
 pub fn shown(argv: &[OsString]) -> String {
-    crate::config::quote::posix_line(argv).to_string_lossy().into_owned()
+    crate::host::quote::posix_line(argv).to_string_lossy().into_owned()
 }
 
 /// A process to run. The environment is exactly `env`.

@@ -1,5 +1,5 @@
-//! What more than one part of the engine needs of the operating system: files that are whole or absent, mounts, commands, and
-//! why one cannot be started. The parts that need more of it than others have that themselves.
+//! What more than one part of the engine needs of the operating system: files that are whole or absent, mounts, commands,
+//! words for a shell, and why a command cannot be started. The parts that need more of it than others have that themselves.
 
 use std::path::Path;
 
@@ -8,15 +8,20 @@ pub mod beneath;
 mod cancel;
 pub mod claim;
 mod command;
+mod family;
+mod file_error;
 pub mod limits;
 pub mod mounts;
 mod own_dir;
+pub mod quote;
 pub mod remove;
 pub mod scripts;
 pub mod start;
 
 pub use cancel::Cancel;
 pub use command::{Command, CommandError, Output, Stream, describe};
+pub use family::Family;
+pub use file_error::FileError;
 pub use own_dir::OwnDir;
 
 /// The directory that holds `path`; for a bare name the working directory.

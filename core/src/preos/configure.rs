@@ -10,9 +10,9 @@ use super::{
     recipe::{Configure, Secret},
 };
 use crate::{
-    config::{self, ConfigError, Manifest, Run, log, quote},
+    config::{self, ConfigError, Manifest, Run, log},
     connector::{self, Connector},
-    host::CommandError,
+    host::{CommandError, quote},
     trust,
 };
 

@@ -9,8 +9,8 @@ use tokio::runtime::Runtime;
 use super::{
     job::{Job, JobId, Kind},
     ledger::Rules,
+    machines::server::Access,
     policy::InstallPolicy,
-    server::Access,
     store::JobFilter,
     testing::{Bench, Told},
 };

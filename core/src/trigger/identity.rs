@@ -1,5 +1,7 @@
 //! What tells machines apart: hardware addresses, and what the firmware tells. Each is one text however it was written.
 
+use crate::net::neighbours::mac_of;
+
 /// Serial numbers that mean that there is none, without what is no letter or digit.
 const NO_SERIALS: [&str; 34] = [
     "tobefilledbyoem",
@@ -80,16 +82,6 @@ pub(super) fn normal_mac(text: &str) -> Option<String> {
     }
     let byte = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
     mac_of(&(0..digits.len()).step_by(2).map(byte).collect::<Option<Vec<u8>>>()?)
-}
-
-/// The text for the bytes of a hardware address.
-pub(super) fn mac_of(bytes: &[u8]) -> Option<String> {
-    let is_ethernet_group = bytes.len() == 6 && bytes.first().is_some_and(|first| first & 1 == 1);
-    let is_one_value = [0, 0xff].iter().any(|value| bytes.iter().all(|byte| byte == value));
-    if ![6, 8, 20].contains(&bytes.len()) || is_one_value || is_ethernet_group {
-        return None;
-    }
-    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"))
 }
 
 /// What stands for a machine besides its hardware addresses: product UUID and serial number together (SMBIOS, type 1).

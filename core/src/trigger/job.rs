@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{facts::Facts, identity::is_mac, runner::RunReport};
+use super::{facts::Facts, identity::is_mac, report::RunReport};
 
 /// Number of a job; grows, and is never given twice.
 pub type JobId = i64;

@@ -1,34 +1,33 @@
 //! The trigger server: machines call it when they have booted, and it installs or configures them.
+//!
+//! - [`machines`]: what machines call. [`admin`]: what people and programs ask.
+//! - [`dispatcher`]: the one thread that decides, by the rules of the [`ledger`], and keeps what it decides in the [`store`].
+//! - [`runner`]: what is asked of the one who does the work of a job, and [`report`], what comes back.
 
-mod accept;
+pub mod admin;
 pub mod client;
-pub mod connections;
+pub mod counters;
 pub mod dispatcher;
 mod facts;
-pub mod follow;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod http;
 mod identity;
 pub mod job;
 pub mod ledger;
-pub mod listener;
-pub mod metrics;
-mod neighbours;
-pub mod page;
+pub mod machines;
 pub mod policy;
-pub mod protocol;
+pub mod report;
 pub mod runner;
-pub mod server;
-#[cfg(test)]
-mod server_tests;
 pub mod service;
-pub mod socket;
-pub mod status;
+pub mod state_dir;
 pub mod store;
 #[cfg(any(test, feature = "fuzzing"))]
 mod testing;
 pub mod worker;
 
+pub use admin::{api as status, socket};
 pub use facts::{Facts, FactsError};
+pub use machines::server;
+
+pub use crate::net::{connections, listener};

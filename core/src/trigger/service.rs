@@ -124,7 +124,7 @@ async fn end_jobs(
     ended: impl Future<Output = Result<(), StoreError>>,
     manager: Arc<dyn Manager>,
 ) -> Result<(), StoreError> {
-    let running = dispatcher.metrics().running.load(Ordering::Relaxed);
+    let running = dispatcher.counters().running.load(Ordering::Relaxed);
     if running > 0 {
         tracing::warn!("waiting for {running} running job(s); once more stops them");
     }

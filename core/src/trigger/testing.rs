@@ -15,13 +15,13 @@ use tokio::{
 };
 
 use super::{
-    connections::Connections,
     dispatcher::{Dispatcher, Settings, Thread},
     ledger::Rules,
+    machines::server::{Access, Server},
     runner::{End, Ended, Order, RunReport, Runner},
-    server::{Access, Server},
     store::{Memory, Store},
 };
+use crate::net::connections::Connections;
 
 /// Ends attempts in the order that was given, and then all as a success; remembers what it was asked for.
 #[derive(Debug, Default)]

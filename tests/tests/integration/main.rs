@@ -20,6 +20,7 @@ mod preos;
 mod python_plugins;
 mod reference;
 mod runners;
+mod structure;
 mod systemd;
 mod trigger;
 mod trigger_commands;

@@ -35,9 +35,9 @@ use super::{
     Commands, Connector, ConnectorError, Context, Copy, Done, Exec, Input, Output, ProcessError,
     ssh::{Problem, SshError},
 };
-use crate::{
-    config::quote::{posix, posix_always},
-    host::Cancel,
+use crate::host::{
+    Cancel,
+    quote::{posix, posix_always},
 };
 
 /// What the shell reads; `guard` comes first.

@@ -26,9 +26,8 @@ use tokio::{
 
 use super::{Place, Problem, SshError, SshOptions, user};
 use crate::{
-    config::names::Family,
     connector::{ConnectorError, Context, cancellable, process::has_terminal},
-    host::limits,
+    host::{Family, limits},
 };
 
 /// What ssh may take in all, when there is nobody who types a password. Reaching the host has its own, shorter limit.

@@ -43,7 +43,7 @@ use super::{
     quota::{CAPTURED_MAX, Quota},
     shown,
 };
-use crate::config::names::Family;
+use crate::host::Family;
 
 /// sshd allows ten sessions on a connection unless it is told otherwise. One keeps the connection, and one stays free for
 /// a local script with `$__remote_exec`.

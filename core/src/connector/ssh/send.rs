@@ -10,8 +10,8 @@ use std::{
 
 use super::Ssh;
 use crate::{
-    config::quote::{posix, posix_always},
     connector::{Connector, ConnectorError, Context, Copy, CopyTo, Exec, Input},
+    host::quote::{posix, posix_always},
 };
 
 /// How much of a file one printf writes. Its text is up to four times as long.

@@ -15,11 +15,11 @@ use super::{Command, Done, Event, JobsDir, Order, Settings, Shared, Unavailable,
 use crate::{
     chain,
     host::Cancel,
+    net::neighbours,
     trigger::{
+        counters::CommitProblem,
         job::{self, Job, JobId, Millis},
         ledger::{Answer, Change, Ledger, Moment, OrderError, is_one_of},
-        metrics::CommitProblem,
-        neighbours,
         runner::{Binding, End, Ended, Runner},
         store::{Store, StoreError},
     },
@@ -133,7 +133,7 @@ impl Desk {
         };
         if let Some(why) = store.shortage() {
             let problem = CommitProblem { at: now.wall, reason: why.to_owned() };
-            desk.shared.metrics.committed(Duration::ZERO, Some(problem));
+            desk.shared.counters.committed(Duration::ZERO, Some(problem));
         }
         desk.tell_sizes();
         Ok(desk)
@@ -182,7 +182,7 @@ impl Desk {
         if self.closing.is_some() {
             return Duration::from_millis(100);
         }
-        if self.stale || !self.unstored.is_empty() || self.shared.metrics.is_store_failing() {
+        if self.stale || !self.unstored.is_empty() || self.shared.counters.is_store_failing() {
             return STORE_AGAIN;
         }
         let due = self.ledger.next_due().map(|due| due.saturating_sub(self.begin.elapsed()));
@@ -333,7 +333,7 @@ impl Desk {
             return Some("what is stored cannot be read".to_owned());
         }
         // While storing fails it is tried out: machines may wait for the server to be healthy before they call.
-        if changes.is_empty() && !self.shared.metrics.is_store_failing() {
+        if changes.is_empty() && !self.shared.counters.is_store_failing() {
             return None;
         }
         self.rested = false;
@@ -347,7 +347,7 @@ impl Desk {
             self.make_room(runtime);
         }
         let problem = problem.map(|reason| CommitProblem { at: job::now(), reason });
-        self.shared.metrics.committed(begin.elapsed(), problem);
+        self.shared.counters.committed(begin.elapsed(), problem);
         match result {
             Ok(()) => {
                 self.tell(&changes);
@@ -402,7 +402,7 @@ impl Desk {
     fn run(&mut self, job: Job, runner: &Arc<dyn Runner>, runtime: &Handle) {
         let cancel = Cancel::default();
         self.cancels.insert(job.id, cancel.clone());
-        self.shared.metrics.attempts.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.shared.counters.attempts.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         tracing::info!("job {}: {} of {} begins, attempt {}", job.id, job.kind, job.address, job.attempts);
         let (runner, sender, jobs_dir) = (Arc::clone(runner), self.sender.clone(), self.jobs_dir.clone());
         let limit = self.settings.job_time;
@@ -519,7 +519,7 @@ impl Desk {
 
     fn tell_sizes(&self) {
         let ledger = &self.ledger;
-        self.shared.metrics.set_sizes(
+        self.shared.counters.set_sizes(
             ledger.waiting(),
             ledger.rules().queue_max,
             ledger.running(),

@@ -29,9 +29,9 @@ pub use jobs_dir::JobsDir;
 
 use self::{desk::Desk, jobs_dir::Found};
 use super::{
+    counters::Counters,
     job::{Job, JobId, Machine, MachineId, Millis},
     ledger::{Answer, Call, OrderError, Rules},
-    metrics::Metrics,
     runner::{Ended, Runner},
     store::{JobFilter, Reader, Store, StoreError},
 };
@@ -107,7 +107,7 @@ pub enum Done {
 /// What the thread tells everybody.
 #[derive(Debug, Default)]
 struct Shared {
-    metrics: Metrics,
+    counters: Counters,
     events: Events,
 }
 
@@ -204,7 +204,7 @@ impl Dispatcher {
 
     /// Nothing is accepted or started any more. Running jobs may end by themselves for `grace`, then they are stopped.
     pub fn close(&self, grace: Duration) {
-        self.shared.metrics.set_closing();
+        self.shared.counters.set_closing();
         // It has ended already otherwise.
         let _ = self.sender.send(Command::Close(grace));
     }
@@ -274,8 +274,8 @@ impl Dispatcher {
     }
 
     /// Counters and gauges.
-    pub fn metrics(&self) -> &Metrics {
-        &self.shared.metrics
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
     }
 
     /// What happens to jobs from now on.

@@ -15,9 +15,9 @@ use crate::trigger::{
     Facts,
     job::{Kind, State},
     ledger::{Change, Stored},
+    machines::server::Access,
     policy::Refusal,
     runner::{self, End},
-    server::Access,
     store::Memory,
     testing::{Bench, Told},
 };
@@ -91,7 +91,7 @@ async fn while_nothing_can_be_stored_nothing_is_accepted_started_or_lost() {
         let error = dispatcher.call(call(Kind::Install, "10.0.0.2")).await.unwrap_err();
         assert!(matches!(error, Unavailable::Store(_)), "{error}");
     }
-    assert!(!dispatcher.metrics().is_healthy());
+    assert!(!dispatcher.counters().is_healthy());
     // Its end cannot be stored, either.
     let refused = store.refused.load(Ordering::SeqCst);
     while store.refused.load(Ordering::SeqCst) == refused {
@@ -104,7 +104,7 @@ async fn while_nothing_can_be_stored_nothing_is_accepted_started_or_lost() {
     until(dispatcher, 1, State::Succeeded).await;
     assert_eq!(dispatcher.call(call(Kind::Install, "10.0.0.2")).await.unwrap(), Answer::Queued(2));
     until(dispatcher, 2, State::Succeeded).await;
-    assert!(dispatcher.metrics().is_healthy());
+    assert!(dispatcher.counters().is_healthy());
     assert_eq!(runner.orders().len(), 2);
 }
 
@@ -118,7 +118,7 @@ async fn never_more_at_once_than_is_allowed() {
     }
     let mut most = 0;
     for id in 1..=30 {
-        most = most.max(bench.dispatcher.metrics().running.load(Ordering::Relaxed));
+        most = most.max(bench.dispatcher.counters().running.load(Ordering::Relaxed));
         until(&bench.dispatcher, id, State::Succeeded).await;
     }
     assert!((1..=3).contains(&most), "{most}");
@@ -202,18 +202,18 @@ async fn what_waits_begins_when_there_is_room_again_without_a_call() {
     let runner = Told::new(&[], Duration::ZERO);
     let bench = Bench::with_store(rules, Access::default(), runner.clone(), Box::new(store.clone()));
     assert!(bench.dispatcher.call(call(Kind::Config, "10.0.0.3")).await.is_err());
-    assert!(!bench.dispatcher.metrics().is_healthy() && runner.orders().is_empty());
+    assert!(!bench.dispatcher.counters().is_healthy() && runner.orders().is_empty());
     store.full.store(false, Ordering::SeqCst);
     until(&bench.dispatcher, 1, State::Succeeded).await;
     until(&bench.dispatcher, 2, State::Succeeded).await;
-    assert!(bench.dispatcher.metrics().is_healthy());
+    assert!(bench.dispatcher.counters().is_healthy());
 
     // And nobody has to call before the server is healthy.
     store.full.store(true, Ordering::SeqCst);
     assert!(bench.dispatcher.call(call(Kind::Config, "10.0.0.3")).await.is_err());
     store.full.store(false, Ordering::SeqCst);
     for _ in 0..2000 {
-        if bench.dispatcher.metrics().is_healthy() {
+        if bench.dispatcher.counters().is_healthy() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;

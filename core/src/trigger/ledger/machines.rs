@@ -1,6 +1,6 @@
 //! Which machine it is that calls, and what is known of machines.
 
-use super::{Call, Change, Ledger, Moment, OrderError, Place};
+use super::{Call, Change, Ledger, Moment, OrderError, PLACES_MAX, Place};
 use crate::trigger::{
     facts::Facts,
     job::{Job, JobId, Kind, Machine, MachineId, State},
@@ -9,9 +9,6 @@ use crate::trigger::{
 
 /// Most hardware addresses and firmware numbers of one machine. What is told beyond is not kept.
 const KEYS_MAX: usize = 64;
-/// Most addresses that one installed machine has had where nothing could prove that it has left the ones before.
-pub(super) const PLACES_MAX: usize = 64;
-
 /// Who calls, as far as it is known.
 #[derive(Debug, Default)]
 pub(super) struct Recognised {

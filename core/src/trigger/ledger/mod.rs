@@ -8,6 +8,7 @@
 //! - [`runs`](Ledger::start): jobs begin and end; what a restart finds
 //! - [`orders`](Ledger::arm): what an administrator asks for
 
+mod call;
 mod calls;
 #[cfg(test)]
 mod histories;
@@ -26,11 +27,9 @@ use std::{
     time::Duration,
 };
 
-pub use calls::{Answer, Call};
+pub use call::{Answer, Call};
 pub use orders::OrderError;
 pub(super) use orders::is_one_of;
-
-use machines::PLACES_MAX;
 
 use super::{
     identity::normal_mac,
@@ -44,6 +43,9 @@ const PAUSE: Duration = Duration::from_secs(10);
 const PAUSE_MAX: Duration = Duration::from_secs(600);
 /// No clock is set back by so much that somebody may be installed then who should not.
 const ARMED_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Most addresses that one installed machine has had where nothing could prove that it has left the ones before.
+const PLACES_MAX: usize = 64;
 
 /// What the administrator has chosen.
 #[derive(Clone, Debug)]

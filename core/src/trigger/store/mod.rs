@@ -15,7 +15,8 @@ mod tests;
 use std::{io, path::PathBuf};
 
 pub use memory::Memory;
-pub use sqlite::{APPLICATION_ID, FILE, Sqlite, backup};
+pub use schema::APPLICATION_ID;
+pub use sqlite::{FILE, Sqlite, backup};
 
 use super::{
     job::{Job, JobId, Kind, Machine, MachineId, Millis, State},

@@ -13,7 +13,7 @@ use nix::{
 };
 
 /// Its name in the state directory.
-pub(super) const FILE: &str = "reserve";
+pub(super) const FILE: &str = crate::trigger::state_dir::RESERVE;
 /// Enough for the ends of some jobs with what their scripts said last. When that is used up, runs have given their files back.
 const LENGTH: u64 = 256 * 1024;
 /// On a small file system it is this part of it.

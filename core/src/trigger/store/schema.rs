@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
-use super::{
-    StoreError,
-    migrations::MIGRATIONS,
-    sqlite::{APPLICATION_ID, damaged, failed},
-};
+use super::{StoreError, migrations::MIGRATIONS};
+
+/// `PRAGMA application_id` of our files: "cdst".
+pub const APPLICATION_ID: i32 = 0x6364_7374;
 
 /// The format of a database: 0 for a new file. Every table and index of that format is there as it was made; what else an
 /// administrator has added is left alone.
@@ -68,4 +67,21 @@ fn objects(connection: &Connection) -> rusqlite::Result<Vec<(String, String, Opt
     let mut statement = connection.prepare("SELECT type, name, sql FROM sqlite_schema")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     rows.collect()
+}
+
+/// The error of the store for one of SQLite, which tells what is damaged.
+pub(super) fn failed(doing: &'static str, path: &Path) -> impl Fn(rusqlite::Error) -> StoreError + use<> {
+    let path = path.to_owned();
+    move |source| match (source.sqlite_error_code(), &source) {
+        (Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase), _)
+        | (_, rusqlite::Error::FromSqlConversionFailure(..)) => damaged(&path, &source.to_string()),
+        _ => StoreError::Sqlite { doing, path: path.clone(), source },
+    }
+}
+
+pub(super) fn damaged(path: &Path, detail: &str) -> StoreError {
+    StoreError::Damaged {
+        path: path.to_owned(),
+        detail: detail.lines().next().unwrap_or_default().to_owned(),
+    }
 }

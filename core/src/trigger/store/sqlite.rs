@@ -13,16 +13,14 @@ use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
 };
-use rusqlite::{
-    Connection, ErrorCode, OpenFlags, OptionalExtension, config::DbConfig, params_from_iter, types::Value,
-};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, config::DbConfig, params_from_iter, types::Value};
 
 use super::{
     Counts, JobFilter, Reader, Store, StoreError,
     migrations::MIGRATIONS,
     reserve::Reserve,
     rows::{self, JOB_COLUMNS, MACHINE_COLUMNS, PUT_JOB, PUT_MACHINE},
-    schema,
+    schema::{self, APPLICATION_ID, failed},
 };
 use crate::{
     chain,
@@ -33,13 +31,12 @@ use crate::{
     trigger::{
         job::{Job, JobId, Machine, MachineId, Millis, State},
         ledger::{Change, Stored},
+        state_dir,
     },
 };
 
 /// The database in the state directory.
-pub const FILE: &str = "trigger.db";
-/// `PRAGMA application_id` of our files: "cdst".
-pub const APPLICATION_ID: i32 = 0x6364_7374;
+pub const FILE: &str = state_dir::DATABASE;
 /// Files up to this size are looked through at each start.
 const SMALL: u64 = 16 * 1024 * 1024;
 /// Files up to this size are looked through after a crash. Larger ones take too long, and SQLite's log brings them through
@@ -51,19 +48,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 /// The key in `meta` of the time that pruning goes by.
 const RECKONED: &str = "reckoned";
-/// What a server keeps in its state directory, besides the directories of jobs and keys. A backup must not take one of
-/// these names, whether there is such a file now or not.
-const OWN_FILES: [&str; 8] = [
-    FILE,
-    "trigger.db-wal",
-    "trigger.db-shm",
-    "trigger.db-journal",
-    "lock",
-    crate::trigger::socket::NAME,
-    crate::trigger::status::guard::TOKEN_FILE,
-    super::reserve::FILE,
-];
-
 /// The store of a server. No other server can open its state directory meanwhile.
 #[derive(Debug)]
 pub struct Sqlite {
@@ -437,12 +421,12 @@ fn belongs_to_a_server(to: &Path, state_dir: &Path) -> bool {
         fs::symlink_metadata(path).is_ok()
     };
     let target = identity(to);
-    if target.is_some() && OWN_FILES.iter().any(|name| identity(&state_dir.join(name)) == target) {
+    if target.is_some() && state_dir::OWN_FILES.iter().any(|name| identity(&state_dir.join(name)) == target) {
         return true;
     }
     // Where a link leads to that ends nowhere yet.
     let end = fs::read_link(to).map_or_else(|_| to.to_owned(), |link| parent_of(to).join(link));
-    let is_own_name = end.file_name().is_some_and(|name| OWN_FILES.iter().any(|own| name == *own));
+    let is_own_name = end.file_name().is_some_and(|name| state_dir::OWN_FILES.iter().any(|own| name == *own));
     let parent = parent_of(&end);
     is_own_name && (identity(parent) == identity(state_dir) || is_in_use(parent))
         || beside("-wal")
@@ -481,22 +465,6 @@ fn read_only(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(PATIENCE)?;
     Ok(connection)
-}
-
-pub(super) fn failed(doing: &'static str, path: &Path) -> impl Fn(rusqlite::Error) -> StoreError + use<> {
-    let path = path.to_owned();
-    move |source| match (source.sqlite_error_code(), &source) {
-        (Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase), _)
-        | (_, rusqlite::Error::FromSqlConversionFailure(..)) => damaged(&path, &source.to_string()),
-        _ => StoreError::Sqlite { doing, path: path.clone(), source },
-    }
-}
-
-pub(super) fn damaged(path: &Path, detail: &str) -> StoreError {
-    StoreError::Damaged {
-        path: path.to_owned(),
-        detail: detail.lines().next().unwrap_or_default().to_owned(),
-    }
 }
 
 /// A directory that nobody else can write to, and nobody but us can read.

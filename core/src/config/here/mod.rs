@@ -1,0 +1,7 @@
+//! What runs on this machine: manifests, gencode and local code.
+
+mod gencode;
+mod manifest;
+pub(super) mod messages;
+mod no_type;
+pub(super) mod script;

@@ -1,0 +1,173 @@
+//! The status page for the administrator: what waits, runs and has failed, and the buttons to do something about it.
+//!
+//! HTML is made here, on the server; without JavaScript everything but live logs works. In reading order:
+//!
+//! - `route`: which page a path is
+//! - `frame`: what all pages have in common, and the headers of every answer
+//! - `overview`, `jobs`, `job`, `log`, `machines`, `machine`: the pages
+//! - `events`: a log while it grows
+//! - `confirm`, `actions`: what changes something, and what is asked before
+//! - `access`: who may do that
+//! - `text`: what machines and scripts say, made harmless
+
+mod access;
+mod actions;
+mod assets;
+mod confirm;
+mod events;
+mod frame;
+mod job;
+mod jobs;
+mod log;
+mod machine;
+mod machines;
+mod overview;
+mod problem;
+mod query;
+mod route;
+#[cfg(test)]
+mod rules_tests;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use hyper::{Method, Response, http::request::Parts};
+use tokio::sync::Semaphore;
+
+use self::{
+    access::{Visitor, guard, login, session::Sessions},
+    problem::Problem,
+    query::Query,
+    route::Place,
+};
+use crate::{
+    net::http::{Body, Origin},
+    token::Token,
+    trigger::{
+        dispatcher::Dispatcher,
+        job::{Millis, now},
+    },
+};
+
+/// How many wrong tokens are thought about at once.
+const LOGINS_AT_ONCE: usize = 4;
+/// How many logs are followed at once; each looks at its file five times a second.
+const STREAMS_AT_ONCE: usize = 64;
+
+/// The status page.
+#[derive(Debug)]
+pub struct Page {
+    dispatcher: Dispatcher,
+    token: Token,
+    reading_needs_token: bool,
+    sessions: Mutex<Sessions>,
+    logins: Semaphore,
+    streams: Arc<Semaphore>,
+    clock: fn() -> Millis,
+}
+
+/// What a page is made from.
+struct Ask<'a> {
+    dispatcher: &'a Dispatcher,
+    query: Query,
+    visitor: &'a Visitor,
+    now: Millis,
+}
+
+impl Page {
+    /// The page of a server. Who changes something or reads what scripts have said has to know the token; with
+    /// `reading_needs_token`, who looks at anything, too.
+    pub fn new(dispatcher: Dispatcher, token: Token, reading_needs_token: bool) -> Self {
+        Self {
+            dispatcher,
+            token,
+            reading_needs_token,
+            sessions: Mutex::default(),
+            logins: Semaphore::new(LOGINS_AT_ONCE),
+            streams: Arc::new(Semaphore::new(STREAMS_AT_ONCE)),
+            clock: now,
+        }
+    }
+
+    /// Answers a request whose `Host` is right. `None` if the path is no page, and nobody looks at the answer who would
+    /// like one.
+    pub async fn answer(&self, head: &Parts, body: Bytes, origin: Origin) -> Option<Response<Body>> {
+        let visitor = self.visitor(&head.headers);
+        let result = match Place::parse(head.uri.path()) {
+            Some(place) => self.decide(place, head, &body, origin, &visitor).await,
+            None if route::wants_page(head) => Err(Problem::nothing_here()),
+            None => return None,
+        };
+        Some(result.unwrap_or_else(|problem| problem.answer(&visitor)))
+    }
+
+    async fn decide(
+        &self,
+        place: Place,
+        head: &Parts,
+        body: &[u8],
+        origin: Origin,
+        visitor: &Visitor,
+    ) -> Result<Response<Body>, Problem> {
+        if head.method == Method::POST && place.takes_post() {
+            guard::same_origin(&head.headers, origin)?;
+            let form = Query::parse(&String::from_utf8_lossy(body));
+            if place == Place::Login {
+                return self.log_in(&form, visitor).await;
+            }
+            let session = guard::session(visitor, &form)?;
+            return match place {
+                Place::Logout => Ok(self.log_out(&session)),
+                place => actions::act(&self.dispatcher, place, &form).await,
+            };
+        }
+        if !place.takes_get() || !matches!(head.method, Method::GET | Method::HEAD) {
+            return Err(Problem::Method(place.methods()));
+        }
+        if let Some(asset) = assets::answer(place, &head.headers) {
+            return Ok(asset);
+        }
+        let needs_login = self.reading_needs_token || place.tells_output();
+        if needs_login && !visitor.is_known() && place != Place::Login {
+            return Err(guard::stranger(place, head));
+        }
+        let query = Query::parse(head.uri.query().unwrap_or_default());
+        let ask = Ask { dispatcher: &self.dispatcher, query, visitor, now: (self.clock)() };
+        self.show(place, &ask, head).await
+    }
+
+    async fn show(&self, place: Place, ask: &Ask<'_>, head: &Parts) -> Result<Response<Body>, Problem> {
+        let only_head = head.method == Method::HEAD;
+        let frame = match place {
+            Place::Overview => overview::page(ask).await?,
+            Place::Jobs => jobs::page(ask).await?,
+            Place::Job(id) => job::page(ask, id).await?,
+            Place::Log(id) => log::page(ask, id).await?,
+            Place::LogText(id) => return log::text(ask, id, only_head).await,
+            Place::Events(id) => return events::answer(ask, id, &self.streams, only_head).await,
+            Place::Cancel(id) => confirm::cancel(ask, id).await?,
+            Place::Retry(id) => confirm::retry(ask, id).await?,
+            Place::Machines => machines::page(ask).await?,
+            Place::Machine(id) => machine::page(ask, id).await?,
+            Place::Arm(id) => confirm::arm(ask, id).await?,
+            Place::Forget(id) => confirm::forget(ask, id).await?,
+            Place::Login => return Ok(login::page(ask)),
+            Place::Disarm(_) | Place::Logout | Place::Style | Place::Script => {
+                return Err(Problem::nothing_here());
+            }
+        };
+        Ok(frame.answer(ask.visitor, &local(head)))
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Path and query, as they came.
+fn local(head: &Parts) -> String {
+    head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned()
+}
