@@ -42,16 +42,8 @@ pub fn add_kernel(root: &Path, version: &str) {
 ///
 /// If it cannot be written.
 pub fn add_noise(root: &Path, size: usize) {
-    let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
-    let bytes: Vec<u8> = std::iter::repeat_with(|| {
-        // xorshift64 (Marsaglia 2003).
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[3]
-    })
-    .take(size)
-    .collect();
+    let mut bytes = vec![0; size];
+    fastrand::Rng::with_seed(1).fill(&mut bytes);
     write(&root.join("usr/noise"), &bytes);
 }
 

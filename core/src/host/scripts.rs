@@ -74,9 +74,7 @@ pub fn begin() -> Option<Running> {
 
 impl Register {
     fn new(file: File) -> io::Result<Self> {
-        use std::hash::{BuildHasher, RandomState};
-        // Seeded by the system for each process.
-        let word = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
+        let word = format!("{:016x}", getrandom::u64()?);
         file.set_len(0)?;
         file.write_all_at(record(&word).as_bytes(), 0)?;
         Ok(Self { file, word, state: Mutex::default() })

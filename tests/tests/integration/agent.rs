@@ -42,32 +42,6 @@ const JOB: Duration = Duration::from_secs(60);
 /// How long a server lives that is killed again and again.
 const LIFE: Duration = Duration::from_secs(300);
 
-/// A number like those of a real machine, but the same in every run of the test (splitmix64).
-struct Random(u64);
-
-impl Random {
-    /// 0 to 1, without 1.
-    #[allow(clippy::cast_precision_loss, reason = "32 bits fit")]
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) >> 32) as f64 / f64::from(u32::MAX)
-    }
-
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "small numbers"
-    )]
-    fn choose<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        let at = (self.next() * from.len() as f64) as usize;
-        &from[at.min(from.len() - 1)]
-    }
-}
-
 /// The pauses of `count` runs of the script by `shell`, each with a command that fails `failures` times and asks for
 /// a pause of `after` seconds each time.
 fn sequences(shell: &[&str], count: usize, failures: usize, after: &str) -> Vec<Vec<f64>> {
@@ -119,10 +93,10 @@ fn pauses(file: &Path) -> Vec<f64> {
 
 /// The first call at `from` or later of a machine that booted at `boot`. Each of its pauses is one that the script has made
 /// at that place.
-fn first_call(from: f64, boot: f64, sequences: &[Vec<f64>], random: &mut Random) -> f64 {
+fn first_call(from: f64, boot: f64, sequences: &[Vec<f64>], random: &mut fastrand::Rng) -> f64 {
     let mut now = boot;
     for place in 0..=FAILURES {
-        now += random.choose(sequences)[place];
+        now += sequences[random.usize(..sequences.len())][place];
         if now >= from {
             return now;
         }
@@ -147,12 +121,12 @@ fn peak(calls: &[f64]) -> f64 {
 #[test]
 fn a_thousand_machines_come_back_after_an_outage_one_by_one() {
     let sequences = sequences(&["dash"], SEQUENCES, FAILURES, "");
-    let mut random = Random(1);
+    let mut random = fastrand::Rng::with_seed(1);
     // How long before the outage they booted: some time, or all in the second that the power came back.
     for spread in [300.0, 60.0, 0.0] {
         let calls: Vec<f64> = (0..MACHINES)
             .map(|_| {
-                let boot = -spread * random.next();
+                let boot = -spread * random.f64();
                 first_call(OUTAGE, boot, &sequences, &mut random)
             })
             .collect();
@@ -214,9 +188,9 @@ fn every_shell_makes_the_same_pauses() {
 /// When machines call that booted within `spread` seconds before the outage: time and address, in order.
 fn calls_after_the_outage(spread: f64) -> Vec<(Duration, String)> {
     let sequences = sequences(&["dash"], SEQUENCES, FAILURES, "");
-    let mut random = Random(7);
+    let mut random = fastrand::Rng::with_seed(7);
     let one = |number: usize| {
-        let boot = -spread * random.next();
+        let boot = -spread * random.f64();
         let at = Duration::from_secs_f64(first_call(OUTAGE, boot, &sequences, &mut random));
         (at, format!("10.0.{}.{}", number / 250, number % 250 + 1))
     };

@@ -15,22 +15,6 @@ const MUTANTS: u64 = 1000;
 /// How many lie in one directory when they are listed.
 const BATCH: usize = 500;
 
-/// Numbers that look random: xorshift64 (Marsaglia, 2003).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % limit as u64).expect("a remainder fits")
-    }
-
-    fn byte(&mut self) -> u8 {
-        u8::try_from(self.below(256)).unwrap_or_default()
-    }
-}
-
 /// How many libraries there are of each of the two sources.
 fn each() -> usize {
     usize::try_from(count("mutants", MUTANTS)).expect("a count fits").div_ceil(2)
@@ -38,22 +22,18 @@ fn each() -> usize {
 
 /// One way of damage, at a place that is among the headers in half of all cases.
 fn damaged(whole: &[u8], number: usize) -> Vec<u8> {
-    let mut numbers = Numbers(0x5eed_0000 + number as u64);
-    // The first numbers of near seeds are near to each other.
-    for _ in 0..8 {
-        let _ = numbers.byte();
-    }
+    let mut numbers = fastrand::Rng::with_seed(number as u64);
     let mut bytes = whole.to_vec();
     let limit = if number.is_multiple_of(2) { bytes.len().min(4096) } else { bytes.len() };
-    let at = numbers.below(limit);
-    let end = (at + 1 + numbers.below(64)).min(bytes.len());
+    let at = numbers.usize(..limit);
+    let end = (at + 1 + numbers.usize(..64)).min(bytes.len());
     match number % 7 {
-        0 | 1 => bytes[at] ^= 1 << numbers.below(8),
-        2 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][numbers.below(5)],
-        3 => bytes[at..end].fill(if numbers.below(2) == 0 { 0 } else { 0xff }),
-        4 => bytes[at..end].iter_mut().for_each(|byte| *byte = numbers.byte()),
+        0 | 1 => bytes[at] ^= 1 << numbers.usize(..8),
+        2 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][numbers.usize(..5)],
+        3 => bytes[at..end].fill(if numbers.bool() { 0 } else { 0xff }),
+        4 => bytes[at..end].iter_mut().for_each(|byte| *byte = numbers.u8(..)),
         5 => {
-            let from = numbers.below(bytes.len() - (end - at));
+            let from = numbers.usize(..bytes.len() - (end - at));
             bytes.copy_within(from..from + (end - at), at);
         }
         _ => bytes.truncate(at),

@@ -483,14 +483,9 @@ fn damaged_libraries_always_get_an_answer() {
     let site = Site::new();
     let good = fs::read(dummies()).unwrap();
     let file = copied(&site, &dummies());
-    // xorshift with a fixed seed: the same damage every time.
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = |end: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        usize::try_from(state % end as u64).unwrap()
-    };
+    // The same damage every time.
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut next = |end: usize| random.usize(..end);
     let mut statuses = [0; 2];
     for turn in 0..200 {
         let mut bytes = good.clone();

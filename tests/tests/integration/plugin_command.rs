@@ -213,14 +213,8 @@ fn inspect_answers_whatever_is_damaged() {
     let site = Site::new();
     let bytes = fs::read(dummies()).unwrap();
     let file = site.root().join("mutated.so");
-    let mut state = 0x5eed_u64;
-    // xorshift64 (Marsaglia, 2003).
-    let mut below = |limit: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        usize::try_from(state % limit as u64).unwrap()
-    };
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut below = |limit: usize| random.usize(..limit);
     let mut loadable = 0;
     for turn in 0..400 {
         let mut mutated = bytes.clone();

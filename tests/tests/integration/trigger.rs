@@ -185,18 +185,6 @@ fn an_idle_connection_is_closed() {
     assert!((Duration::from_secs(5)..Duration::from_secs(20)).contains(&idle), "{idle:?}");
 }
 
-/// Numbers that are the same in every run of the test (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % u64::try_from(limit).unwrap()).unwrap()
-    }
-}
-
 /// How many requests are made up; the fuzz target makes many more.
 const FLOOD: usize = 10_000;
 
@@ -213,7 +201,7 @@ fn made_up_requests_start_nothing() {
     ];
     let lab = TriggerLab::counting();
     let server = lab.start(&[]);
-    let mut random = Random(4711);
+    let mut random = fastrand::Rng::with_seed(1);
     let address = server.address();
     let mut highest = 0;
     let begin = Instant::now();
@@ -226,16 +214,16 @@ fn made_up_requests_start_nothing() {
         stream.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
         let mut bytes = Vec::new();
         for _ in 0..3 {
-            let mut request = seeds[random.below(seeds.len())].to_vec();
-            for _ in 0..random.below(5).saturating_sub(2) {
+            let mut request = seeds[random.usize(..seeds.len())].to_vec();
+            for _ in 0..random.usize(..5).saturating_sub(2) {
                 if request.is_empty() {
                     break;
                 }
-                let at = random.below(request.len());
-                match random.below(4) {
-                    0 => request[at] = u8::try_from(random.below(256)).unwrap(),
+                let at = random.usize(..request.len());
+                match random.usize(..4) {
+                    0 => request[at] = random.u8(..),
                     1 => drop(request.remove(at)),
-                    2 => request.insert(at, u8::try_from(random.below(256)).unwrap()),
+                    2 => request.insert(at, random.u8(..)),
                     _ => request.truncate(at.max(1)),
                 }
             }

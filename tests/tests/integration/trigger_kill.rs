@@ -21,19 +21,6 @@ const MACHINES: u64 = 300;
 /// The longest life of a server, in microseconds.
 const LIFE: u64 = 60_000;
 
-/// Numbers that are the same in every run of the test (splitmix64). When a server dies is chance all the same.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % limit
-    }
-}
-
 fn address(machine: u64) -> IpAddr {
     let [.., high, low] = machine.to_be_bytes();
     Ipv4Addr::new(127, 9, high, low.max(1)).into()
@@ -49,11 +36,12 @@ fn call(
     gone: &AtomicBool,
     accepted: &Mutex<Accepted>,
 ) -> u64 {
-    let mut random = Random(seed);
+    // The same in every run of the test; when a server dies is chance all the same.
+    let mut random = fastrand::Rng::with_seed(seed);
     let mut answers = 0;
     while !gone.load(Ordering::Relaxed) {
-        let number = random.below(MACHINES);
-        let install = random.below(2) == 0;
+        let number = random.u64(..MACHINES);
+        let install = random.bool();
         let path = if install { "/install/" } else { "/config/" };
         let client = machine(address(number)).limit(Duration::from_secs(5));
         // Killed before it could say anything: then nothing was accepted, whatever is stored.
@@ -76,7 +64,7 @@ fn no_accepted_job_is_lost_and_nothing_is_installed_twice() {
     let kills = count("kills", KILLS);
     let lab = TriggerLab::counting();
     let accepted = Mutex::new(Accepted::new());
-    let mut random = Random(1);
+    let mut random = fastrand::Rng::with_seed(1);
     let (mut answers, begin) = (0, Instant::now());
     for kill in 0..kills {
         let mut server = lab.start(&["-j", "2"]);
@@ -88,7 +76,7 @@ fn no_accepted_job_is_lost_and_nothing_is_installed_twice() {
             let callers: Vec<_> = (0..callers)
                 .map(|i| scope.spawn(move || call(machine, kill * callers + i, gone, accepted)))
                 .collect();
-            thread::sleep(Duration::from_micros(random.below(LIFE)));
+            thread::sleep(Duration::from_micros(random.u64(..LIFE)));
             let _ = nix::sys::signal::kill(server.pid(), Signal::SIGKILL);
             gone.store(true, Ordering::Relaxed);
             callers.into_iter().map(|caller| caller.join().unwrap()).sum::<u64>()

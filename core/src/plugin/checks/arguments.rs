@@ -33,33 +33,18 @@ const WORDS: [&str; 24] = [
     "a directory/that is not there",
 ];
 
-/// A small generator of numbers: splitmix64, as published by Steele, Lea and Flood (2014).
+/// Where lists come from.
 #[derive(Debug)]
-struct Numbers(u64);
+struct Numbers(fastrand::Rng);
 
 impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `end`, which is not 0.
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end as u64).unwrap_or(0)
-    }
-
     fn word(&mut self) -> String {
         let mut chars = |count: usize| -> String {
             // Control characters and others; NUL cannot be in an argument.
-            (0..count)
-                .filter_map(|_| char::from_u32(1 + u32::try_from(self.below(0x2fff)).unwrap_or(0)))
-                .collect()
+            (0..count).filter_map(|_| char::from_u32(1 + self.0.u32(..0x2fff))).collect()
         };
         let random = chars(6);
-        match self.below(WORDS.len() + 4) {
+        match self.0.usize(..WORDS.len() + 4) {
             at if at < WORDS.len() => WORDS[at].to_owned(),
             at if at == WORDS.len() => "x".repeat(LONG),
             at if at == WORDS.len() + 1 => format!("--{}", "y".repeat(LONG)),
@@ -72,15 +57,14 @@ impl Numbers {
 /// The list number `index` of a seed.
 pub(super) fn list(seed: u64, index: u64) -> Vec<String> {
     // Each list has numbers of its own, so that one can be made without those before it.
-    let mut numbers = Numbers(Numbers(seed ^ index.rotate_left(32)).next());
-    let count = 1 + numbers.below(6);
+    let mut numbers = Numbers(fastrand::Rng::with_seed(seed ^ index.rotate_left(32)));
+    let count = numbers.0.usize(1..7);
     (0..count).map(|_| numbers.word()).collect()
 }
 
 /// A random seed; short, because people type it.
 pub fn random_seed() -> u64 {
-    use std::hash::{BuildHasher, Hasher, RandomState};
-    RandomState::new().build_hasher().finish() % 1_000_000
+    fastrand::u64(..1_000_000)
 }
 
 #[cfg(test)]

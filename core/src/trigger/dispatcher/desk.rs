@@ -323,7 +323,7 @@ impl Desk {
         }
         // Should the commit fail, it is decided again.
         self.unstored.push((job, ended.clone()));
-        self.ledger.finish(job, ended, now, random());
+        self.ledger.finish(job, ended, now, fastrand::f64());
     }
 
     /// Stores what was decided. If that fails, nothing was.
@@ -526,11 +526,4 @@ impl Desk {
             ledger.machines(),
         );
     }
-}
-
-/// From 0 to 1; good enough to keep repetitions from falling together.
-fn random() -> f64 {
-    use std::hash::{BuildHasher, RandomState};
-    let bits = RandomState::new().hash_one(0);
-    f64::from(u32::try_from(bits >> 32).unwrap_or_default()) / f64::from(u32::MAX)
 }

@@ -23,23 +23,16 @@ const MACHINES: usize = 6;
 /// Addresses of each of the two networks; fewer than machines, so that they go from one to the other.
 const ADDRESSES: usize = 3;
 
-/// Numbers that are the same for the same history (xorshift).
-struct Random(u64);
+/// Numbers that are the same for the same history.
+struct Random(fastrand::Rng);
 
 impl Random {
     fn new(history: u64) -> Self {
-        let mut random = Self((history + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        for _ in 0..8 {
-            random.below(2);
-        }
-        random
+        Self(fastrand::Rng::with_seed(history))
     }
 
     fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from((self.0 >> 16) % u64::try_from(limit.max(1)).unwrap()).unwrap()
+        self.0.usize(..limit.max(1))
     }
 
     fn chance(&mut self, percent: usize) -> bool {
