@@ -123,7 +123,7 @@ fn launch(
     let run = supervise::run(|reporter| worker::work(layout, args, preos, arguments, reporter));
     run.map_err(|error| {
         let origin = match preos.language {
-            Language::Native(_) => origin(&preos.file, &preos.built_with),
+            Language::Native(_) => worker::origin(&preos.file, &preos.built_with),
             Language::Python => {
                 format!("({}, {})", line(&preos.file.to_string_lossy()), line(&preos.built_with))
             }
@@ -212,11 +212,6 @@ fn report_skipped(registry: &Registry) {
         let (by, was) = (shown(&replaced.by), shown(&replaced.was));
         let _ = writeln!(stderr, "note: PreOS {} comes from {by}, which replaces {was}", replaced.name);
     }
-}
-
-/// Where a plugin comes from, for messages about its death.
-pub(crate) fn origin(file: &Path, built_with: &str) -> String {
-    format!("({}, built with {})", line(&file.to_string_lossy()), line(built_with))
 }
 
 #[cfg(test)]

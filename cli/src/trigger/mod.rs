@@ -6,3 +6,4 @@ pub(crate) mod command;
 mod job_lines;
 #[cfg(test)]
 mod job_tests;
+mod values;

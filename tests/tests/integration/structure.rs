@@ -38,9 +38,14 @@ const PREVIEW: &str = "core/src/config/preview";
 const AUTHOR: &str = "core/src/config/author";
 const PLUGIN: &str = "core/src/plugin";
 const PREOS: &str = "core/src/preos";
+const CHECKS: &str = "core/src/plugin/checks";
+const RUNS: &str = "core/src/runs";
 const TRIGGER: &str = "core/src/trigger";
 const MACHINES: &str = "core/src/trigger/machines";
 const ADMIN: &str = "core/src/trigger/admin";
+const WORKER: &str = "core/src/trigger/worker";
+const CLIENT: &str = "core/src/trigger/client.rs";
+const SERVICE: &str = "core/src/trigger/service.rs";
 const CORE: &str = "core/src/lib.rs";
 const CLI: &str = "cli/src";
 
@@ -57,7 +62,7 @@ const ROOMS: &[Room] = &[
     Room { path: INVENTORY, uses: &[TRUST], why: "hosts and tags are files" },
     Room {
         path: CONNECTOR,
-        uses: &[HOST, TRUST],
+        uses: &[HOST],
         why: "it carries words and files to a target, and does not know what for",
     },
     Room {
@@ -97,13 +102,23 @@ const ROOMS: &[Room] = &[
     },
     Room {
         path: PLUGIN,
-        uses: &[CHAIN, NEAR, HOST, TRUST],
+        uses: &[CHAIN, NEAR, PRINTABLE, HOST, TRUST],
         why: "plugins are found and run without knowing what they ask for",
     },
     Room {
         path: PREOS,
         uses: &[PROGRESS, HOST, TRUST, TOKEN, CONNECTOR, CONFIG],
         why: "a build takes a recipe from anybody, so it knows no plugin, and no server",
+    },
+    Room {
+        path: CHECKS,
+        uses: &[CHAIN, PRINTABLE, HOST, TRUST, PLUGIN, PREOS],
+        why: "a plugin is checked with the data that a build would give it, and not with a build",
+    },
+    Room {
+        path: RUNS,
+        uses: &[CHAIN, PROGRESS, HOST, TRUST, CONNECTOR, CONFIG, DECLARE],
+        why: "a run is made for a command as for a job, so it knows neither the terminal nor the server",
     },
     Room {
         path: TRIGGER,
@@ -120,12 +135,23 @@ const ROOMS: &[Room] = &[
         uses: &[PRINTABLE, TOKEN, NET, TRIGGER],
         why: "administrators ask the dispatcher, not the machines' listener",
     },
-    Room { path: CORE, uses: &[CHAIN, NEAR], why: "it is an index" },
+    Room { path: CLIENT, uses: &[ADMIN], why: "it asks by the socket what any program can ask" },
+    Room {
+        path: WORKER,
+        uses: &[PRINTABLE, HOST, CONNECTOR, CONFIG, RUNS, TRIGGER],
+        why: "it does the work of jobs like the command does, and decides nothing about them",
+    },
+    Room {
+        path: SERVICE,
+        uses: &[HOST, NET, TRIGGER, MACHINES, ADMIN],
+        why: "it holds the server together, and does not know how jobs are done",
+    },
+    Room { path: CORE, uses: &[CHAIN], why: "it is an index" },
     Room {
         path: CLI,
         uses: &[
-            CORE, CHAIN, NEAR, PRINTABLE, PROGRESS, HOST, TRUST, TOKEN, NET, INVENTORY, CONNECTOR, CONFIG,
-            DECLARE, AUTHOR, PLUGIN, PREOS, TRIGGER, MACHINES, ADMIN,
+            CHAIN, NEAR, PRINTABLE, PROGRESS, HOST, TRUST, TOKEN, NET, INVENTORY, CONNECTOR, CONFIG, DECLARE,
+            AUTHOR, PLUGIN, CHECKS, PREOS, RUNS, TRIGGER, MACHINES, ADMIN, CLIENT, WORKER, SERVICE,
         ],
         why: "it parses and prints, for all parts",
     },
@@ -136,8 +162,6 @@ const CIRCLES: &[(&[&str], &str)] = &[];
 
 /// Most files of source in a folder.
 const FILES_MAX: usize = 20;
-/// Folders that have more.
-const WIDE: &[&str] = &["cli/src"];
 /// Most lines of a file.
 const LINES_MAX: usize = 500;
 /// Files that are longer. They may only become shorter.
@@ -148,7 +172,7 @@ const LONG: &[(&str, usize)] = &[
     ("core/src/trigger/store/sqlite.rs", 523),
 ];
 /// Most lines of the command line program, without files of tests: what does not parse or print belongs into core.
-const CLI_LINES_MAX: usize = 8_500;
+const CLI_LINES_MAX: usize = 6_250;
 
 fn sources() -> Sources {
     Sources::read(&workspace(), &[("core/src", "cdist_core"), ("cli/src", "cdist")])
@@ -269,13 +293,10 @@ fn folders_can_be_seen_at_a_glance() {
             }
         }
         let name = dir.strip_prefix(workspace()).unwrap().display().to_string();
-        if files > FILES_MAX && !WIDE.contains(&name.as_str()) {
+        if files > FILES_MAX {
             wrong.push(format!(
                 "{name} has {files} files; at {FILES_MAX} it needs folders by what they are for."
             ));
-        }
-        if files <= FILES_MAX && WIDE.contains(&name.as_str()) {
-            wrong.push(format!("{name} has only {files} files; take it out of WIDE."));
         }
     }
     none(&wrong);
