@@ -143,7 +143,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         path: SERVICE,
-        uses: &[HOST, NET, TRIGGER, MACHINES, ADMIN],
+        uses: &[NET, TRIGGER, MACHINES, ADMIN],
         why: "it holds the server together, and does not know how jobs are done",
     },
     Room { path: CORE, uses: &[CHAIN], why: "it is an index" },
