@@ -6,7 +6,7 @@
 //! - [`order`]: which object comes next. [`apply`] prepares and runs it.
 //! - [`here`]: scripts on this machine, manifests and gencode. [`target`]: what runs there, many scripts in one call.
 //! - [`preview`]: what objects change in files.
-//! - [`forkable`] knows which scripts a running shell can read; [`profile`] records what takes how long.
+//! - [`profile`] records what takes how long.
 //! - [`author`]: for those who write types.
 //! - Ground: [`mod@request`] is what is asked for, [`stage`] knows the directories, [`engine`] is a run while it goes on,
 //!   [`environment`] the variables of its scripts. [`mod@run`] calls the stages in their order.
@@ -43,7 +43,6 @@ mod engine;
 mod entity;
 mod environment;
 mod error;
-mod forkable;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;

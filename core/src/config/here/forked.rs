@@ -16,7 +16,6 @@ use crate::{
     config::{
         engine::Engine,
         error::ConfigError,
-        forkable::{Corrected, has_background, is_forkable, plain_shell},
         log::Level,
         profile::Kind,
         request::Streams,
@@ -24,7 +23,11 @@ use crate::{
         variables::Variables,
     },
     connector::{ProcessError, StandingShell, Written, shown},
-    host::{quote::posix_always, start},
+    host::{
+        forkable::{Corrected, has_background, is_forkable, plain_shell},
+        quote::posix_always,
+        start,
+    },
 };
 
 /// With fewer objects, a shell of their own costs the scripts no more.

@@ -23,7 +23,6 @@ use crate::{
     config::{
         engine::Engine,
         error::ConfigError,
-        forkable::{Corrected, is_forkable},
         here::script::another,
         log::Level,
         profile::Kind,
@@ -32,6 +31,7 @@ use crate::{
     },
     connector::{ConnectorError, Copy, CopyTo, Exec, Input, Output},
     host::{
+        forkable::{Corrected, is_forkable},
         quote::{posix, posix_always},
         start,
     },

@@ -12,7 +12,7 @@ const TELLING: [&[u8]; 8] = [b"$0", b"${0", b"$$", b"${$", b"PPID", b"LINENO", b
 const NUMBER_MAX: usize = 32;
 
 /// True if a script for `/bin/sh` does the same in a subshell of `/bin/sh`.
-pub(super) fn is_forkable(text: &[u8]) -> bool {
+pub(crate) fn is_forkable(text: &[u8]) -> bool {
     !text.contains(&0)
         && !TELLING.iter().any(|word| memchr::memmem::find(text, word).is_some())
         && !reads_others(text)
@@ -42,7 +42,7 @@ fn is_command(before: Option<&[u8]>) -> bool {
 }
 
 /// True if a background process of a script may still write when the script has ended.
-pub(super) fn has_background(text: &[u8]) -> bool {
+pub(crate) fn has_background(text: &[u8]) -> bool {
     memchr::memchr_iter(b'&', text).any(|at| {
         let neighbour =
             |at: Option<usize>| at.and_then(|at| text.get(at)).is_some_and(|b| b"&<>".contains(b));
@@ -51,7 +51,7 @@ pub(super) fn has_background(text: &[u8]) -> bool {
 }
 
 /// If the first line of an executable script names `/bin/sh`: whether it has the option `-e`, and no other.
-pub(super) fn plain_shell(text: &[u8]) -> Option<bool> {
+pub(crate) fn plain_shell(text: &[u8]) -> Option<bool> {
     let line = text.split(|&b| b == b'\n').next()?.strip_prefix(b"#!")?;
     match line.trim_ascii() {
         b"/bin/sh" => Some(false),
@@ -62,7 +62,7 @@ pub(super) fn plain_shell(text: &[u8]) -> Option<bool> {
 
 /// Standard error of a script in a subshell, with the script's name in the messages of the shell where the shell has put its own.
 #[derive(Debug)]
-pub(super) struct Corrected<'a, W> {
+pub(crate) struct Corrected<'a, W> {
     to: &'a mut W,
     /// The shell's name, colon and blank.
     shell: Vec<u8>,
@@ -75,13 +75,13 @@ pub(super) struct Corrected<'a, W> {
 
 impl<'a, W: Write> Corrected<'a, W> {
     /// `shell` and `script` are names as the shell has them.
-    pub(super) fn new(to: &'a mut W, shell: &[u8], script: &[u8]) -> Self {
+    pub(crate) fn new(to: &'a mut W, shell: &[u8], script: &[u8]) -> Self {
         let (shell, script) = ([shell, b": "].concat(), [script, b": "].concat());
         Self { to, shell, script, begun: Vec::new(), is_inside: false }
     }
 
     /// Writes what is left.
-    pub(super) fn finish(mut self) -> io::Result<()> {
+    pub(crate) fn finish(mut self) -> io::Result<()> {
         self.pass_on()
     }
 
