@@ -1,5 +1,6 @@
 """The programs that are compared, and how each of them is told to do the same work."""
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -42,11 +43,18 @@ class Work:
                         raise Failed(f"{who} has not made {path}; see {self.lab.path(who + '.log')}")
 
 
+def processor_time():
+    """Seconds that all children have used so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 class Peer:
-    """One program. `name` is also that of its log."""
+    """One program. `name` is also that of its log. `cpu` is the processor time of its last run in seconds."""
 
     def __init__(self, lab, name):
         self.lab, self.name = lab, name
+        self.cpu = 0
         self.home = lab.path("home-" + name)
         self.log = lab.path(name + ".log")
         os.makedirs(self.home, exist_ok=True)
@@ -65,9 +73,10 @@ class Peer:
         with open(self.log, "ab") as log:
             log.write((" ".join(argv) + "\n").encode())
             log.flush()
-            start = time.monotonic()
+            before, start = processor_time(), time.monotonic()
             done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env, cwd=self.home)
             seconds = time.monotonic() - start
+            self.cpu = processor_time() - before
         if done.returncode != 0 and not fails:
             with open(self.log, encoding="utf-8", errors="replace") as log:
                 print(*log.readlines()[-15:], sep="", file=sys.stderr)
@@ -121,7 +130,13 @@ class Ours(Cdist):
         super().__init__(lab, "ours", program, [])
 
     def local(self):
+        if os.environ.get("CUSTOM"):
+            return Original.local(self)
         return ["--local", "localhost"]
+
+    def share(self):
+        """Where the files are that belong to the program."""
+        return os.path.join(os.path.dirname(os.path.dirname(self.program)), "share", "cdist")
 
     def remote(self):
         return self.custom if os.environ.get("CUSTOM") else ["--ssh-config", self.lab.config]

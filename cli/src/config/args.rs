@@ -46,6 +46,9 @@ pub(crate) struct ConfigArgs {
     /// Report as one JSON document on standard output
     #[arg(long, help_heading = "Output")]
     pub(crate) json: bool,
+    /// Write what took how long to FILE, as a trace that Perfetto and chrome://tracing show
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) profile: Option<PathBuf>,
 }
 
 fn count(text: &str) -> Result<i64, String> {

@@ -23,7 +23,7 @@ use cdist_core::{
     runs::{Base, HostRuns, Observer, RunMaker, RunOptions, Target, at_a_time, keep_files_private},
 };
 
-use super::{args::ConfigArgs, output::Output};
+use super::{args::ConfigArgs, output::Output, trace::Trace};
 use crate::{
     commands::inventory::{inventory_dir, lines_of},
     layout::Layout,
@@ -75,6 +75,8 @@ struct Job {
     own: OwnDir,
     parallel: Option<NonZeroUsize>,
     output: Arc<dyn Observer>,
+    /// Where the profile goes.
+    trace: Option<Trace>,
 }
 
 impl Job {
@@ -105,9 +107,12 @@ impl Job {
             log.table = HostTable::new(form, hosts.len());
         }
         let output = Arc::new(Output::new(&args.run, args.json, mode, log.clone()));
+        // Last: it leaves nothing behind when the command is refused.
+        let trace = args.profile.clone().map(Trace::begin).transpose()?;
         let mut maker = RunMaker::new(options, settings, layout.paths(), manifest);
+        maker.profile = trace.as_ref().map(Trace::profile).unwrap_or_default();
         (maker.jobs, maker.chroot, maker.pass_stdin) = (jobs, args.chroot, !hosts_from_stdin);
-        Ok(Self { maker, mode, hosts, own, parallel, output, log })
+        Ok(Self { maker, mode, hosts, own, parallel, output, log, trace })
     }
 
     async fn run(self) -> ExitCode {
@@ -128,7 +133,11 @@ impl Job {
             cancel,
             host_key_advice: None,
         };
-        let (_, status) = runs.work(|| signal.status()).await;
+        let (_, mut status) = runs.work(|| signal.status()).await;
+        if let Some(Err(refusal)) = self.trace.map(Trace::end) {
+            self.log.log(Level::Error, "cdist", &refusal.0);
+            status = status.max(1);
+        }
         ExitCode::from(status)
     }
 }

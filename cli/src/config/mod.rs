@@ -7,3 +7,4 @@ pub(crate) mod output;
 mod plan;
 pub(crate) mod run_args;
 mod summary;
+mod trace;

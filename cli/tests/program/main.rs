@@ -6,6 +6,7 @@ mod bad_input;
 mod chroot_run;
 mod diff;
 mod dry_run;
+mod forks;
 mod full_output;
 mod lab;
 mod library_run;

@@ -8,7 +8,9 @@ use super::{
     engine::Engine,
     entity::Entity,
     error::{ConfigError, wrap},
+    here::forked::Forks,
     log::Level,
+    profile::Kind,
     request::Streams,
     target::batch::{Batch, Replies, Step, contents},
 };
@@ -21,10 +23,14 @@ impl Engine {
             self.warn_of_deprecation(object)?;
         }
         self.run_type_explorers(objects).await?;
+        let mut forks = Forks::new(objects.len());
         for object in objects {
-            self.run_type_manifest(object).await.map_err(|source| self.blame(object, source))?;
+            let _span = self.span(Kind::Object, || format!("{object}: manifest"));
+            let done = self.run_type_manifest(object, &mut forks).await;
+            done.map_err(|source| self.blame(object, source))?;
             self.write_state(object, "prepared")?;
         }
+        forks.end().await;
         Ok(())
     }
 
@@ -33,10 +39,14 @@ impl Engine {
     pub(super) async fn run_objects(&self, objects: &[ObjectName]) -> Result<Vec<ObjectName>, ConfigError> {
         let mut changed = Vec::new();
         let mut waiting = Vec::new();
+        let mut forks = Forks::new(objects.len());
         for object in objects {
-            let local = self.generate_code(object, Place::Local).await.map_err(|e| self.blame(object, e))?;
-            let remote =
-                self.generate_code(object, Place::Remote).await.map_err(|e| self.blame(object, e))?;
+            let generating = self.span(Kind::Object, || format!("{object}: gencode"));
+            let local = self.generate_code(object, Place::Local, &mut forks).await;
+            let local = local.map_err(|e| self.blame(object, e))?;
+            let remote = self.generate_code(object, Place::Remote, &mut forks).await;
+            let remote = remote.map_err(|e| self.blame(object, e))?;
+            drop(generating);
             if local || remote {
                 self.log(Level::Info, &format!("Processing {object}"));
                 self.write_diff(object).await?;
@@ -57,11 +67,13 @@ impl Engine {
                 waiting.push(object);
             }
         }
+        forks.end().await;
         self.run_code_remote(&mut waiting).await?;
         Ok(changed)
     }
 
     async fn run_code_local(&self, object: &ObjectName) -> Result<(), ConfigError> {
+        let _span = self.span(Kind::Object, || format!("{object}: code-local"));
         let dir = self.stage.object_dir(object);
         let name = Place::Local.code();
         // Generated code knows its object, but neither its name nor its type, like the original's.
@@ -81,8 +93,13 @@ impl Engine {
         let mut steps = Vec::new();
         for object in &objects {
             let dir = self.stage.remote_object_dir(object);
-            batch.files.extend(contents(&self.stage.object_dir(object), &[name.into()], &dir)?);
-            steps.push(Step { script: dir.join(name), variables: self.code_remote_variables(object) });
+            let code = contents(&self.stage.object_dir(object), &[name.into()], &dir)?;
+            steps.push(Step {
+                script: dir.join(name),
+                variables: self.code_remote_variables(object),
+                is_forked: code.iter().all(|(_, text)| self.is_forked(text)),
+            });
+            batch.files.extend(code);
             batch.dirs.push(dir);
         }
         if objects.is_empty() {

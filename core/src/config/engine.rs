@@ -15,6 +15,7 @@ use super::{
     log::Level,
     log_server::{LogServer, SOCKET_VARIABLE},
     names::HostNames,
+    profile::{Kind, Open},
     request::{Mode, Run},
     stage::Stage,
     variables::Variables,
@@ -93,6 +94,11 @@ impl Engine {
         env.extend(target.into_iter().map(|(k, v)| (k.into(), v)));
         engine.context.env = env;
         Ok(engine)
+    }
+
+    /// Begins a span of the profile.
+    pub(super) fn span(&self, kind: Kind, name: impl FnOnce() -> String) -> Open {
+        self.run.profile.begin(kind, &self.run.host, name)
     }
 
     pub(super) fn log(&self, level: Level, message: &str) {

@@ -6,6 +6,7 @@
 //! - [`order`]: which object comes next. [`apply`] prepares and runs it.
 //! - [`here`]: scripts on this machine, manifests and gencode. [`target`]: what runs there, many scripts in one call.
 //! - [`preview`]: what objects change in files.
+//! - [`profile`] records what takes how long.
 //! - [`author`]: for those who write types.
 //! - Ground: [`mod@request`] is what is asked for, [`stage`] knows the directories, [`engine`] is a run while it goes on,
 //!   [`environment`] the variables of its scripts. [`mod@run`] calls the stages in their order.
@@ -52,6 +53,7 @@ pub mod names;
 mod order;
 mod outcome;
 mod preview;
+pub mod profile;
 mod request;
 mod run;
 pub mod settings;

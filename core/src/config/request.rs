@@ -13,6 +13,7 @@ use md5::{Digest, Md5};
 use super::{
     log::{Level, LogSink, TracingLog},
     names::{self, Family, HostNames},
+    profile::Profile,
     variables,
 };
 use crate::{
@@ -133,6 +134,8 @@ pub struct Run {
     pub log_server: bool,
     /// Takes progress events.
     pub progress: Progress,
+    /// Takes what lasts how long.
+    pub profile: Profile,
     /// Ends the run when set.
     pub cancel: Cancel,
 }
@@ -178,6 +181,7 @@ impl Run {
             log: Arc::new(TracingLog),
             log_server: false,
             progress: Progress::silent(),
+            profile: Profile::default(),
             cancel: Cancel::default(),
         }
     }

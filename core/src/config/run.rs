@@ -19,6 +19,7 @@ use super::{
     names,
     order::scheduler::{Scheduler, Worker},
     outcome::{Outcome, Report},
+    profile::Kind,
     request::{Names, Run, host_dir, is_work_dir},
     stage::Stage,
     target::dry_run,
@@ -69,6 +70,7 @@ async fn attempt_with(mut run: Run, started: Instant, report: &mut Report) -> Re
         run.connector = Arc::new(Locked::new(run.connector, &run.remote_dir, holder));
     }
     let step = run.progress.step(format!("configuring {}", run.host));
+    let _whole = run.profile.begin(Kind::Run, &run.host, || format!("configuring {}", run.host));
     run.log(Level::Info, if run.dry_run { "Starting dry run" } else { "Starting configuration run" });
     let host_base = base.join(host_dir(&run.host));
     let engine = Arc::new(prepare(run, &host_base).await?);
@@ -106,20 +108,28 @@ async fn attempt_with(mut run: Run, started: Instant, report: &mut Report) -> Re
 impl Engine {
     /// The stages that touch the target. Returns how many objects there were and which had code.
     async fn work(self: Arc<Self>, step: &Step) -> Result<(usize, Vec<ObjectName>), ConfigError> {
+        let stage = self.span(Kind::Stage, || "opening the way to the target".to_owned());
         self.run.connector.open(&self.context).await?;
+        drop(stage);
         self.reached.store(true, Ordering::Relaxed);
         if self.run.dry_run {
             self.note_missing_parents().await?;
         }
         step.doing("global explorers");
+        let stage = self.span(Kind::Stage, || "global explorers".to_owned());
         Arc::clone(&self).run_global_explorers().await?;
+        drop(stage);
         step.doing("initial manifest");
+        let stage = self.span(Kind::Stage, || "initial manifest".to_owned());
         self.run_initial_manifest().await?;
+        drop(stage);
+        let _stage = self.span(Kind::Stage, || "objects".to_owned());
         Scheduler::new(Arc::clone(&self)).run(step).await
     }
 
     /// What must happen after success and failure alike. Nothing of it changes the result.
     async fn finish(&self) {
+        let _stage = self.span(Kind::Stage, || "cleaning up".to_owned());
         // The user's wish to stop has been heard; cleaning up is not what it was about.
         let context = Context { cancel: Cancel::default(), ..self.context.clone() };
         if self.run.remove_remote_dir

@@ -14,6 +14,7 @@ mod lock;
 mod process;
 mod quota;
 mod ssh;
+mod standing;
 
 use std::{
     ffi::OsString,
@@ -32,6 +33,7 @@ pub use lock::{Holder, LockError, Locked};
 pub use process::{Done, Input, Output, Process, ProcessError, shown};
 pub use quota::{OutputLimit, OverQuota, Quota};
 pub use ssh::{HostKeys, Problem, Ssh, SshError, SshOptions};
+pub(crate) use standing::{StandingShell, Written};
 
 use crate::host::Cancel;
 

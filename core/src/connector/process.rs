@@ -23,9 +23,9 @@ use super::quota::{CAPTURED_MAX, OverQuota, Quota};
 use crate::host::{Cancel, limits, scripts, start};
 
 /// How long a cancelled process may take to end by itself.
-const GRACE: Duration = Duration::from_secs(5);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// How often a running process looks at its [`Cancel`].
-const POLL: Duration = Duration::from_millis(50);
+pub(super) const POLL: Duration = Duration::from_millis(50);
 /// A background process may keep the pipe of a script that has ended.
 const LINGER: Duration = Duration::from_millis(500);
 
@@ -263,14 +263,19 @@ async fn wait(
         };
         asked.get_or_insert_with(Instant::now);
         if let Some(pid) = pid {
-            // ESRCH: it has just ended by itself.
-            if own_group {
-                let _ = killpg(pid, signal);
-            } else {
-                for pid in with_descendants(pid) {
-                    let _ = kill(pid, signal);
-                }
-            }
+            send(pid, own_group, signal);
+        }
+    }
+}
+
+/// Sends a signal to a process and all that it has started.
+pub(super) fn send(pid: Pid, own_group: bool, signal: Signal) {
+    // ESRCH: it has just ended by itself.
+    if own_group {
+        let _ = killpg(pid, signal);
+    } else {
+        for pid in with_descendants(pid) {
+            let _ = kill(pid, signal);
         }
     }
 }

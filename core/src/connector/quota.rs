@@ -114,6 +114,23 @@ impl Quota {
         self.over.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
     }
 
+    /// Takes note of what a script has written to files by itself: how much on each stream so far, of which `counted` is
+    /// known already. The file is on the file system that they are on.
+    pub(super) fn count(&self, streams: [u64; 2], counted: &mut u64, room: &File) {
+        let all = streams.iter().sum::<u64>();
+        let printed = all.saturating_sub(*counted);
+        let printed = self.limit.printed.fetch_add(printed, Ordering::Relaxed) + printed;
+        let run = self.limit.script.saturating_mul(RUN_FACTOR);
+        if streams.iter().any(|length| *length > self.limit.script) {
+            self.stop(OverQuota::Script(self.limit.script));
+        } else if printed > run {
+            self.stop(OverQuota::Run(run));
+        } else if all / LOOK_EVERY != *counted / LOOK_EVERY && has_no_room(room) {
+            self.stop(OverQuota::NoRoom);
+        }
+        *counted = all.max(*counted);
+    }
+
     /// Copies a stream to a file, to its end. What is too much is read and goes nowhere, for the script may have to say
     /// something before it ends.
     pub(super) async fn copy(self, mut from: impl AsyncRead + Unpin, to: File) -> io::Result<()> {

@@ -10,6 +10,7 @@ pub mod claim;
 mod command;
 mod family;
 mod file_error;
+pub(crate) mod forkable;
 pub mod limits;
 pub mod mounts;
 mod own_dir;

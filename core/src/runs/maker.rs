@@ -17,6 +17,7 @@ use crate::{
         log::{Level, LogSink},
         log_server::SOCKET_VARIABLE,
         names::Family,
+        profile::Profile,
         settings::Settings,
         without_repetitions,
     },
@@ -82,6 +83,8 @@ pub struct RunMaker {
     paths: ProgramPaths,
     /// How many objects of a host at the same time.
     pub jobs: Option<NonZeroUsize>,
+    /// Takes what lasts how long.
+    pub profile: Profile,
     /// Hosts are directories on this machine.
     pub chroot: bool,
     /// Local scripts read what this process reads.
@@ -102,6 +105,7 @@ impl RunMaker {
             conf_dirs,
             paths,
             jobs,
+            profile: Profile::default(),
             chroot: false,
             pass_stdin: false,
             is_service: false,
@@ -168,6 +172,7 @@ impl RunMaker {
         self.check_programs()?;
         run.mode = mode;
         run.jobs = self.jobs;
+        run.profile = self.profile.clone();
         run.dry_run = options.dry_run;
         run.lock = Some(Holder::this_process());
         run.diff = options.diff;

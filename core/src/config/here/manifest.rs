@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::messages::Messages;
+use super::{forked::Forks, messages::Messages};
 use crate::{
     config::{
         declare::{object::ObjectName, relations},
@@ -66,7 +66,11 @@ impl Engine {
     }
 
     /// Runs the manifest of an object's type, if it has one.
-    pub(in crate::config) async fn run_type_manifest(&self, object: &ObjectName) -> Result<(), ConfigError> {
+    pub(in crate::config) async fn run_type_manifest(
+        &self,
+        object: &ObjectName,
+        forks: &mut Forks,
+    ) -> Result<(), ConfigError> {
         let kind = self.stage.type_of(object);
         let Some(path) = kind.script("manifest") else {
             let path = kind.dir.join("manifest");
@@ -78,13 +82,25 @@ impl Engine {
         };
         self.log(Level::Verbose, &format!("Running manifest of {object}"));
         let dir = self.stage.object_dir(object);
-        let messages = self.open_messages(&object.full())?;
+        let plain = self.plain(forks, &path);
+        let messages = match &plain {
+            Some(_) => self.messages_of(forks, &object.full())?,
+            None => self.open_messages(&object.full())?,
+        };
         let mut variables = self.manifest_variables(&path, &messages);
         variables.extend(self.object_variables(object));
-        let stdout = self.output(&dir, "stdout", "manifest")?;
-        let stderr = self.output(&dir, "stderr", "manifest")?;
-        let result = self.run_script(&path, variables, stdout, stderr).await;
+        let result = if let Some(script) = &plain {
+            let [stdout, stderr] = ["stdout", "stderr"].map(|stream| dir.join(stream).join("manifest"));
+            self.run_plain(forks, script, &variables, &stdout, &stderr).await
+        } else {
+            let stdout = self.output(&dir, "stdout", "manifest")?;
+            let stderr = self.output(&dir, "stderr", "manifest")?;
+            self.run_script(&path, variables, stdout, stderr).await
+        };
         messages.collect()?;
+        if plain.is_some() {
+            forks.give_back(messages);
+        }
         let result = self.tell_missing_types(result, &dir.join("stderr/manifest"));
         let context = dir.join(relations::ORDER_CONTEXT);
         match fs::remove_file(&context) {

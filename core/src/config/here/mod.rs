@@ -1,5 +1,6 @@
 //! What runs on this machine: manifests, gencode and local code.
 
+pub(super) mod forked;
 mod gencode;
 mod manifest;
 pub(super) mod messages;

@@ -8,7 +8,10 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{dependency::Needs, scheduler::Worker};
+use super::{
+    dependency::Needs,
+    scheduler::{self, Worker},
+};
 use crate::config::{
     declare::{
         object::{ObjectName, names_in},
@@ -18,6 +21,7 @@ use crate::config::{
     engine::Engine,
     error::ConfigError,
     log::Level,
+    profile::Kind,
     request::Mode,
 };
 
@@ -67,10 +71,12 @@ impl Worker for Engine {
     }
 
     async fn prepare(&self, objects: &[ObjectName]) -> Result<(), ConfigError> {
+        let _wave = self.span(Kind::Wave, || scheduler::doing("preparing", objects));
         self.prepare_objects(objects).await
     }
 
     async fn run(&self, objects: &[ObjectName]) -> Result<Vec<ObjectName>, ConfigError> {
+        let _wave = self.span(Kind::Wave, || scheduler::doing("running", objects));
         self.run_objects(objects).await
     }
 }

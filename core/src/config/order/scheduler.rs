@@ -209,7 +209,7 @@ impl<W: Worker> Scheduler<W> {
 }
 
 /// What the user reads while a wave is worked on.
-fn doing(verb: &str, objects: &[ObjectName]) -> String {
+pub(super) fn doing(verb: &str, objects: &[ObjectName]) -> String {
     match objects {
         [object] => format!("{verb} {object}"),
         objects => format!("{verb} {} objects", objects.len()),

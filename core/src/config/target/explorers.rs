@@ -1,11 +1,12 @@
 //! Explorers: scripts that look at the target, and whose output scripts on this machine read.
 
 use std::{
-    ffi::{OsStr, OsString},
+    collections::HashMap,
+    ffi::OsString,
     fs::{self, File, OpenOptions},
     io,
     num::NonZeroUsize,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -26,25 +27,28 @@ impl Engine {
         let dir = self.stage.conf("explorer");
         let names = visible_entries(&dir).map_err(ConfigError::io(format!("reading {}", dir.display())))?;
         let target = self.stage.remote_explorers();
+        let files = contents(&dir, &names, &target)?;
+        let forked: Vec<bool> = files.iter().map(|(_, text)| self.is_forked(text)).collect();
+        let explorers: Vec<(OsString, bool)> = names.iter().cloned().zip(forked).collect();
         let mut first = Batch {
             dirs: vec![target.clone()],
-            files: contents(&dir, &names, &target)?,
+            files,
             executable: if names.is_empty() { Vec::new() } else { vec![target] },
             steps: Vec::new(),
         };
         let jobs = self.run.jobs.map_or(1, NonZeroUsize::get);
         if jobs == 1 {
-            first.steps = names.iter().map(|name| self.global_explorer(name)).collect();
+            first.steps = explorers.iter().map(|explorer| self.global_explorer(explorer)).collect();
             let replies = self.run_first_batch(&first).await?;
-            return self.take_global_explorers(&names, &first.steps, replies);
+            return self.take_global_explorers(&explorers, &first.steps, replies);
         }
         self.run_first_batch(&first).await?;
-        let size = names.len().div_ceil(jobs).max(1);
-        let pieces = names.chunks(size).map(<[_]>::to_vec).collect();
-        concurrently(self.run.jobs, pieces, move |names: Vec<OsString>| {
+        let size = explorers.len().div_ceil(jobs).max(1);
+        let pieces = explorers.chunks(size).map(<[_]>::to_vec).collect();
+        concurrently(self.run.jobs, pieces, move |names: Vec<(OsString, bool)>| {
             let engine = Arc::clone(&self);
             async move {
-                let steps = names.iter().map(|name| engine.global_explorer(name)).collect();
+                let steps = names.iter().map(|explorer| engine.global_explorer(explorer)).collect();
                 let batch = Batch { steps, ..Batch::default() };
                 let replies = engine.run_batch(&batch).await?;
                 engine.take_global_explorers(&names, &batch.steps, replies)
@@ -53,17 +57,18 @@ impl Engine {
         .await
     }
 
-    fn global_explorer(&self, name: &OsStr) -> Step {
-        Step { script: self.stage.remote_explorers().join(name), variables: self.explorer_variables() }
+    fn global_explorer(&self, (name, is_forked): &(OsString, bool)) -> Step {
+        let script = self.stage.remote_explorers().join(name);
+        Step { script, variables: self.explorer_variables(), is_forked: *is_forked }
     }
 
     fn take_global_explorers(
         &self,
-        names: &[OsString],
+        explorers: &[(OsString, bool)],
         steps: &[Step],
         mut replies: Replies,
     ) -> Result<(), ConfigError> {
-        for (name, step) in names.iter().zip(steps) {
+        for ((name, _), step) in explorers.iter().zip(steps) {
             let from = self.remote_stderr_length();
             let result = self.stage.out.join("explorer").join(name);
             self.take_explorer(step, &mut replies, &result).map(drop).map_err(|source| {
@@ -82,6 +87,7 @@ impl Engine {
         let mut batch = Batch::default();
         self.add_type_explorers(objects, &mut batch).await?;
         let mut work = Vec::new();
+        let mut forked: HashMap<PathBuf, bool> = HashMap::new();
         for object in objects {
             self.add_parameters(object, &mut batch)?;
             let names = self.stage.type_of(object).explorers();
@@ -93,7 +99,12 @@ impl Engine {
             let variables = self.type_explorer_variables(object);
             for name in names {
                 let script = self.stage.remote_type_explorers(object.type_name()).join(&name);
-                batch.steps.push(Step { script, variables: variables.clone() });
+                let own = self.stage.type_of(object).dir.join("explorer").join(&name);
+                let is_forked = *forked.entry(own).or_insert_with_key(|own| {
+                    // What cannot be read has been told when it was sent.
+                    fs::read(own).is_ok_and(|text| self.is_forked(&text))
+                });
+                batch.steps.push(Step { script, variables: variables.clone(), is_forked });
                 work.push((object, results.join(&name), name));
             }
         }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    config::{engine::Engine, error::ConfigError, log::Level, variables::Variables},
+    config::{engine::Engine, error::ConfigError, log::Level, profile::Kind, variables::Variables},
     connector::{Context, Done, Exec, Output},
     host::{
         parent_of,
@@ -44,6 +44,7 @@ impl Engine {
 
     async fn list_way(&self, dir: &Path) -> Result<Option<PathBuf>, ConfigError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
+        let _span = self.span(Kind::Call, || format!("looking at the way to {}", dir.display()));
         let command = list_command(dir, |path| posix(path).to_string_lossy().into_owned());
         let words = ["/bin/sh".into(), "-c".into(), posix_always(command)];
         let stderr = self.output(&self.stage.out, "stderr", "remote")?;
@@ -99,6 +100,7 @@ impl Engine {
         if self.run.log_level <= Level::Trace {
             self.log(Level::Trace, &format!("Running {}", self.run.connector.shown(context, words)));
         }
+        let _span = self.span(Kind::Call, || self.run.connector.shown(context, words));
         let exec = Exec { words: words.to_vec(), stdin: self.input(), stdout, stderr };
         let done = self.run.connector.exec(context, exec).await?;
         if done.status.success() {

@@ -9,7 +9,7 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     io::{self, Seek, Write},
-    os::unix::process::ExitStatusExt,
+    os::unix::{ffi::OsStrExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::ExitStatus,
     sync::atomic::Ordering,
@@ -25,11 +25,13 @@ use crate::{
         error::ConfigError,
         here::script::another,
         log::Level,
+        profile::Kind,
         request::Streams,
         stage::{open_append, random},
     },
     connector::{ConnectorError, Copy, CopyTo, Exec, Input, Output},
     host::{
+        forkable::{Corrected, is_forkable},
         quote::{posix, posix_always},
         start,
     },
@@ -47,6 +49,10 @@ const TAKE: &str = r#"umask 077 && cat >"$1/$2" && umask "$3" && exec /bin/sh "$
 pub(in crate::config) struct Replies {
     stdout: Frames<File>,
     stderr: Frames<File>,
+    /// The name of the shell that runs the batch.
+    shell: PathBuf,
+    /// Those of the scripts in subshells of it, from the last to the next one; others have shells of their own.
+    scripts: Vec<Option<PathBuf>>,
     /// How the call ended; taken by whoever finds that a script has no end.
     end: Result<ExitStatus, Option<ConfigError>>,
 }
@@ -60,7 +66,8 @@ impl Replies {
     ) -> Result<ExitStatus, ConfigError> {
         let reading = || ConfigError::io("taking the output of scripts apart");
         let out = self.stdout.copy_next(stdout).map_err(reading())?;
-        self.stderr.copy_next(stderr).map_err(reading())?;
+        let script = self.scripts.pop().flatten();
+        self.copy_stderr(script, stderr).map_err(reading())?;
         match out {
             // As wait(2) tells an exit status.
             Some(mark) => Ok(ExitStatus::from_raw((mark.status & 0xff) << 8)),
@@ -69,6 +76,14 @@ impl Replies {
                 Err(error) => error.take().unwrap_or(ConfigError::Cancelled),
             }),
         }
+    }
+
+    fn copy_stderr(&mut self, script: Option<PathBuf>, to: &mut impl Write) -> io::Result<()> {
+        let Some(script) = script else { return self.stderr.copy_next(to).map(drop) };
+        let names = [&self.shell, &script].map(|path| path.as_os_str().as_bytes());
+        let mut to = Corrected::new(to, names[0], names[1]);
+        self.stderr.copy_next(&mut to)?;
+        to.finish()
     }
 }
 
@@ -128,13 +143,25 @@ impl Engine {
             stdout: Output::Limited(stdout.try_clone().map_err(making())?, quota.clone()),
             stderr: Output::Limited(stderr.try_clone().map_err(making())?, quota),
         };
+        let span =
+            self.span(Kind::Call, || format!("{} files, {} scripts", batch.files.len(), batch.steps.len()));
         let done = self.run.connector.exec(&self.context, exec).await;
+        drop(span);
         let end = done.map(|done| done.status).map_err(|error| Some(ConfigError::from(error)));
         let rewinding = || ConfigError::io("reading the output of scripts");
         stdout.rewind().map_err(rewinding())?;
         stderr.rewind().map_err(rewinding())?;
-        let mut replies =
-            Replies { stdout: Frames::new(stdout, &boundary), stderr: Frames::new(stderr, &boundary), end };
+        let steps = batch.steps.iter().rev();
+        let mut scripts: Vec<_> = steps.map(|step| step.is_forked.then(|| step.script.clone())).collect();
+        // What comes before the first mark is no script's.
+        scripts.push(None);
+        let mut replies = Replies {
+            stdout: Frames::new(stdout, &boundary),
+            stderr: Frames::new(stderr, &boundary),
+            shell: base.join(&name),
+            scripts,
+            end,
+        };
         let mut said = Vec::new();
         let sent = replies.next(&mut self.sink(&self.stage.out.join("stdout/remote"))?, &mut said);
         self.remote_stderr()?.write_all(&said).map_err(rewinding())?;
@@ -163,9 +190,16 @@ impl Engine {
             stdout: self.output(&self.stage.out, "stdout", "remote")?,
             stderr: self.output(&self.stage.out, "stderr", "remote")?,
         };
+        let _span = self.span(Kind::Call, || format!("copying {name}"));
         let copied: Result<(), ConnectorError> = self.run.connector.copy(&self.context, copy).await;
         fs::remove_file(&path).map_err(ConfigError::io(format!("removing {}", path.display())))?;
         Ok(copied?)
+    }
+
+    /// True if a script of the target needs no shell of its own.
+    pub(in crate::config) fn is_forked(&self, text: &[u8]) -> bool {
+        // A batch is run by this shell.
+        self.run.remote_shell == "/bin/sh" && is_forkable(text)
     }
 
     /// The error of a script of the target that has failed.

@@ -20,6 +20,9 @@ const WORD_MAX: usize = 24 * 1024;
 /// A zero for printf's `%b`.
 const ESCAPE: &[u8] = b"\\0000";
 const _: () = assert!(WORD_MAX * ESCAPE.len() < 128 * 1024);
+/// What a subshell does for a script: none of the batch's functions and words is there for it.
+const FORKED: &str =
+    r#"unset -f ended step forked main; __cdist_script=$2; shift "$#"; set -e; . "$__cdist_script""#;
 /// As many directories as one mkdir makes.
 const DIRS_MAX: usize = 100;
 
@@ -30,6 +33,8 @@ pub(in crate::config) struct Step {
     pub(in crate::config) script: PathBuf,
     /// Exported for it, in this order.
     pub(in crate::config) variables: Variables,
+    /// A subshell of the batch reads it, instead of a shell of its own.
+    pub(in crate::config) is_forked: bool,
 }
 
 /// Files and scripts for one call of the target.
@@ -66,6 +71,16 @@ impl Batch {
         script.line(r#"ended "$1" "$2""#);
         // What comes after a failed script must not run; the marks say which one it was.
         script.line(r#"[ "$2" = 0 ] || exit 0"#);
+        if self.steps.iter().any(|step| step.is_forked) {
+            script.line("}\nforked() {\nif [ -c /dev/null ]; then (");
+            script.line(FORKED);
+            script.line(") </dev/null; else : | (");
+            script.line(FORKED);
+            script.line(r#"); fi"#);
+            script.line(r#"set -- "$1" $?"#);
+            script.line(r#"ended "$1" "$2""#);
+            script.line(r#"[ "$2" = 0 ] || exit 0"#);
+        }
         // Without "$1" the last line has not arrived whole.
         script.line("}\nmain() {\n[ $# = 1 ] || exit 1");
         script.line(r#"rm -f -- "$0""#);
@@ -115,7 +130,8 @@ impl Batch {
                 }
             }
             last = &step.variables;
-            script.push(&format!("step {number} "));
+            script.push(if step.is_forked { "forked " } else { "step " });
+            script.push(&format!("{number} "));
             script.word(step.script.as_os_str());
             script.line("");
         }
@@ -257,12 +273,13 @@ mod tests {
 
     #[test]
     fn steps_run_until_one_fails() {
-        for shell in SHELLS {
+        for (shell, is_forked) in SHELLS.iter().flat_map(|shell| [(*shell, false), (*shell, true)]) {
             let dir = tempfile::tempdir().unwrap();
             let path = |name: &str| dir.path().join(name);
             let files =
                 [("a", "printf \"$v\"; echo err >&2"), ("b", "cat; false; echo not"), ("c", "echo never")];
-            let step = |name: &str| Step { script: path(name), variables: vec![("v", name.into())] };
+            let step =
+                |name: &str| Step { script: path(name), variables: vec![("v", name.into())], is_forked };
             let batch = Batch {
                 files: files.iter().map(|(name, text)| (path(name), text.as_bytes().to_vec())).collect(),
                 steps: vec![step("a"), step("b"), step("c")],
