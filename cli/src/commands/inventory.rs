@@ -15,15 +15,12 @@ use cdist_core::{
     inventory::Inventory,
 };
 
-use crate::{
-    config::command::inventory_dir,
-    terminal::{
-        log_args::LogArgs,
-        log_lines::{LogLines, is_colored},
-        printable::line,
-        refusal::Refusal,
-        stdout,
-    },
+use crate::terminal::{
+    log_args::LogArgs,
+    log_lines::{LogLines, is_colored},
+    printable::line,
+    refusal::Refusal,
+    stdout,
 };
 
 /// What to do with the inventory.
@@ -251,4 +248,11 @@ pub(crate) fn lines_of(file: &Path) -> Result<Vec<String>, Refusal> {
     let text = read().map_err(|e| Refusal(format!("Error reading hosts from '{}': {e}", file.display())))?;
     let line = |l: &str| l.split('#').next().unwrap_or_default().trim().to_owned();
     Ok(text.lines().map(line).filter(|l| !l.is_empty()).collect())
+}
+
+/// The inventory directory: the option's, the configured one, or the user's.
+pub(crate) fn inventory_dir(option: Option<&PathBuf>, settings: &Settings) -> Option<PathBuf> {
+    let home = || std::env::var_os("HOME").filter(|h| !h.is_empty());
+    let chosen = option.or(settings.inventory_dir.as_ref()).cloned();
+    chosen.or_else(|| home().map(|h| Path::new(&h).join(".cdist/inventory")))
 }

@@ -25,7 +25,7 @@ use cdist_core::{
 
 use super::{args::ConfigArgs, output::Output};
 use crate::{
-    commands::inventory::lines_of,
+    commands::inventory::{inventory_dir, lines_of},
     layout::Layout,
     signals,
     terminal::{
@@ -200,11 +200,4 @@ fn hosts(args: &ConfigArgs, settings: &Settings) -> Result<Vec<Target>, Refusal>
         }
     }
     Ok(hosts)
-}
-
-/// The option's, the configured one, or the user's.
-pub(crate) fn inventory_dir(option: Option<&PathBuf>, settings: &Settings) -> Option<PathBuf> {
-    let home = || std::env::var_os("HOME").filter(|h| !h.is_empty());
-    let chosen = option.or(settings.inventory_dir.as_ref()).cloned();
-    chosen.or_else(|| home().map(|h| Path::new(&h).join(".cdist/inventory")))
 }

@@ -15,7 +15,10 @@ use serde_json::{Value, json};
 
 use crate::{
     layout::Layout,
-    preos::{args::PreosArgs, worker},
+    preos::{
+        args::PreosArgs,
+        worker::{self, origin},
+    },
     terminal::{
         failure::Failure,
         printable::{self, line},
@@ -212,11 +215,6 @@ fn report_skipped(registry: &Registry) {
         let (by, was) = (shown(&replaced.by), shown(&replaced.was));
         let _ = writeln!(stderr, "note: PreOS {} comes from {by}, which replaces {was}", replaced.name);
     }
-}
-
-/// Where a plugin comes from, for messages about its death.
-pub(crate) fn origin(file: &Path, built_with: &str) -> String {
-    format!("({}, built with {})", line(&file.to_string_lossy()), line(built_with))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What the worker of `cdist preos` does: it runs the plugin, in a process of its own.
 
-use std::{ffi::OsString, sync::Arc};
+use std::{ffi::OsString, path::Path, sync::Arc};
 
 use cdist_core::{
     plugin::{
@@ -17,9 +17,9 @@ use cdist_plugin_api::{Host, PluginError};
 
 use crate::{
     layout::Layout,
-    preos::{args::PreosArgs, command},
+    preos::args::PreosArgs,
     signals,
-    terminal::{failure::Failure, logging, progress::Display},
+    terminal::{failure::Failure, logging, printable::line, progress::Display},
 };
 
 /// Runs as the worker: loads the plugin and calls it, or becomes the interpreter that does.
@@ -93,7 +93,7 @@ fn call(
     }));
     let status = plugin.commandline(arguments, &host).map_err(|error| match error.exit_code {
         PluginError::PANICKED => {
-            let origin = command::origin(&preos.file, &built_with);
+            let origin = origin(&preos.file, &built_with);
             Failure::new(format!("{}: {} {origin}", preos.name, error.message()))
                 .hint("report the crash to the plugin's author")
         }
@@ -105,7 +105,7 @@ fn call(
         }),
     })?;
     if !(0..=255).contains(&status) {
-        let origin = command::origin(&preos.file, &built_with);
+        let origin = origin(&preos.file, &built_with);
         let text = format!("{} returned {status}, which is no exit status {origin}", preos.name);
         return Err(Failure::new(text).hint("its work may be done or not; tell the plugin's author"));
     }
@@ -124,4 +124,9 @@ fn load(preos: &Registered, verbosity: i32) -> Result<(Plugin, String), Failure>
         Failure::from_error(&error)
     })?;
     Ok((plugin, text.built_with))
+}
+
+/// Where a plugin comes from, for messages about its death.
+pub(crate) fn origin(file: &Path, built_with: &str) -> String {
+    format!("({}, built with {})", line(&file.to_string_lossy()), line(built_with))
 }

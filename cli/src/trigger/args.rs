@@ -11,9 +11,8 @@ use cdist_core::trigger::{
     worker::{HostKeyPolicy, TargetName},
 };
 use ipnet::IpNet;
-use jiff::{Span, SpanRelativeTo};
 
-use super::client::TriggerCommand;
+use super::{client::TriggerCommand, time::time};
 use crate::config::run_args::RunArgs;
 
 /// Which host keys are right for a machine that has not told its own.
@@ -143,23 +142,6 @@ pub(crate) struct TriggerArgs {
     pub(crate) run: RunArgs,
 }
 
-/// The longest time: ten years.
-const LONGEST: Duration = Duration::from_secs(3650 * 24 * 3600);
-
-/// A time such as `90s`, `15m`, `24h`, `30d`; a number alone is seconds.
-pub(crate) fn time(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no time; write it like 90s, 15m, 24h or 30d");
-    let time = match text.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let span: Span = text.parse().map_err(|_| wrong())?;
-            let time = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
-            time.try_into().map_err(|_| wrong())?
-        }
-    };
-    if time > LONGEST { Err(format!("{text:?} is longer than 3650 days")) } else { Ok(time) }
-}
-
 fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "must be a number of at least 1".to_owned())
 }
@@ -176,19 +158,6 @@ fn network(text: &str) -> Result<IpNet, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_read() {
-        let seconds = |text| time(text).map(|time| time.as_secs());
-        assert_eq!(seconds("90"), Ok(90));
-        assert_eq!(seconds("90s"), Ok(90));
-        assert_eq!(seconds("24h"), Ok(86_400));
-        assert_eq!(seconds("30d"), Ok(2_592_000));
-        assert_eq!(seconds("1h 30m"), Ok(5400));
-        for wrong in ["", "x", "-5s", "-1", "1 month", "99999999999999999999s", "3651d", "999999999999"] {
-            assert!(time(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn networks_are_read() {

@@ -3,7 +3,7 @@
 use std::{
     io::{self, Read},
     net::TcpListener,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -22,7 +22,7 @@ use cdist_core::{
         service::{self, Manager, Service},
         socket,
         status::guard::Guard,
-        store::{Sqlite, StoreError},
+        store::Sqlite,
         worker::{JobRules, JobWorker},
     },
 };
@@ -34,7 +34,12 @@ use tokio::{
     sync::watch,
 };
 
-use super::{args::TriggerArgs, client, job_lines::JobLines};
+use super::{
+    args::TriggerArgs,
+    client,
+    job_lines::JobLines,
+    state::{not_stored, state_dir, with_hint},
+};
 use crate::{
     config::run_args::RunArgs,
     layout::Layout,
@@ -161,14 +166,6 @@ fn page(args: &TriggerArgs, state_dir: &Path) -> Result<(Guard, Option<TcpListen
     Ok((guard, Some(listener)))
 }
 
-fn with_hint(error: &dyn std::error::Error, hint: Option<String>) -> Failure {
-    let failure = Failure::from_error(error);
-    match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
-}
-
 fn access(args: &TriggerArgs) -> Result<Access, Failure> {
     let token = args.token_file.as_deref().map(Token::read).transpose();
     let token = token.map_err(|error| Failure::from_error(&error))?;
@@ -221,18 +218,6 @@ fn listeners(
         args.listen.iter().map(|address| listener::at(*address, port)).collect()
     };
     made.map_err(|error| Failure::from_error(&error).hint(error.hint()))
-}
-
-/// The state directory: the one that is named, else `~/.cdist/trigger`.
-pub(crate) fn state_dir(named: Option<&Path>) -> Result<PathBuf, Failure> {
-    let dir = match named {
-        Some(dir) => dir.to_owned(),
-        None => dirs::home_dir()
-            .map(|home| home.join(".cdist/trigger"))
-            .ok_or_else(|| Failure::new("there is no home directory").hint("name one with --state-dir"))?,
-    };
-    std::path::absolute(&dir)
-        .map_err(|error| Failure::new(format!("finding the directory {}: {error}", dir.display())))
 }
 
 /// Each connection and each run needs some files.
@@ -294,20 +279,9 @@ fn refused<E: std::error::Error>(error: E) -> Failure {
     Failure::from_error(&error)
 }
 
-#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
-pub(crate) fn not_stored(error: StoreError) -> Failure {
-    with_hint(&error, error.hint())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_directory_is_absolute() {
-        let here = std::env::current_dir().unwrap();
-        assert_eq!(state_dir(Some(Path::new("x"))).unwrap(), here.join("x"));
-    }
 
     #[test]
     fn a_taken_port_is_said() {

@@ -6,3 +6,5 @@ pub(crate) mod command;
 mod job_lines;
 #[cfg(test)]
 mod job_tests;
+mod state;
+mod time;

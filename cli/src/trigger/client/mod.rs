@@ -36,7 +36,7 @@ use crate::{
         printable::{self, line, quoted},
         stdout,
     },
-    trigger::{args, command},
+    trigger::{state, time},
 };
 
 /// What is asked of a running server.
@@ -109,7 +109,7 @@ pub(crate) enum TriggerCommand {
         /// Number, hardware address or address of the machine
         host: String,
         /// If it asks within this time
-        #[arg(long = "for", value_name = "TIME", default_value = "24h", value_parser = args::time)]
+        #[arg(long = "for", value_name = "TIME", default_value = "24h", value_parser = time::time)]
         time: Duration,
         /// Take that back
         #[arg(long, conflicts_with = "time")]
@@ -169,7 +169,7 @@ pub(crate) struct Output {
 
 impl Server {
     fn client(&self) -> Result<Client, Failure> {
-        Ok(Client::new(command::state_dir(self.state_dir.as_deref())?)?)
+        Ok(Client::new(state::state_dir(self.state_dir.as_deref())?)?)
     }
 
     /// A command that asks the same server.
@@ -293,11 +293,11 @@ fn answer(command: &TriggerCommand, screen: &Screen, out: &mut dyn Write) -> Res
             }
         }
         TriggerCommand::Backup { file, server } => {
-            let state_dir = command::state_dir(server.state_dir.as_deref())?;
+            let state_dir = state::state_dir(server.state_dir.as_deref())?;
             // The copy is made beside the file, and by more than one call.
             trust::way_for_root("the directory of the backup", parent_of(file))
                 .map_err(|error| Failure::new(error.to_string()))?;
-            store::backup(&state_dir, file).map_err(command::not_stored)?;
+            store::backup(&state_dir, file).map_err(state::not_stored)?;
         }
     }
     out.flush()?;
