@@ -19,6 +19,8 @@ pub struct File {
     pub path: String,
     /// All its lines.
     pub lines: usize,
+    /// Its lines without the module of tests at its end.
+    pub lines_of_product: usize,
     /// Compiled for tests or fuzz targets only.
     pub is_test: bool,
     module: Module,
@@ -182,7 +184,15 @@ impl File {
             module.pop();
         }
         let source = Source::parse(&tokens(text));
-        Self { path: format!("{dir}/{below}"), lines: text.lines().count(), is_test: false, module, source }
+        let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        Self {
+            path: format!("{dir}/{below}"),
+            lines: text.lines().count(),
+            lines_of_product: product.lines().count(),
+            is_test: false,
+            module,
+            source,
+        }
     }
 }
 

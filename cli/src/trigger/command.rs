@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use cdist_core::{
     config::{Manifest, log::Level, settings::Settings},
-    host::{OwnDir, limits},
+    host::limits,
     runs::{RunMaker, RunOptions, keep_files_private},
     token::Token,
     trigger::{
@@ -19,7 +19,7 @@ use cdist_core::{
         ledger::Rules,
         listener::{self, ListenError},
         server::{Access, Files},
-        service::{Manager, Service},
+        service::{self, Manager, Service},
         socket,
         status::guard::Guard,
         store::Sqlite,
@@ -75,7 +75,8 @@ pub(crate) fn run(args: &TriggerArgs) -> Result<i32, Failure> {
     let listeners = listeners(args, family)?;
     raise_limit_of_files(args);
     let store = Sqlite::open(&state_dir).map_err(not_stored)?;
-    let own = write_down_scripts(&state_dir, args.grace, may_begin)?;
+    let own = service::note_scripts(&state_dir, args.grace, may_begin)
+        .map_err(|error| Failure::new(format!("writing to {}: {error}", state_dir.display())))?;
     // Only now: a token is made in the state directory.
     let (guard, page) = page(args, &state_dir)?;
     let socket = socket::listen(&state_dir).map_err(|error| {
@@ -128,28 +129,6 @@ fn worker(
     let lines = JobLines::new(args.clone(), settings.clone());
     let maker = RunMaker::new(options, settings, layout.paths(), manifest);
     JobWorker::new(maker, rules, Box::new(lines)).map_err(refused)
-}
-
-/// From now on it is written down which scripts run. Those of a killed server have the time that running jobs have when a
-/// server ends. Until they are over no job begins: theirs are about to be done again.
-fn write_down_scripts(
-    state_dir: &Path,
-    grace: Duration,
-    may_begin: watch::Sender<bool>,
-) -> Result<OwnDir, Failure> {
-    let failed = |error| Failure::new(format!("writing to {}: {error}", state_dir.display()));
-    let own = OwnDir::make(state_dir).map_err(failed)?;
-    own.write_down_scripts().map_err(failed)?;
-    let place = state_dir.to_owned();
-    let wait = move || {
-        OwnDir::end_left(&place, grace, |left| {
-            tracing::warn!("waiting for the scripts that a killed server left: processes {left:?}");
-        });
-        // No job waits any more if the server has ended.
-        let _ = may_begin.send(true);
-    };
-    std::thread::Builder::new().name("left scripts".to_owned()).spawn(wait).map_err(failed)?;
-    Ok(own)
 }
 
 fn runtime_of_tasks() -> Result<Runtime, Failure> {

@@ -17,14 +17,14 @@ use crate::{
     host::{Cancel, OwnDir},
 };
 
-/// The directory of the runs' directories. After a failure it stays: that is where the user looks for the reason.
+/// The directory of the runs' directories. After a failure it stays, for it holds what tells the reason.
 #[derive(Debug)]
 pub enum Base {
-    /// Stays.
+    /// A directory that always stays.
     Kept(PathBuf),
-    /// Goes after success.
+    /// A directory that is removed after success.
     Temporary(OwnDir),
-    /// Is empty after success, and when no target was reached: then the reason is not in it.
+    /// A directory that is emptied after success, and when no target was reached: then the reason is not in it.
     Emptied(PathBuf),
 }
 

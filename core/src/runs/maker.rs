@@ -142,7 +142,7 @@ impl RunMaker {
     ///
     /// # Errors
     ///
-    /// There is no working directory.
+    /// The working directory of this process is gone.
     pub fn out_dir(&self) -> io::Result<Option<PathBuf>> {
         let dir = self.options.out_dir.as_ref().or(self.settings.out_path.as_ref());
         dir.map(std::path::absolute).transpose()

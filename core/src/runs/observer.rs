@@ -49,7 +49,7 @@ pub trait HostObserver: Send {
 pub(super) mod testing {
     use super::*;
 
-    /// Tells nothing to anybody.
+    /// An observer that ignores everything.
     #[derive(Debug)]
     pub(crate) struct Unheard;
 

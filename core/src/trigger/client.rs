@@ -15,7 +15,7 @@ use super::{socket, status::ProblemView};
 /// What stands for itself in a path (RFC 3986, `unreserved`), and the colons of addresses.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
-/// Why a server was not asked, or says no.
+/// Why a server cannot be asked, or refuses.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct ClientError {
@@ -63,7 +63,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// No server runs there, it hangs up, or it says no.
+    /// No server runs there, it hangs up, or it refuses.
     pub fn get(&self, path: &str) -> Result<String, ClientError> {
         self.ask(Method::GET, path, None)
     }
@@ -125,7 +125,7 @@ impl Client {
         })
     }
 
-    /// An answer that says yes.
+    /// The response to a request, with a status of success.
     async fn send(
         &self,
         method: Method,
@@ -188,7 +188,7 @@ impl Client {
     }
 }
 
-/// What an answer says.
+/// Reads the JSON of an answer.
 ///
 /// # Errors
 ///

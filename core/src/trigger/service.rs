@@ -1,10 +1,13 @@
 //! The server as a whole: the dispatcher, what listens, and an end that waits for running jobs.
 
 use std::{
+    io,
     net::TcpListener,
     os::unix::net::UnixListener,
+    path::Path,
     pin::pin,
     sync::{Arc, atomic::Ordering},
+    thread,
     time::Duration,
 };
 
@@ -19,6 +22,7 @@ use super::{
     status::{Status, guard::Guard, view::ListenerView},
     store::{Sqlite, StoreError},
 };
+use crate::host::OwnDir;
 
 /// Most connections of administrators and their monitoring.
 const STATUS_CONNECTIONS: usize = 512;
@@ -154,4 +158,25 @@ fn serve_status(status: &Arc<Status>, page: Option<TcpListener>, socket: UnixLis
         Err(error) => tracing::error!("serving the socket: {error}"),
     }
     tasks
+}
+
+/// From now on the scripts that run are noted in a directory below `state_dir`, until the value is dropped. Scripts of a killed
+/// server may go on for `grace`; only when they have ended `may_begin` becomes true, because their jobs are done again.
+///
+/// # Errors
+///
+/// The state directory cannot be written to, or there are no more threads.
+pub fn note_scripts(state_dir: &Path, grace: Duration, may_begin: watch::Sender<bool>) -> io::Result<OwnDir> {
+    let own = OwnDir::make(state_dir)?;
+    own.write_down_scripts()?;
+    let place = state_dir.to_owned();
+    let wait = move || {
+        OwnDir::end_left(&place, grace, |left| {
+            tracing::warn!("waiting for the scripts that a killed server left: processes {left:?}");
+        });
+        // An error says that the server has ended, and no job waits.
+        let _ = may_begin.send(true);
+    };
+    thread::Builder::new().name("left scripts".to_owned()).spawn(wait)?;
+    Ok(own)
 }

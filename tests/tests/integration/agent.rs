@@ -96,7 +96,8 @@ fn pauses(file: &Path) -> Vec<f64> {
 fn first_call(from: f64, boot: f64, sequences: &[Vec<f64>], random: &mut fastrand::Rng) -> f64 {
     let mut now = boot;
     for place in 0..=FAILURES {
-        now += sequences[random.usize(..sequences.len())][place];
+        let pauses = &sequences[random.usize(..sequences.len())];
+        now += pauses[place];
         if now >= from {
             return now;
         }

@@ -37,8 +37,8 @@ const TARGET: &str = "core/src/config/target";
 const PREVIEW: &str = "core/src/config/preview";
 const AUTHOR: &str = "core/src/config/author";
 const PLUGIN: &str = "core/src/plugin";
-const PREOS: &str = "core/src/preos";
 const CHECKS: &str = "core/src/plugin/checks";
+const PREOS: &str = "core/src/preos";
 const RUNS: &str = "core/src/runs";
 const TRIGGER: &str = "core/src/trigger";
 const MACHINES: &str = "core/src/trigger/machines";
@@ -143,7 +143,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         path: SERVICE,
-        uses: &[NET, TRIGGER, MACHINES, ADMIN],
+        uses: &[HOST, NET, TRIGGER, MACHINES, ADMIN],
         why: "it holds the server together, and does not know how jobs are done",
     },
     Room { path: CORE, uses: &[CHAIN], why: "it is an index" },
@@ -171,8 +171,8 @@ const LONG: &[(&str, usize)] = &[
     ("core/src/trigger/ledger/histories.rs", 530),
     ("core/src/trigger/store/sqlite.rs", 523),
 ];
-/// Most lines of the command line program, without files of tests: what does not parse or print belongs into core.
-const CLI_LINES_MAX: usize = 6_250;
+/// Most lines of the command line program, without tests: what does not parse or print belongs into core.
+const CLI_LINES_MAX: usize = 6_000;
 
 fn sources() -> Sources {
     Sources::read(&workspace(), &[("core/src", "cdist_core"), ("cli/src", "cdist")])
@@ -325,7 +325,7 @@ fn files_can_be_read_in_one_go() {
 fn the_command_line_program_only_parses_and_prints() {
     let sources = sources();
     let own = sources.files.iter().filter(|file| !file.is_test && file.path.starts_with(CLI));
-    let lines: usize = own.map(|file| file.lines).sum();
+    let lines: usize = own.map(|file| file.lines_of_product).sum();
     assert!(
         lines <= CLI_LINES_MAX,
         "cli/src has {lines} lines, of at most {CLI_LINES_MAX}: what is no parsing or printing belongs into core"

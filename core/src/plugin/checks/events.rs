@@ -12,36 +12,36 @@ use serde::{Deserialize, Serialize};
 
 use super::Verdict;
 
-/// More is not written by one process: a plugin may call a service in an endless loop.
+/// Most calls of services that one process writes: a plugin may call them in an endless loop.
 const EVENTS_MAX: usize = 200;
-/// Longer texts of a plugin are cut.
+/// Most characters of a text of a plugin.
 const TEXT_MAX: usize = 2000;
-/// More is not read.
+/// Most bytes that are read.
 const BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Event {
     /// The plugin cannot be loaded; in the words of the check of that name.
     NotLoaded { check: String, reason: String },
-    /// It is loaded.
+    /// The plugin is loaded.
     Loaded,
-    /// It claims an extension that is not defined.
+    /// The plugin claims an extension that is not defined.
     KnowsEverything,
-    /// It has called this service.
+    /// The plugin has called this service.
     Called(String),
-    /// It has been asked to stop.
+    /// The plugin has been asked to stop.
     Signalled,
-    /// It did not, in time.
+    /// The plugin has not stopped in time.
     Late,
     /// `commandline` has returned.
     Returned { status: i32, error: Option<String>, panicked: bool },
-    /// Something that it left behind.
+    /// Something that the plugin has left behind.
     Left(String),
     /// What a check that only reads the file says: the verdict, and name, type and summary of each PreOS.
     Judged { verdict: Verdict, preoses: Vec<(Option<String>, String, String)> },
-    /// Its process has died.
+    /// The process of the plugin has died.
     Died(String),
-    /// It was not called, through no fault of its own.
+    /// The plugin was not called, for a reason that lies in the check.
     NotRun(String),
 }
 
@@ -59,7 +59,7 @@ impl Events {
         let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (file, count) = &mut *guard;
         *count += 1;
-        // What matters most comes last, and comes once.
+        // Other events come once, and the last ones matter most.
         if matches!(event, Event::Called(_)) && *count > EVENTS_MAX {
             return;
         }

@@ -22,7 +22,7 @@ use crate::{host::Cancel, preos::services::data_dir};
 
 /// How often a service that waits looks whether it is cancelled.
 const POLL: Duration = Duration::from_millis(10);
-/// What a service says that refuses.
+/// The error of a service that refuses.
 pub(super) const REFUSED: &str = "refused, because this is a check";
 
 /// What the services answer.
@@ -52,7 +52,7 @@ pub(super) struct CheckHost {
 impl CheckHost {
     fn answer(&self, service: &str) -> RResult<RString, PluginError> {
         self.events.put(&Event::Called(service.to_owned()));
-        // Without a receiver in the checks that do not cancel.
+        // Only runs that are cancelled have a receiver.
         let _ = self.called.send(());
         if self.answers == Answers::Wait {
             while !self.cancel.is_cancelled() {

@@ -14,7 +14,7 @@ use crate::host::mounts::mount_points;
 /// How long a process that was told to end may take.
 const GRACE: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(10);
-/// No more of them are named.
+/// Most mounts and processes that are named.
 const NAMED_MAX: usize = 5;
 
 /// The mounts before the plugin was called.

@@ -1,6 +1,6 @@
 //! Whether a plugin behaves, for its author: checks that look at its file and run it in the ways in which plugins go wrong.
 //!
-//! Each run of the plugin, and each look at its file, is a process of its own with a time limit ([`run`]), in the namespaces of
+//! Each run of the plugin, and each look at its file, is a process of its own with a time limit ([`starter`]), in the namespaces of
 //! a real run and, as root, in a sandbox ([`probe`]). The host there does nothing ([`host`]); what it sees it writes to a file
 //! ([`events`]).
 
@@ -9,10 +9,10 @@ mod catalogue;
 mod events;
 mod host;
 mod leftovers;
+mod plans;
 mod probe;
 mod reading;
-mod run;
-mod running;
+mod starter;
 
 use std::{
     ffi::OsString,
@@ -27,7 +27,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use self::run::Runner;
+use self::starter::Starter;
 pub use self::{
     arguments::random_seed,
     catalogue::Check,
@@ -56,7 +56,7 @@ impl Verdict {
             Self::Passed => Self::Passed,
             Self::Warning(reason) => Self::Warning(format!("{whom}: {reason}")),
             Self::Failed(reason) => Self::Failed(format!("{whom}: {reason}")),
-            // Counts only if it is so of all.
+            // A check is skipped only if it is skipped for all PreOSes.
             Self::Skipped(reason) => Self::Skipped(reason),
         }
     }
@@ -123,14 +123,14 @@ pub struct Request {
 struct Subject {
     file: PathBuf,
     python: bool,
-    /// What is in it, once a check has found out.
+    /// Its PreOSes, once a check has read them.
     preoses: Vec<PreosText>,
-    /// The only one to call.
+    /// The only PreOS to call.
     preos: Option<String>,
     arguments: Vec<OsString>,
     seed: u64,
     temporary: PathBuf,
-    runner: Runner,
+    starter: Starter,
 }
 
 /// Does those checks that are wanted, with those that they need, and tells the verdict of each wanted one.
@@ -162,7 +162,7 @@ pub fn run<E: From<CheckError>>(
         arguments: request.arguments,
         seed: request.seed,
         temporary,
-        runner: Runner {
+        starter: Starter {
             program: request.program,
             dir: dir.path().to_owned(),
             limit: request.limit,
@@ -181,7 +181,7 @@ pub fn run<E: From<CheckError>>(
             (None, Some((failed, _))) if wanted(*failed) => {
                 Verdict::Skipped(format!("the check {} has failed", failed.name()))
             }
-            // Nothing else says it.
+            // The check that has failed was not asked for, so this one tells its reason.
             (None, Some((failed, reason))) => {
                 Verdict::Failed(format!("it needs {}: {reason}", failed.name()))
             }
@@ -223,7 +223,7 @@ impl Subject {
 /// The absolute path, without links among the directories: the sandbox has to tell what lies beneath what.
 fn real(file: &Path) -> io::Result<PathBuf> {
     let file = std::path::absolute(file)?;
-    // What is not there, or no file, is for a check to say.
+    // A missing file is reported by a check.
     Ok(match (file.parent().and_then(|parent| parent.canonicalize().ok()), file.file_name()) {
         (Some(parent), Some(name)) => parent.join(name),
         _ => file,

@@ -197,7 +197,7 @@ fn run_library(
     let text = match Checker::default().check(&probe.file) {
         Ok(Content::Library(text)) => text,
         Ok(Content::Python) => return Err("a Python file is no library".to_owned()),
-        // Another check has opened it before.
+        // A check before this one has opened the file, so it has changed since.
         Err(error) => {
             events.put(&Event::Died(error.to_string()));
             return Ok(());
@@ -312,7 +312,7 @@ fn run_cdist(probe: &Probe, program: &Path, events: &Events) -> Result<(), Strin
 fn run_python(probe: &Probe, arguments: &[OsString], events: &Arc<Events>) -> Result<(), String> {
     let words = match probe.work {
         Work::Load => {
-            // First, and with what it may import.
+            // The file comes first, then what it may import.
             let mut files = vec![probe.file.clone()];
             let beside = python::importable(&probe.file, &mut Checker::default());
             files.extend(beside.into_iter().filter(|other| *other != probe.file));

@@ -23,10 +23,10 @@ use tokio::sync::oneshot;
 
 use crate::runs::piped::{PIPE_LENGTH, Piped};
 
-/// A longer file becomes the old one, in place of an older one.
+/// Most bytes of the file; before it grows longer it is renamed to the old log, in place of an older one.
 const LENGTH_MAX: u64 = 8 * 1024 * 1024;
 
-/// A log file. It is no reason to stop a run if it cannot be written.
+/// A log file. A run goes on if the log cannot be written.
 #[derive(Debug)]
 pub struct JobLog {
     path: PathBuf,
@@ -70,7 +70,7 @@ impl JobLog {
 
     fn add(&self, file: &mut OpenFile, bytes: &[u8]) {
         if let Err(error) = file.add(&self.path, self.length_max, bytes) {
-            // Perhaps the next time.
+            // The next write opens the file again.
             *file = OpenFile::default();
             if !self.has_warned.swap(true, Ordering::Relaxed) {
                 tracing::warn!(

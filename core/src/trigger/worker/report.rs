@@ -6,10 +6,10 @@ use crate::{
     trigger::runner::{End, Ended, RunReport, StreamEnd},
 };
 
-/// As much of a stream is kept.
+/// Most lines of a stream that are kept, and most bytes.
 const LINES_MAX: usize = 40;
 const BYTES_MAX: usize = 4 * 1024;
-/// As many streams are kept.
+/// Most streams that are kept.
 const STREAMS_MAX: usize = 8;
 
 /// What is kept of a host that was worked on.

@@ -22,7 +22,7 @@ use super::{
     probe::{BUSY, Probe, STOP_LIMIT, WORD, Work},
 };
 
-/// More of each stream is read and dropped.
+/// Most bytes that are kept of each stream; what comes after them is read and dropped.
 const OUTPUT_MAX: usize = 64 * 1024;
 /// How often the wait looks whether the user wants to stop.
 const POLL: Duration = Duration::from_millis(100);
@@ -39,9 +39,9 @@ pub(super) struct Seen {
     pub(super) late: Option<Duration>,
 }
 
-/// Starts runs in directories below one.
+/// Starts runs, each in a directory of its own below `dir`.
 #[derive(Debug)]
-pub(super) struct Runner {
+pub(super) struct Starter {
     pub(super) program: PathBuf,
     /// Absolute and without links.
     pub(super) dir: PathBuf,
@@ -52,7 +52,7 @@ pub(super) struct Runner {
     pub(super) count: AtomicU64,
 }
 
-impl Runner {
+impl Starter {
     /// A directory for one more run.
     pub(super) fn new_dir(&self) -> io::Result<PathBuf> {
         let dir = self.dir.join(self.count.fetch_add(1, Ordering::Relaxed).to_string());
@@ -68,7 +68,7 @@ impl Runner {
         })?;
         let mut command = Command::new(&self.program);
         command.arg0("cdist").arg(WORD).arg(word).args(arguments);
-        // What a plugin puts where it should is gone with the run, also without the sandbox of root.
+        // Files in the directories for temporary and personal files go with the run, also without the sandbox of root.
         command.env("TMPDIR", &probe.dir).env("HOME", &probe.dir).current_dir(&probe.dir);
         // A run that is cancelled has limits of its own.
         let more = if probe.work == Work::Cancel { BUSY + STOP_LIMIT } else { Duration::ZERO };
@@ -124,7 +124,7 @@ impl Runner {
                 _ => {}
             }
         }
-        // With it ends the lifeline, and with that all others.
+        // Its end closes the lifeline, which ends all other processes of the run.
         let _ = child.kill();
         let end = Instant::now() + GRACE;
         while Instant::now() < end && ended.recv_timeout(POLL) != Err(RecvTimeoutError::Disconnected) {}
@@ -132,7 +132,7 @@ impl Runner {
     }
 }
 
-/// Reads a stream to its end, in a thread: a plugin that writes without end must not stand still. `sender` is dropped then.
+/// Reads a stream to its end, in a thread: a plugin that writes without end must not block. `sender` is dropped at the end.
 fn collect(mut stream: impl Read + Send + 'static, sender: mpsc::Sender<()>) -> Arc<Mutex<Vec<u8>>> {
     let text = Arc::new(Mutex::new(Vec::new()));
     let ours = Arc::clone(&text);

@@ -19,14 +19,14 @@ use super::{
     host::Answers,
     probe::{Probe, STOP_LIMIT, Work},
     reading,
-    run::Seen,
+    starter::Seen,
 };
 use crate::{
     host::parent_of,
     plugin::{check::Checker, python, sandbox, text::PreosText},
 };
 
-/// What no plugin knows.
+/// An option that no plugin has.
 const UNKNOWN_OPTION: &str = "--no-such-option-x";
 /// Exceptions of Python that tell of a mistake in the program, not of one in what it was given.
 const MISTAKES: [&str; 10] = [
@@ -132,7 +132,7 @@ impl Subject {
                     [real(preos, Answers::Done), real(preos, Answers::Errors), cancel]
                 });
                 self.each(plans, |plan, seen| {
-                    // How it ends otherwise is a matter of other checks.
+                    // How it ends after errors and signals is judged by other checks.
                     if plan.answers == Answers::Done {
                         seen.returned()?;
                     }
@@ -203,7 +203,7 @@ impl Subject {
         let plans = preoses.iter().map(|preos| Plan { work: Work::Load, ..these(preos, &[]) });
         self.each(plans, |_, seen| match seen.not_loaded() {
             Some((name, reason)) if name == check.name() => Err(reason.to_owned()),
-            // The check of that name says it.
+            // Another check fails for this.
             Some(_) => Ok(Verdict::Passed),
             None if seen.events.contains(&Event::Loaded) => seen.ended().map(|()| Verdict::Passed),
             None => {
@@ -229,10 +229,11 @@ impl Subject {
         })
     }
 
-    /// The directory of the plugin; only what a plugin may use there if it holds everybody's files. And cdist itself.
+    /// What the sandbox must not hide: cdist itself and the directory of the plugin. Of a directory that the sandbox hides for all, only
+    /// what the plugin uses.
     fn keep(&self) -> Vec<PathBuf> {
         let directory = parent_of(&self.file);
-        let mut keep = vec![self.runner.program.clone()];
+        let mut keep = vec![self.starter.program.clone()];
         if sandbox::hidden(&self.temporary).iter().all(|hidden| hidden != directory) {
             keep.push(directory.to_owned());
             return keep;
@@ -250,7 +251,7 @@ impl Subject {
 
     fn run(&self, plan: &Plan) -> Result<Seen, CheckError> {
         let failed = |error| CheckError::io("making a directory for a run", &error);
-        let dir = self.runner.new_dir().map_err(failed)?;
+        let dir = self.starter.new_dir().map_err(failed)?;
         let probe = Probe {
             work: plan.work,
             answers: plan.answers,
@@ -268,7 +269,7 @@ impl Subject {
             Arguments::Real => self.arguments.clone(),
             Arguments::These(words) => words.iter().map(OsString::from).collect(),
         };
-        let seen = self.runner.run(&probe, &arguments);
+        let seen = self.starter.run(&probe, &arguments);
         // What a plugin has written must not fill the disk until the end of the check.
         let _ = fs::remove_dir_all(&probe.dir);
         seen
@@ -311,7 +312,7 @@ impl Subject {
     }
 }
 
-/// Something with the file before its PreOSes are known.
+/// Work on the file before its PreOSes are known.
 fn no_preos(work: Work) -> Plan {
     let arguments = Arguments::These(Vec::new());
     Plan { preos: String::new(), work, answers: Answers::Errors, data: false, arguments }
@@ -326,7 +327,7 @@ fn real(preos: &PreosText, answers: Answers) -> Plan {
     Plan { preos: preos.name(), work: Work::Call, answers, data: true, arguments: Arguments::Real }
 }
 
-/// The PreOS and its arguments, where those are ours.
+/// The PreOS, and its arguments if the check has chosen them.
 fn shown(plan: &Plan) -> String {
     let Arguments::These(words) = &plan.arguments else { return plan.preos.clone() };
     let words = words.iter().map(|word| {
@@ -415,7 +416,7 @@ impl Seen {
                 _ => {}
             }
         }
-        // In a thread of the plugin, which then went on.
+        // A panic in another thread of the plugin, which returned all the same.
         panic.or_else(|| exception_in(&said))
     }
 
