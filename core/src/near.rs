@@ -1,4 +1,4 @@
-//! What somebody may have meant.
+//! Which known word a misspelt one may stand for.
 
 /// The one of `names` that is most like `wrong`, if one is near.
 pub fn near_match<'a>(names: impl IntoIterator<Item = &'a str>, wrong: &str) -> Option<&'a str> {

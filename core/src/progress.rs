@@ -77,7 +77,7 @@ impl Progress {
         Self { sink, depth: 0 }
     }
 
-    /// Tells nobody.
+    /// Discards all that it is told.
     pub fn silent() -> Self {
         Self::new(Arc::new(Ignore))
     }

@@ -13,12 +13,12 @@ use subtle::ConstantTimeEq;
 
 use crate::host::atomic::write_atomic;
 
-/// Shortest token: nobody guesses that much.
+/// Shortest token that cannot be guessed.
 const LENGTH_MIN: usize = 16;
 /// Longest token, without the newline at its end.
 const LENGTH_MAX: usize = 512;
 
-/// A secret that whoever asks has to know: a `b68token` (RFC 6750, 2.1).
+/// A secret that a caller has to know: a `b68token` (RFC 6750, 2.1).
 #[derive(Clone)]
 pub struct Token(String);
 
@@ -142,7 +142,7 @@ fn others(path: &Path) -> u32 {
     if handed { 0o007 } else { 0o077 }
 }
 
-/// 256 bits that nobody can foresee.
+/// 256 unpredictable bits.
 fn random() -> io::Result<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)?;

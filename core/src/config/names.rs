@@ -20,7 +20,7 @@ pub fn unresolved(host: &str) -> HostNames {
 
 /// Asks the system's resolver; this may take seconds. A host that it does not know is no error.
 pub fn resolve(host: &str, family: Family) -> HostNames {
-    // A path is a directory that somebody configures with chroot; no name server knows it.
+    // A path is a directory that is configured by chroot; no name server knows it.
     if host.contains('/') {
         return unresolved(host);
     }
@@ -72,7 +72,7 @@ pub enum Unconfirmed {
     /// What should be a name cannot be one.
     #[error("the name of {0} is {1:?}, which cannot be the name of a host")]
     Invalid(IpAddr, String),
-    /// Whoever answers for the address may claim any name; whoever answers for the name decides.
+    /// The name server of an address can claim any name, so the name has to lead back to the address.
     #[error("the name of {0} is {1}, but {1} does not have this address")]
     Elsewhere(IpAddr, String),
 }
@@ -94,7 +94,7 @@ fn confirm(
     name: &str,
     addresses: impl FnOnce(&str) -> Vec<IpAddr>,
 ) -> Result<String, Unconfirmed> {
-    // It comes from whoever answers for the address, and becomes a word of command lines and files.
+    // It comes from the name server of the address, and becomes a word of command lines and files.
     let name = name.trim_end_matches('.').to_owned();
     let begins_well = name.starts_with(|c: char| c.is_ascii_alphanumeric());
     if !begins_well || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {

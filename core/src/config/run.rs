@@ -66,7 +66,7 @@ async fn attempt_with(mut run: Run, started: Instant, report: &mut Report) -> Re
     } else if let Some(holder) = run.lock.clone()
         && run.connector.takes_scripts_on_stdin()
     {
-        // Not for a dry run: nobody else knows its directory, and it must not leave a lock beside the other one.
+        // Not for a dry run: no other run knows its directory, and it must not leave a lock beside the other one.
         run.connector = Arc::new(Locked::new(run.connector, &run.remote_dir, holder));
     }
     let step = run.progress.step(format!("configuring {}", run.host));

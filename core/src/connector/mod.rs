@@ -4,7 +4,7 @@
 //! - [`Chroot`]: a directory on this machine, entered with chroot(8); needs root.
 //! - [`Local`]: this machine.
 //! - [`Custom`]: two programs that the user names (`--remote-exec`, `--remote-copy`).
-//! - [`Locked`]: one of the others, while nobody else works in the same work directory.
+//! - [`Locked`]: one of the others, with a lock on the work directory of the target.
 //! - [`Guarded`]: one of the others, while the target is the machine that is meant.
 
 mod custom;

@@ -15,7 +15,7 @@ impl Cancel {
         self.0.store(true, Ordering::SeqCst);
     }
 
-    /// True once somebody asked to stop.
+    /// True once a stop was requested.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }

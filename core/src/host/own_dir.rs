@@ -45,7 +45,7 @@ impl OwnDir {
         let mut builder = tempfile::Builder::new();
         let path = builder.prefix(PREFIX).make_in(place, |path| DirBuilder::new().mode(0o700).create(path));
         let path = path?.into_temp_path().keep().map_err(|error| error.error)?;
-        // Nobody takes it for left behind before it is locked.
+        // Before it is locked, no other process takes it for left behind.
         let made = lock_new(&path).inspect_err(|_| drop(fs::remove_dir_all(&path)));
         Ok(Self { running: made?, path, kept: false })
     }

@@ -90,7 +90,7 @@ pub(crate) async fn accept<L: Listen, F: Future<Output = ()> + Send + 'static>(
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Too many open files, or somebody who has hung up already.
+                // Too many open files, or a peer that has closed the connection already.
                 tracing::debug!("accepting a connection: {error}");
                 sleep(Duration::from_millis(20)).await;
                 continue;
@@ -113,6 +113,6 @@ pub(crate) async fn accept<L: Listen, F: Future<Output = ()> + Send + 'static>(
 
 /// Waits until the server is to stop.
 pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // Whoever could say so is gone; so is the server.
+    // The sender is gone, and the server with it.
     let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -92,12 +92,12 @@ impl Connections {
     }
 
     /// At most `all` of them, on a loopback address, where all users of this machine have the same one. A user has a quarter of
-    /// them at most; root, this process's user, and whoever cannot be told have no limit of their own.
+    /// them at most; root, this process's user, and peers whose user is unknown have no limit of their own.
     pub fn of_users(all: usize) -> Self {
         Self { per_peer: (all / 4).max(1), by_user: true, ..Self::new(all) }
     }
 
-    /// At most `all` of them, whoever has them.
+    /// At most `all` of them, of all peers together.
     pub fn of_anybody(all: usize) -> Self {
         Self { per_peer: all, ..Self::new(all) }
     }

@@ -49,7 +49,7 @@ pub enum Origin {
     Unknown,
     /// One that came from the same listener.
     Own,
-    /// Somebody else's. Its requests must not change anything.
+    /// Another origin. Its requests must not change anything.
     Foreign,
 }
 
@@ -78,7 +78,7 @@ pub fn full(text: impl Into<Bytes>) -> Body {
     Full::new(text.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
 }
 
-/// An answer that nobody keeps, and that no browser takes for something else.
+/// An answer that no cache keeps, and whose type no browser guesses.
 pub fn response(status: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;

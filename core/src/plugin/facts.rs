@@ -86,7 +86,7 @@ pub struct ElfFacts {
 }
 
 impl Facts {
-    /// Reads a file. Links are followed, as what they lead to is what somebody wants to know about.
+    /// Reads a file. Links are followed: what they lead to is what would be loaded.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! Installing and removing plugins.
 //!
 //! A library is never written in place: a process that has it loaded would run the new bytes at the old addresses. The copy is
-//! renamed over the old file, and whoever has that one open keeps it.
+//! renamed over the old file, and a process that has that one open keeps it.
 
 use std::{
     ffi::OsStr,
@@ -41,7 +41,7 @@ pub enum InstallError {
         /// Why.
         reason: CheckError,
     },
-    /// Nobody would look for it, or could name it.
+    /// It would not be looked for, or could not be named.
     #[error(
         "{} is not installed: the name of a plugin's file ends in .so or .py, begins with no dot, and is UTF-8 without control characters",
         .file.display()
@@ -227,7 +227,7 @@ fn sums_of_usable(directory: &Path, except: &Path) -> Result<(Sums, Vec<PathBuf>
     Ok((sums, files))
 }
 
-/// A directory whose libraries and record are changed by nobody else meanwhile.
+/// A directory whose libraries and record are locked against other installs.
 struct Held<'a> {
     directory: &'a Path,
     sums: Option<Sums>,

@@ -2,7 +2,7 @@
 //!
 //! Such a file has to be executed to be listed. `shim.py` does so, in one interpreter for all files and a process for
 //! each; it also calls the `commandline` of the chosen one. It travels as a word of the command line, so there is no
-//! file of it that somebody could replace.
+//! file of it that another user could replace.
 
 use std::{
     ffi::{OsStr, OsString},

@@ -1,5 +1,5 @@
 //! A place in which a plugin can do no harm to this machine: for `cdist plugin check`, which calls plugins with random
-//! arguments as whoever runs it.
+//! arguments with the rights of the user who runs it.
 //!
 //! Everything that is mounted becomes read-only and without devices; the directories for temporary files and `/run` are
 //! empty ones in memory, `/dev` holds what needs no hardware, and there is no network and no memory shared with others.
@@ -65,7 +65,7 @@ pub fn enter(temporary: &Path, own: &Path, keep: &[PathBuf]) -> io::Result<()> {
             flags |= MsFlags::MS_NOEXEC;
         }
         match remount(&point, flags) {
-            // It is below another mount, and nobody can reach it.
+            // It is below another mount, and out of reach.
             Ok(()) | Err(Errno::EINVAL | Errno::ENOENT | Errno::ENOTDIR) => {}
             Err(errno) => return Err(errno.into()),
         }

@@ -28,7 +28,7 @@ const RECORD_MAX: u64 = 1024 * 1024;
 /// Why a plugin does not agree with the record. The messages complete the line "skipped FILE: …".
 #[derive(Debug, thiserror::Error)]
 pub enum SumError {
-    /// The record may be somebody else's.
+    /// Another user can change the record.
     #[error("{FILE_NAME} beside it is not trusted: {0}")]
     Untrusted(#[source] TrustError),
     /// The record or the plugin cannot be read.

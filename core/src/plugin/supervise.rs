@@ -289,7 +289,7 @@ fn init(
         Some(WaitStatus::Signaled(_, signal, _)) => (format!("signal {}\n", signal as i32), 1),
         _ => (String::new(), 1),
     };
-    // The parent may be gone; then nobody wants to know.
+    // The parent may be gone, and needs no report then.
     let _ = report.write_all(line.as_bytes());
     Ok(status)
 }
@@ -407,7 +407,7 @@ pub struct Reporter(File);
 impl Reporter {
     /// Says that the plugin has returned `status`. To be called right before the process ends with that status.
     pub fn returned(mut self, status: i32) {
-        // The parent may be gone; then nobody wants to know.
+        // The parent may be gone, and needs no report then.
         let _ = self.0.write_all(format!("returned {status}\n").as_bytes());
     }
 

@@ -24,7 +24,7 @@ pub enum Probe {
         /// The components that it has; empty if the file does not say.
         components: Vec<String>,
     },
-    /// Nobody answers there.
+    /// No server answers there.
     Unreachable,
     /// The archive answers, and does not have the suite.
     NoSuite,

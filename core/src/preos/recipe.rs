@@ -197,7 +197,7 @@ impl Recipe {
         }
         let text = |key: &str| record.get(key).map(str::to_owned);
         let all = |key: &str| record.all(key).map(str::to_owned).collect::<Vec<_>>();
-        // Whoever writes `true` must not be told that nothing was asked for.
+        // A switch with `true` is refused for its value, not as a recipe that asks for nothing.
         for key in SWITCHES {
             if record.get(key).is_some_and(|value| value != "yes") {
                 let text = format!("the plugin's recipe has `{key}` with another value than `yes`");

@@ -86,7 +86,7 @@ fn empty(directory: &Path) -> Result<(), SealError> {
     Ok(())
 }
 
-/// Packages expect their log files, but nobody needs what they said while they were installed.
+/// Packages expect their log files, but what they said while they were installed has no use.
 fn truncate_logs(directory: &Path) -> Result<(), SealError> {
     for path in matching(directory, |_| true) {
         match fs::symlink_metadata(&path) {

@@ -44,7 +44,7 @@ pub fn trigger_request(data: &[u8]) {
 impl Fuzzed {
     fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        // Jobs end at once, so nobody who waits for one waits long.
+        // Jobs end at once, so that a call that waits for one does not wait long.
         let rules = Rules { policy: InstallPolicy::Always, ..Rules::default() };
         let bench =
             runtime.block_on(async { Bench::new(rules, Access::default(), Told::new(&[], Duration::ZERO)) });

@@ -18,7 +18,7 @@ pub type MachineId = i64;
 /// Milliseconds since 1970-01-01 UTC.
 pub type Millis = i64;
 
-/// The time by the clock on the wall, which somebody may set.
+/// Time of the system clock, which can be set.
 pub(super) fn now() -> Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
@@ -46,9 +46,9 @@ pub enum State {
     Succeeded,
     /// Something failed.
     Failed,
-    /// The server ended while it was worked on; nobody knows how far it came.
+    /// The server ended while it was worked on; how far it came is unknown.
     Interrupted,
-    /// Somebody has stopped it.
+    /// It was cancelled.
     Cancelled,
 }
 
@@ -149,7 +149,7 @@ pub struct Job {
     pub not_before: Option<Millis>,
     /// How many more requests have joined it.
     pub joined: u32,
-    /// Somebody has asked to stop it while it runs.
+    /// A cancel was requested while it runs.
     pub stopping: bool,
     /// What the last attempt has done.
     pub report: Option<Box<RunReport>>,

@@ -49,7 +49,7 @@ pub enum Refusal {
     Installed,
     /// The server ended during its last install.
     Interrupted,
-    /// Somebody has stopped its last install.
+    /// Its last install was cancelled.
     Stopped,
     /// The policy wants it to be armed.
     NotArmed,

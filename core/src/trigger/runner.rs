@@ -1,4 +1,4 @@
-//! What the server asks of whoever does the work of a job, and what it hears back.
+//! What the server asks of the one that does the work of a job, and what it hears back.
 
 use std::{
     fmt,
@@ -31,7 +31,7 @@ pub struct Order {
     pub machine: MachineId,
     /// Where everything goes that `cdist config -v` would print; the directory exists.
     pub log: PathBuf,
-    /// A directory for the run's own files; exists and is empty. Whoever runs the job removes what is not worth keeping.
+    /// A directory for the run's own files; exists and is empty. The runner removes what is not worth keeping.
     pub work_dir: PathBuf,
     /// Set when the job is to end.
     pub cancel: Cancel,
@@ -39,7 +39,7 @@ pub struct Order {
     pub binding: Binding,
 }
 
-/// Whether an address is still that of the machine that a job is for. Whoever runs the job looks when there is a connection,
+/// Whether an address is still that of the machine that a job is for. The runner looks when there is a connection,
 /// and before each command.
 #[derive(Clone)]
 pub struct Binding(Arc<Bound>);
@@ -121,7 +121,7 @@ pub enum End {
     Succeeded,
     /// Something failed.
     Failed,
-    /// Somebody asked to stop, and it did.
+    /// It has ended because a stop was requested.
     Cancelled,
     /// The address is another machine's by now, and nothing was done there. The reason of the report tells.
     Missed,

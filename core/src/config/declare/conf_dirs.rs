@@ -23,7 +23,7 @@ const PARTS: [&str; 4] = ["explorer", "files", "manifest", "type"];
 
 /// The directories in the order of rising rank without repetitions.
 ///
-/// A directory named again moves up to its last place: whoever repeats a directory wants it to win.
+/// A directory named again moves up to its last place: a directory is repeated to make it win.
 pub fn without_repetitions(dirs: &[PathBuf]) -> Vec<PathBuf> {
     let last = |i: usize, dir: &PathBuf| !dirs.iter().skip(i + 1).any(|d| d == dir);
     dirs.iter().enumerate().filter(|(i, d)| last(*i, d)).map(|(_, d)| d.clone()).collect()

@@ -155,7 +155,7 @@ pub fn main() -> ExitCode {
         }
         _ => (format!("ERROR: cdist: {error}\n"), 1),
     };
-    // Nobody is left to tell if standard error is closed.
+    // With standard error closed there is no place to report it.
     let _ = io::stderr().write_all(printable::lines(text).as_bytes());
     ExitCode::from(status)
 }
@@ -233,7 +233,7 @@ impl Call {
                 fs::write(&path, bytes).map_err(EmulatorError::write(&path))?;
             }
         }
-        // Last: whoever finds the object in the list finds it whole.
+        // Last: an object that is in the list is whole.
         relations::append_call(&self.global, &name)
             .map_err(|(path, source)| EmulatorError::Write { path, source })
     }
@@ -328,7 +328,7 @@ impl Call {
     }
 }
 
-/// All of standard input; `None` on a terminal, where nobody wants to type it.
+/// All of standard input; `None` on a terminal, where it would have to be typed.
 fn read_stdin() -> Result<Option<Vec<u8>>, EmulatorError> {
     let mut stdin = io::stdin().lock();
     if stdin.is_terminal() {
@@ -337,7 +337,7 @@ fn read_stdin() -> Result<Option<Vec<u8>>, EmulatorError> {
     let mut bytes = Vec::new();
     match stdin.read_to_end(&mut bytes) {
         Ok(_) => Ok(Some(bytes)),
-        // Opened for writing only, as after `<&-` and a reopen by somebody else.
+        // Opened for writing only, as after `<&-` and a reopen by another program.
         Err(e) if e.raw_os_error() == Some(nix::errno::Errno::EBADF as i32) => Ok(None),
         Err(e) => Err(EmulatorError::Stdin(e)),
     }

@@ -105,7 +105,7 @@ impl Engine {
             return Err(ConfigError::Failed { command, status: done.status, why: None });
         }
         let told = read_start(&path).map_err(ConfigError::io(format!("reading {}", path.display())))?;
-        // It holds the whole files in a form that is of no use to anybody.
+        // It holds the whole files, in a form that has no further use.
         fs::remove_file(&path).map_err(ConfigError::io(format!("removing {}", path.display())))?;
         Ok(told)
     }

@@ -1,7 +1,7 @@
 //! What a dry run does otherwise on the target: it has a directory of its own, and leaves the target as it was.
 //!
 //! Explorers have to be somewhere on the target to run. The work directory of the last real run is not the place:
-//! it would be wiped. A directory beside it has the same owner's parents, so nobody else can get in between.
+//! it would be wiped. A directory beside it has the same owner's parents, so no other user can get in between.
 
 use std::{
     ffi::OsString,
@@ -54,12 +54,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes the parents that were missing, as far as nobody else has put anything there meanwhile.
+    /// Removes the parents that were missing, as far as they are empty still.
     pub(in crate::config) async fn remove_missing_parents(&self, context: &Context) {
         let Some(missing) = self.missing_parents.get().filter(|all| !all.is_empty()) else { return };
         let mut words = vec![OsString::from("rmdir")];
         words.extend(missing.iter().map(posix));
-        // A directory that is not empty belongs to somebody else by now.
+        // Another program uses a directory that is not empty.
         let _ = self.remote_plain(context, &words).await;
     }
 }

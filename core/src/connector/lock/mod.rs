@@ -1,4 +1,4 @@
-//! Nobody else works in the same work directory of a target at the same time.
+//! The lock on a work directory of a target: one run at a time.
 //!
 //! The lock is held by a shell on the target ([`HOLD`]) that reads from a pipe of ours. So it ends with the connection and
 //! with this process, however these end, and what the run has left running on the target ends with it.

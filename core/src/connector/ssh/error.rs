@@ -20,13 +20,13 @@ pub enum Problem {
     Configuration,
     /// The name has no address.
     Resolve,
-    /// Nobody listens on the port.
+    /// No server listens on the port.
     Refused,
     /// No network leads there.
     Unreachable,
     /// No answer in time.
     Timeout,
-    /// Nobody has said yet that this is the host's key.
+    /// The host's key is not among the known ones.
     HostKeyUnknown,
     /// The host has another key than the known one.
     HostKeyChanged,

@@ -30,7 +30,7 @@ use crate::{
     host::{Family, limits},
 };
 
-/// What ssh may take in all, when there is nobody who types a password. Reaching the host has its own, shorter limit.
+/// What ssh may take in all, when it runs unattended. Reaching the host has its own, shorter limit.
 const START_MAX: Duration = Duration::from_secs(120);
 /// How long the master may take to end by itself.
 const GRACE: Duration = Duration::from_secs(2);
@@ -242,7 +242,7 @@ fn arguments(options: &SshOptions, place: &Place, host: &str, may_ask: bool) -> 
         "RemoteCommand=none",
         "RequestTTY=no",
     ];
-    // Who called is not somebody whom the administrator would lend his keys.
+    // Never forward the agent to an unattended target.
     let agent = options.unattended.then_some("ForwardAgent=no");
     all.extend(fixed.iter().chain(&agent).flat_map(|option| ["-o".into(), OsString::from(option)]));
     all.extend(["--".into(), host.into(), KEEPER.into()]);

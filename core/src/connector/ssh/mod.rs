@@ -62,7 +62,7 @@ pub struct SshOptions {
     pub family: Family,
     /// Which keys of the host are right.
     pub host_keys: HostKeys,
-    /// Nobody is there: never asks on a terminal for a password.
+    /// Runs unattended: ssh never asks on a terminal for a password.
     pub unattended: bool,
 }
 
@@ -282,7 +282,7 @@ fn argv(context: &Context, words: &[OsString]) -> Vec<OsString> {
     argv
 }
 
-/// Types are written for root; who writes `user@host` wants somebody else.
+/// Types are written for root; `user@host` names another user.
 fn user(host: &str) -> &'static [&'static str] {
     if host.contains('@') { &[] } else { &["-o", "User=root"] }
 }
@@ -330,7 +330,7 @@ async fn drain(from: Option<impl AsyncRead + Unpin>, to: Output, own: impl AsFd)
         Output::Null => return Ok(captured),
         Output::Capture => {
             (&mut from).take(CAPTURED_MAX).read_to_end(&mut captured).await?;
-            // The rest is nobody's, but the other end wants to be rid of it.
+            // The rest has no reader, but the other end has to get rid of it before it ends.
             tokio::io::copy(&mut from, &mut tokio::io::sink()).await?;
             return Ok(captured);
         }

@@ -25,7 +25,7 @@ use crate::host::claim::{Claim, claim, claim_left_behind};
 
 /// Longest path of a directory in which a socket still has a name that fits.
 const LENGTH_MAX: usize = 60;
-/// Followed by the process that made it, so that a later one can tell that nobody needs it any more.
+/// Followed by the process that made it, so that a later one can tell that it is not in use any more.
 const PREFIX: &str = "cdist-ssh-";
 
 const COPY: &str = include_str!("copy.sh");

@@ -61,7 +61,7 @@ pub(super) async fn send(
     let exec =
         Exec { words: words.to_vec(), stdin: Input::Pipe(reader), stdout: copy.stdout, stderr: copy.stderr };
     let done = ssh.exec(context, exec).await;
-    // If the command was not even started, nobody reads the pipe any more, and the packing ends with it.
+    // If the command was not even started, the pipe has no reader any more, and the packing ends with it.
     let packed: Result<(), ConnectorError> =
         pack.await.unwrap_or_else(|e| Err(copy_error(Path::new("/"), &to, io::Error::other(e))));
     let done = done?;

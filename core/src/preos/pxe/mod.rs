@@ -60,7 +60,7 @@ pub struct PxeOptions {
     pub initramfs: InitramfsOptions,
     /// Kernel parameters, one or more words each.
     pub kernel_params: Vec<String>,
-    /// Whose members, besides root, can read the initramfs; nobody else can then.
+    /// The group whose members, and root, are the only ones that can read the initramfs.
     pub group: Option<String>,
 }
 

@@ -1,6 +1,6 @@
 //! An initramfs with secrets is not for every user of the machine that serves it.
 //!
-//! Whoever can ask the TFTP server gets it all the same: TFTP knows no users. But that may be another network than the one
+//! A client of the TFTP server gets it all the same: TFTP knows no users. But that may be another network than the one
 //! that the users of this machine are in.
 
 use std::{

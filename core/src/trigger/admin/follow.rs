@@ -17,7 +17,7 @@ use crate::trigger::{
 
 /// How often a log is looked at that has not grown.
 const POLL: Duration = Duration::from_millis(200);
-/// How many pieces whoever reads may be behind.
+/// How many pieces a reader may be behind.
 const BEHIND: usize = 4;
 /// The most that is read at once.
 const PIECE: u64 = 64 * 1024;
@@ -76,7 +76,7 @@ impl Follow {
     }
 
     /// All pieces, read in a task of its own: a read that is given up halfway would lose what it has read. Ends with the
-    /// log, after an error, when whoever reads is gone, or with `stop`.
+    /// log, after an error, when the reader is gone, or with `stop`.
     pub fn pieces(
         mut self,
         stop: impl Future<Output = ()> + Send + 'static,

@@ -1,6 +1,6 @@
 //! The Unix socket in the state directory, by which the command line talks to the server.
 //!
-//! Whoever may enter the directory may do everything: it is open to its owner only, and so is the socket.
+//! A user who may enter the directory may do everything: it is open to its owner only, and so is the socket.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -55,7 +55,7 @@ pub fn listen(state_dir: &Path) -> io::Result<UnixListener> {
         Err(_) => {}
     }
     let listener = UnixListener::bind(&place.path)?;
-    // Nobody else gets into the directory meanwhile.
+    // No other user gets into the directory meanwhile.
     fs::set_permissions(&place.path, fs::Permissions::from_mode(0o600))?;
     listener.set_nonblocking(true)?;
     Ok(listener)

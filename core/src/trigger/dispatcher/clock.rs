@@ -1,4 +1,4 @@
-//! The time that pruning goes by. What was kept for a month must not go because somebody has set the clock wrong.
+//! The time that pruning goes by. What was kept for a month must not go because the clock was set wrong.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ impl Reckoned {
         Self(stored.unwrap_or(wall))
     }
 
-    /// The time for pruning, after `elapsed` by a clock that nobody sets. Never later than the clock on the wall says.
+    /// The time for pruning, after `elapsed` on the monotonic clock. Never later than the clock on the wall says.
     pub(super) fn go_on(&mut self, wall: Millis, elapsed: Duration) -> Millis {
         let elapsed = Millis::try_from(elapsed.as_millis()).unwrap_or(Millis::MAX);
         let latest = self.0.saturating_add(elapsed.saturating_mul(2));

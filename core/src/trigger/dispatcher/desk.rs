@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// The most that is decided together: whoever comes first should not wait for all who come after.
+/// The most that is decided together: the first caller should not wait for all later ones.
 const BATCH: usize = 512;
 /// How often old jobs are looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
@@ -35,7 +35,7 @@ const PRUNE_AT_ONCE: usize = 200;
 const JOBS_EACH: usize = 50;
 /// How long stopped jobs may take to clean up when the server ends.
 const CLEAN_UP: Duration = Duration::from_secs(20);
-/// Nobody waits longer.
+/// The longest that a caller waits.
 const GRACE_MAX: Duration = Duration::from_secs(3650 * 24 * 3600);
 /// After so long without anything to do the store rests.
 const REST_AFTER: Duration = Duration::from_millis(500);
@@ -80,7 +80,7 @@ enum Reply {
 
 impl Reply {
     fn give(self, failure: Option<&str>) {
-        // Whoever has hung up does not want to know.
+        // A caller that has hung up needs no answer.
         match (self, failure) {
             (Self::Call(to, answer), None) => drop(to.send(Ok(answer))),
             (Self::Order(to, answer), None) => drop(to.send(Ok(answer))),
@@ -177,7 +177,7 @@ impl Desk {
         Moment { wall: job::now(), mono: self.begin.elapsed() }
     }
 
-    /// How long nothing has to be done if nobody asks.
+    /// Time until the next scheduled work.
     fn patience(&self) -> Duration {
         if self.closing.is_some() {
             return Duration::from_millis(100);
@@ -241,7 +241,7 @@ impl Desk {
                 let stop_at = Instant::now() + grace.min(GRACE_MAX);
                 let give_up_at = stop_at + CLEAN_UP;
                 let closing = self.closing.get_or_insert(Closing { stop_at, give_up_at, stopped: false });
-                // Asked once more: whoever asks has less patience now.
+                // A second request to end shortens the grace.
                 closing.stop_at = closing.stop_at.min(stop_at);
                 closing.give_up_at = closing.give_up_at.min(give_up_at);
             }
@@ -418,7 +418,7 @@ impl Desk {
                 job.address,
                 attempt::word(ended.end)
             );
-            // Nobody is left to hear it when the server has given up waiting.
+            // The receiver is gone when the server has given up waiting.
             let _ = sender.send(Command::Finished(job.id, ended));
         });
     }

@@ -28,7 +28,7 @@ impl Default for Events {
 
 impl Events {
     pub(super) fn tell(&self, event: Event) {
-        // Nobody may be listening.
+        // There may be no reader.
         let _ = self.0.send(event);
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Everything that changes machines or jobs goes through it, one after the other: what many ask for at the same time is
 //! decided together, stored by one commit, and answered after that. So a sync of the disk is shared by all who wait for
-//! it, and nobody hears of a decision that a crash could take back.
+//! it, and no decision is told that a crash could take back.
 
 mod attempt;
 mod clock;
@@ -213,7 +213,7 @@ impl Dispatcher {
         self.sender.send(command).map_err(|_| Unavailable::Closing)
     }
 
-    /// Runs `ask` where waiting for the disk holds nobody up.
+    /// Runs `ask` where waiting for the disk blocks no other task.
     async fn read<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&mut dyn Reader) -> Result<T, StoreError> + Send + 'static,

@@ -332,7 +332,7 @@ impl Ledger {
         }
     }
 
-    /// Whoever calls from an address has it: what waits for another machine there would meet this one.
+    /// The machine that calls from an address has it: what waits for another machine there would meet this one.
     pub(super) fn free_address(&mut self, address: &str, who: Option<MachineId>, now: Moment) {
         self.clear_queue(address, who, now);
         // What runs there may not have got there yet.

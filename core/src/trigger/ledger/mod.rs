@@ -1,7 +1,7 @@
 //! Everything that is decided about machines and jobs, without a clock, a disk or a network.
 //!
-//! A [`Ledger`] holds all machines, and the jobs that are not at their end. Whoever calls it stores the [`Change`]s
-//! before anybody hears of a decision; if that fails, the ledger is loaded anew from what is stored.
+//! A [`Ledger`] holds all machines, and the jobs that are not at their end. The caller stores the [`Change`]s
+//! before a decision is told; if that fails, the ledger is loaded anew from what is stored.
 //!
 //! - [`calls`](Ledger::call): requests of machines
 //! - `machines`: which machine it is that calls, and what is known of machines
@@ -41,7 +41,7 @@ use super::{
 const PAUSE: Duration = Duration::from_secs(10);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(600);
-/// No clock is set back by so much that somebody may be installed then who should not.
+/// The most time that a machine stays armed after a start of the server, also if the clock was set back meanwhile.
 const ARMED_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Most addresses that one installed machine has had where nothing could prove that it has left the ones before.
@@ -56,7 +56,7 @@ pub struct Rules {
     pub at_once: usize,
     /// How many jobs wait at most.
     pub queue_max: usize,
-    /// How many machines are known at most: anybody can invent hardware addresses.
+    /// How many machines are known at most: callers can invent hardware addresses.
     pub machines_max: usize,
     /// How often a failed configuration is repeated.
     pub retries: u32,
@@ -149,7 +149,7 @@ pub struct Ledger {
     by_address: HashMap<String, MachineId>,
     /// Installed machines that may be at an address.
     by_place: HashMap<String, Vec<MachineId>>,
-    /// By the clock that nobody sets.
+    /// On the monotonic clock.
     armed_until: HashMap<MachineId, Duration>,
     active: HashMap<JobId, Active>,
     of_machine: HashMap<MachineId, Vec<JobId>>,
@@ -275,7 +275,7 @@ impl Ledger {
         pause.into_iter().chain(self.armed_until.values().copied()).min()
     }
 
-    /// Disarms machines whose time is over. What is stored then does not come back to life when somebody sets the clock
+    /// Disarms machines whose time is over. What is stored then does not come back to life when the clock is set
     /// back.
     pub fn expire(&mut self, now: Moment) {
         let over = |id: &&MachineId| self.machines.get(id).is_none_or(|machine| !self.is_armed(machine, now));
@@ -366,7 +366,7 @@ impl Ledger {
             && !self.rules.dry_run
             && let Some(machine) = self.machines.get_mut(&job.machine)
         {
-            // A failure takes no protection away: what was installed before may still be what somebody works with.
+            // A failure takes no protection away: what was installed before may still be in use.
             if state != State::Failed || machine.install.is_none() {
                 machine.install = Some(state);
                 machine.installed = Some(now.wall);

@@ -15,7 +15,7 @@ const INTERRUPTED: &str = "the server ended while it was worked on; nobody knows
 const OFTEN: &str = "the server ended while it was worked on, again and again";
 /// So often a configuration begins again because the server has ended, besides the attempts that have failed.
 const CRASHES: u32 = 3;
-/// Why a job has come to its end that somebody has stopped.
+/// Why a job that was cancelled has come to its end.
 const STOPPED: &str = "stopped while it ran";
 
 /// Why a job has ended that was to begin.
@@ -141,7 +141,7 @@ impl Ledger {
         self.store_job(id);
     }
 
-    /// A job is stored as running, and nobody is at work on it.
+    /// A job is stored as running, and is not being worked on.
     pub fn lose(&mut self, id: JobId, now: Moment) {
         self.interrupt(id, now);
     }

@@ -162,7 +162,7 @@ impl Server {
         let reads = matches!(wish, Wish::Health | Wish::Look(_));
         match head.method {
             Method::GET | Method::POST => {}
-            // Whoever sends it only wants to know what would be answered.
+            // HEAD asks what would be answered, and does nothing.
             Method::HEAD if reads => {}
             _ => return Err(Reply::new(405, "only GET and POST do something here")),
         }
@@ -197,7 +197,7 @@ impl Server {
         if !allow.is_empty() && !allow.iter().any(|net| net.contains(&address)) {
             return Err(Reply::new(403, format!("{address} is not in a network that --allow names")));
         }
-        // A page that somebody looks at must not start anything. None of these is said in every request of every browser.
+        // A page in a browser must not start anything. None of these is said in every request of every browser.
         let agent = headers.get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
         if agent.starts_with(b"Mozilla/") || BROWSERS.iter().any(|name| headers.contains_key(*name)) {
             return Err(Reply::new(403, "this is for machines, not for browsers"));

@@ -35,7 +35,7 @@ pub enum StoreError {
         #[source]
         source: io::Error,
     },
-    /// Somebody else could change what the server believes.
+    /// Another user could change what the server reads back.
     #[error("{} {what}", .path.display())]
     Unsafe {
         /// The directory or file.
@@ -43,7 +43,7 @@ pub enum StoreError {
         /// What is wrong with it.
         what: &'static str,
     },
-    /// Somebody's file, where a backup should go.
+    /// A file that is no backup is where the backup should go.
     #[error("{} is there, and is no backup of a trigger server", .0.display())]
     NoBackup(PathBuf),
     /// A server's own file, where a backup should go.
@@ -183,7 +183,7 @@ pub trait Store: Send {
         None
     }
 
-    /// Nobody waits for anything: time to tidy up.
+    /// There is no other work: time to tidy up.
     fn rest(&mut self) {}
 
     /// The time that pruning went by last; see [`set_reckoned`](Self::set_reckoned).

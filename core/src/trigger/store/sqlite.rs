@@ -64,7 +64,7 @@ impl Sqlite {
     ///
     /// # Errors
     ///
-    /// The directory belongs to somebody else or to another server, or cannot be written to; the database is damaged or
+    /// The directory belongs to another user or to another server, or cannot be written to; the database is damaged or
     /// newer than this program.
     pub fn open(state_dir: &Path) -> Result<Self, StoreError> {
         make_state_dir(state_dir)?;
@@ -270,7 +270,7 @@ impl Store for Sqlite {
 
     fn close(&mut self) -> Result<(), StoreError> {
         self.connection
-            // All of it in one file: whoever puts a backup in its place need not think of the log.
+            // All of it in one file: a backup is restored without a log beside it.
             .execute_batch(
                 "INSERT OR REPLACE INTO meta VALUES ('clean', '1'); PRAGMA wal_checkpoint(TRUNCATE)",
             )
@@ -467,7 +467,7 @@ fn read_only(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// A directory that nobody else can write to, and nobody but us can read.
+/// A directory that only this user can read and write.
 fn make_state_dir(dir: &Path) -> Result<(), StoreError> {
     let io = |doing: &str| {
         let doing = format!("{doing} the state directory {}", dir.display());

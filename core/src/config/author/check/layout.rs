@@ -32,7 +32,7 @@ const PARAMETER_ENTRIES: [(&str, bool); 7] = [
     ("default", true),
     ("deprecated", true),
 ];
-/// For people; nobody expects the engine to look at them.
+/// For people; the engine does not look at them.
 const OTHERS: [&str; 7] = ["README", "LICENSE", "COPYING", "CHANGELOG", "TODO", "notes", "test"];
 
 /// True for a name that works as a type: what a shell takes as a command and the engine as a type call.
@@ -93,7 +93,7 @@ fn unknown(path: &Path, name: &str, known: &[(&str, bool)], whole: &str, finding
     }
 }
 
-/// The known name that somebody meant who wrote `name`: gencode_remote, parameters, manifest.sh.
+/// The known name that `name` is a misspelling of: gencode_remote, parameters, manifest.sh.
 fn near(name: &str, known: &[(&str, bool)]) -> Option<String> {
     let plain = |name: &str| name.to_lowercase().replace(['_', '-'], "");
     let stem = name.split_once('.').filter(|_| name != "man.rst").map_or(name, |(stem, _)| stem);

@@ -25,7 +25,7 @@ use crate::printable;
 pub enum Severity {
     /// The type does not do what it says.
     Error,
-    /// It works, but somebody will be surprised.
+    /// It works, but not as its author may expect.
     Warning,
 }
 

@@ -1,4 +1,4 @@
-//! What scripts use: parameters, explorers and variables that are not there, and those that nobody uses.
+//! What scripts use: parameters, explorers and variables that are not there, and those that are not used.
 
 use std::{collections::BTreeSet, fs, path::Path};
 

@@ -53,7 +53,7 @@ pub(in crate::config) struct Replies {
     shell: PathBuf,
     /// Those of the scripts in subshells of it, from the last to the next one; others have shells of their own.
     scripts: Vec<Option<PathBuf>>,
-    /// How the call ended; taken by whoever finds that a script has no end.
+    /// How the call ended; taken when a script is found to have no end.
     end: Result<ExitStatus, Option<ConfigError>>,
 }
 

@@ -39,7 +39,7 @@ use crate::{
     },
 };
 
-/// How many jobs or machines a list has if nobody says.
+/// How many jobs or machines a list has by default.
 const LIST: u64 = 50;
 /// The most that it has.
 const LIST_MAX: u64 = 500;
@@ -47,7 +47,7 @@ const LIST_MAX: u64 = 500;
 const LAST_JOBS: usize = 10;
 /// The longest `tail`.
 const TAIL_MAX: u64 = 1 << 30;
-/// For how long a machine is armed if nobody says.
+/// For how long a machine is armed by default.
 const ARMED: u64 = 24 * 3600;
 /// The longest.
 const ARMED_MAX: u64 = 365 * 24 * 3600;

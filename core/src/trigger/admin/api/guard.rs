@@ -81,7 +81,7 @@ impl Guard {
         &self.token
     }
 
-    /// True if nobody without the token may read.
+    /// True if reading needs the token.
     pub fn reading_needs_token(&self) -> bool {
         self.reading_needs_token
     }
@@ -107,7 +107,7 @@ impl Guard {
     }
 
     /// Lets a request to the API through, and tells whether the token came with it. What scripts have said may hold secrets
-    /// (`tells_output`): nobody is told that without the token, for every user of this machine gets to a loopback address.
+    /// (`tells_output`): that needs the token, for every user of this machine gets to a loopback address.
     pub(super) fn authorize(&self, head: &Parts, tells_output: bool) -> Result<bool, Problem> {
         let given = head.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
         let is_known = self.token.is_in(given);

@@ -1,6 +1,6 @@
 //! Lines of a log as `data:` of server-sent events.
 
-/// A line is cut after so many bytes: whoever reads wants to see it while it is written.
+/// A line is cut after so many bytes, so that a reader sees it while it is written.
 const LONGEST: usize = 16 * 1024;
 
 /// Makes events of pieces, which may end anywhere.

@@ -1,7 +1,7 @@
 //! The log of a job as the body of an answer, and what happens to a job as server-sent events
 //! (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
 //!
-//! Whatever is written here goes on for as long as the job does; it ends when whoever reads is gone, or the server ends.
+//! Whatever is written here goes on for as long as the job does; it ends when the reader is gone, or the server ends.
 
 use std::{io, time::Duration};
 
@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// How many pieces whoever reads may be behind.
+/// How many pieces a reader may be behind.
 const BEHIND: usize = 4;
 /// How often a stream of events says that it is still there.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -90,7 +90,7 @@ async fn until(mut stop: watch::Receiver<bool>) {
     stopped(&mut stop).await;
 }
 
-/// Nobody listens any more.
+/// The reader is gone.
 struct Gone;
 
 /// Tells what happens to a job.

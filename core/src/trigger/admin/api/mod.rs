@@ -1,7 +1,7 @@
 //! What is told of a server and done to its jobs: the API, metrics and the page, on a listener of their own and on a
 //! socket for the command line.
 //!
-//! - [`guard`]: who may ask the listener; whoever gets to the socket may do everything
+//! - [`guard`]: who may ask the listener; a user who gets to the socket may do everything
 //! - `routes`, `parameters`, `answers`, `problem`: the API, which `openapi.json` describes
 //! - `logs`, `lines`: what goes on while a job does
 //! - [`view`]: jobs and machines as the API shows them

@@ -100,7 +100,7 @@ impl From<std::io::Error> for Problem {
     }
 }
 
-/// An answer to whoever sends what no answer is waited for: what comes after a body that was not read cannot be told
+/// An answer to a peer that goes on sending: what comes after a body that was not read cannot be told
 /// from it.
 pub(super) fn closing(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -49,7 +49,7 @@ impl Deed {
     }
 }
 
-/// Does it. Whoever asks has the right to.
+/// Does it. The caller has checked the visitor's right to it.
 pub(super) async fn act(
     dispatcher: &Dispatcher,
     place: Place,

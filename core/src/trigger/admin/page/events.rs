@@ -82,7 +82,7 @@ async fn closing(dispatcher: &Dispatcher) {
     }
 }
 
-/// The sentence at the end; `None` if nobody is there to read it.
+/// The sentence at the end; `None` if the reader is gone.
 async fn pieces(dispatcher: &Dispatcher, attempt: &Attempt, sender: &Sender) -> Option<String> {
     sender.send(Bytes::from_static(b"retry: 2000\nevent: start\ndata: \n\n")).await?;
     let mut follow = Follow::new(dispatcher, &attempt.job, Some(attempt.number), true);

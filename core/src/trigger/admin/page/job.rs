@@ -125,7 +125,7 @@ pub(super) fn list<'a>(rows: impl IntoIterator<Item = (&'a str, Option<String>)>
 }
 
 fn buttons(job: &Job, visitor: &Visitor) -> Markup {
-    // Those ask before they do it: an install erases disks, and half of one helps nobody.
+    // Those ask before they do it: an install erases disks, and half of one is of no use.
     let asks = job.kind == Kind::Install;
     let (deed, name, asks) = match job.state {
         State::Queued => ("cancel", "Stop this job", false),

@@ -12,7 +12,7 @@ use crate::trigger::{
 
 /// How many jobs each list has.
 const SHOWN: usize = 10;
-/// How many failed jobs are looked at for those that nobody has done again.
+/// How many failed jobs are looked at for those that were not done again.
 const LOOKED_AT: usize = 30;
 
 /// Load and limit.

@@ -65,7 +65,7 @@ impl Page {
         // Looked at first: who has the token does not wait for those who guess. A token is too long to be found by guesses
         // whose answers nobody waits for.
         if !self.token.is(form.get("token").unwrap_or_default().trim().as_bytes()) {
-            // Whoever guesses gets a few answers a second, however many connections there are.
+            // Guesses get a few answers a second, however many connections there are.
             let Ok(Ok(_turn)) = timeout(TURN, self.logins.acquire()).await else {
                 return Err(Problem::TooMany("Too many try to log in. Wait a little, and try again."));
             };

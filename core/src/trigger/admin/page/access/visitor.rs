@@ -2,7 +2,7 @@
 
 /// The cookie. No `__Host-` in front: browsers take that over https only.
 pub(super) const COOKIE: &str = "cdist_session";
-/// Who asks: somebody with a session, or anybody.
+/// Who asks: a user with a session, or a visitor without one.
 #[derive(Default)]
 pub(in crate::trigger::admin::page) struct Visitor(Option<Session>);
 
