@@ -174,10 +174,10 @@ pub fn shared_build() -> Build {
         ("suite", "x"),
         ("arch", "y"),
         ("mirror", "z"),
-        ("target_dir", "/nonexistent"),
-        ("APT_CONFIG", "/nonexistent"),
+        ("target_dir", "/proc/none"),
+        ("APT_CONFIG", "/proc/none"),
         ("TAR_OPTIONS", "--nonsense"),
-        ("DPKG_ROOT", "/nonexistent"),
+        ("DPKG_ROOT", "/proc/none"),
     ] {
         command.env(name, value);
     }

@@ -169,7 +169,7 @@ fn a_type_that_gets_it_wrong_is_warned_of() {
         ("echo 'exit 4'", "exit status 4"),
         ("echo 'echo hello'", "tells a content before it names a file"),
         ("echo 'diff_file /x; echo hello'", "a line that means nothing: 'hello'"),
-        ("echo 'diff_file /nonexistent; diff_wanted_here ../parameter'", "names '../parameter'"),
+        ("echo 'diff_file /proc/none; diff_wanted_here ../parameter'", "names '../parameter'"),
         ("echo 'diff_file /x; if'", "exit status 2"),
     ] {
         lab.write("conf/type/__x/gencode-diff", script);
@@ -187,8 +187,8 @@ fn a_type_that_gets_it_wrong_is_warned_of() {
         }
     }
     // It must not wait for input, nor read its own script.
-    lab.write("conf/type/__x/gencode-diff", "echo 'diff_file /nonexistent; cat | diff_wanted'");
-    assert_eq!(diff(&lab, "__x y\n", &[]), "# host: __x/y\n--- /dev/null\n+++ /nonexistent\n\n");
+    lab.write("conf/type/__x/gencode-diff", "echo 'diff_file /proc/none; cat | diff_wanted'");
+    assert_eq!(diff(&lab, "__x y\n", &[]), "# host: __x/y\n--- /dev/null\n+++ /proc/none\n\n");
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn cdist(dir: &Path, words: &[&str], stdout: impl Into<Stdio>) -> Output {
 fn commands(dir: &Path) -> Vec<Vec<&'static str>> {
     fs::create_dir_all(dir.join("bad")).unwrap();
     fs::write(dir.join("nothing"), "").unwrap();
-    fs::write(dir.join("file"), "echo x | __file /nonexistent/x --source -\n").unwrap();
+    fs::write(dir.join("file"), "echo x | __file /proc/none/x --source -\n").unwrap();
     let kept = |words: &[&'static str]| [words, KEEPS_HOSTS].concat();
     let added = cdist(dir, &kept(&["inventory", "add-host", "web1"]), Stdio::null());
     assert!(added.status.success(), "{added:?}");

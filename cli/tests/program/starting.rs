@@ -24,7 +24,7 @@ fn a_local_script_that_cannot_be_started_says_why() {
         (b"#!/bin/sh\r\necho\r\n", 0o755, "carriage return"),
         (b"#!/bin/sh -e\r\necho\r\n", 0o755, "carriage return"),
         (b"#!/usr/bin/env sh\r\necho\r\n", 0o755, "carriage return"),
-        (b"cd /nowhere/at/all\r\n", 0o644, "carriage return"),
+        (b"cd /proc/none/at/all\r\n", 0o644, "carriage return"),
         (b"#!/no/such/interpreter\n", 0o755, "/no/such/interpreter"),
         (foreign, 0o755, "and this machine is"),
         (b"no first line\n", 0o755, "does not begin with #!"),
@@ -45,7 +45,7 @@ fn a_local_script_that_cannot_be_started_says_why() {
 #[test]
 fn a_script_for_the_target_that_cannot_be_run_says_why() {
     for (content, reason) in [
-        (&b"#!/bin/sh\r\ncd /nowhere\r\n"[..], "carriage return"),
+        (&b"#!/bin/sh\r\ncd /proc/none\r\n"[..], "carriage return"),
         (b"#!/usr/bin/env python3\nimport os\n", "names python3"),
         (b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0", "it is a program"),
     ] {

@@ -225,7 +225,7 @@ mod tests {
         fs::write(dir.path().join("outside/file"), "precious").unwrap();
         fs::write(tree.join("a/file"), "x").unwrap();
         symlink("../outside", tree.join("link")).unwrap();
-        symlink("/nowhere", tree.join("a/b/dangling")).unwrap();
+        symlink("/proc/none", tree.join("a/b/dangling")).unwrap();
         fs::write(tree.join(OsStr::from_bytes(b"odd \xff\n")), "x").unwrap();
         nix::unistd::mkfifo(&tree.join("fifo"), Mode::S_IRWXU).unwrap();
         remove(&tree).unwrap();

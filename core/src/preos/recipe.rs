@@ -534,7 +534,7 @@ mod tests {
 
     #[test]
     fn options_cannot_be_smuggled_into_the_bootstrap_program() {
-        let asked = Asked::new("debian", "/nonexistent/x").bootstrap().suite("--hook=x");
+        let asked = Asked::new("debian", "/proc/none/x").bootstrap().suite("--hook=x");
         let error = Recipe::parse(&asked.to_text()).unwrap().check().unwrap_err();
         assert!(error.to_string().contains("\"--hook=x\" is no name"));
     }

@@ -365,7 +365,7 @@ fn a_machine_without_python() {
         let own = site.command();
         let mut command = Command::new("/usr/bin/unshare");
         // What cannot be executed is no interpreter.
-        let hide = "mount --bind /dev/null /usr/bin/python3 && PATH=/nonexistent && exec \"$@\"";
+        let hide = "mount --bind /dev/null /usr/bin/python3 && PATH=/proc/none && exec \"$@\"";
         command.args(["-m", "/bin/sh", "-c", hide, "sh"]).arg(own.get_program()).args(["preos", word]);
         command.env("HOME", site.root().join("home")).env_remove("CDIST_PREOS_PATH");
         finish(&mut command)

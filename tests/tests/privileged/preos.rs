@@ -201,7 +201,7 @@ fn a_new_key_and_trigger_take_seconds_and_change_nothing_else() {
     let conf = copy.path().join("conf/type/__breaks");
     fs::create_dir_all(&conf).unwrap();
     let gencode = conf.join("gencode-remote");
-    fs::write(&gencode, "#!/bin/sh\necho 'mkdir /nonexistent/directory'\n").unwrap();
+    fs::write(&gencode, "#!/bin/sh\necho 'mkdir /proc/none/directory'\n").unwrap();
     fs::set_permissions(&gencode, fs::Permissions::from_mode(0o755)).unwrap();
     let manifest = copy.path().join("manifest");
     fs::write(&manifest, "__breaks here\n").unwrap();
@@ -209,7 +209,7 @@ fn a_new_key_and_trigger_take_seconds_and_change_nothing_else() {
     breaks.arg("-C").arg("-i").arg(&manifest);
     breaks.arg(format!("--cdist-params=-c {}", copy.path().join("conf").display()));
     let failed = outcome(breaks.arg("-p").arg(copy.path().join("late")));
-    failed.assert_failed(1, &["__breaks/here", "mkdir", "/nonexistent/directory"]);
+    failed.assert_failed(1, &["__breaks/here", "mkdir", "/proc/none/directory"]);
     assert!(!copy.path().join("late").exists(), "a step after the failed one was taken");
     assert_no_trace(copy.path());
 }

@@ -253,7 +253,7 @@ fn a_job_is_cancelled_and_a_server_that_ends_ends_what_is_followed() {
 
 #[test]
 fn without_a_server_it_is_said_how_to_get_one() {
-    let (out, ended) = run(["status", "--state-dir", "/nowhere"], None);
+    let (out, ended) = run(["status", "--state-dir", "/proc/none"], None);
     insta::assert_snapshot!(format!("{out}{}", ended.unwrap_err()));
 }
 

@@ -95,10 +95,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("conf/type/__t")).unwrap();
         let dirs = vec![dir.path().join("conf")];
-        let program = Path::new("/nonexistent/cdist");
+        let program = Path::new("/proc/none/cdist");
         let session = Session::open(dirs, program, Level::Info, false, Arc::new(TracingLog)).unwrap();
         let tree = session.tree().to_owned();
-        assert_eq!(fs::read_link(tree.join("bin/__t")).unwrap(), Path::new("/nonexistent/cdist"));
+        assert_eq!(fs::read_link(tree.join("bin/__t")).unwrap(), Path::new("/proc/none/cdist"));
         let value = |name: &str| {
             session.environment().find(|(key, _)| *key == name).map(|(_, v)| v.to_str().unwrap().to_owned())
         };

@@ -124,7 +124,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (one, two) = (dir.path().join("1"), dir.path().join("2"));
         fs::create_dir_all(one.join("type")).unwrap();
-        symlink("/nonexistent", one.join("type/__t")).unwrap();
+        symlink("/proc/none", one.join("type/__t")).unwrap();
         fs::create_dir_all(two.join("type/__t")).unwrap();
         let stage = Stage::create(dir.path().join("out"), "/r".into()).unwrap();
         merge(&[one, two.clone()], &stage, &crate::config::log::TracingLog).unwrap();

@@ -94,7 +94,7 @@ fn sample() -> TempDir {
     fs::write(root.join("empty"), "").unwrap();
     fs::write(root.join("big"), vec![7; 700_001]).unwrap();
     symlink("usr/bin", root.join("bin")).unwrap();
-    symlink("/nowhere", root.join("dangling")).unwrap();
+    symlink("/proc/none", root.join("dangling")).unwrap();
     mkfifo(&root.join("fifo"), Mode::from_bits_truncate(0o600)).unwrap();
     fs::write(root.join(OsStr::from_bytes(b"odd \xff\n name")), "odd").unwrap();
     dir
