@@ -1,12 +1,15 @@
 //! What a plugin asks for, parsed from the record that crossed the ABI and checked before anything is done.
 
+mod parse;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-use cdist_plugin_api::{Record, RecordError};
+use cdist_plugin_api::RecordError;
 
+use self::parse::VERSIONS;
 use super::{
     compress::{Compression, ParseCompressionError},
     initramfs::{Exclude, InitramfsOptions},
@@ -15,9 +18,6 @@ use super::{
     staging::STAGING,
 };
 use crate::token::{Token, TokenError};
-
-/// The versions of the recipe that this program reads.
-const VERSIONS: std::ops::RangeInclusive<u32> = 1..=1;
 
 /// A whole build.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,110 +146,7 @@ pub enum RecipeError {
     },
 }
 
-const SWITCHES: [&str; 3] = ["bootstrap", "configure", "remove-target"];
-
-const KEYS: [&str; 29] = [
-    "name",
-    "target",
-    "remove-target",
-    "bootstrap",
-    "bootstrap.suite",
-    "bootstrap.mirror",
-    "bootstrap.arch",
-    "bootstrap.script",
-    "bootstrap.keyring",
-    "bootstrap.component",
-    "bootstrap.package",
-    "bootstrap.path-exclude",
-    "bootstrap.path-include",
-    "bootstrap.command",
-    "configure",
-    "configure.manifest",
-    "configure.key-file",
-    "configure.trigger-command",
-    "configure.trigger-url",
-    "configure.trigger-token-file",
-    "configure.root-password",
-    "configure.remote-exec",
-    "configure.remote-copy",
-    "configure.parameter",
-    "pxe.dir",
-    "pxe.compress",
-    "pxe.kernel-parameter",
-    "pxe.leave-out",
-    "pxe.group",
-];
-
 impl Recipe {
-    /// Reads the text form.
-    ///
-    /// # Errors
-    ///
-    /// It is malformed, of another version, or has a key that this program does not know.
-    pub fn parse(text: &str) -> Result<Self, RecipeError> {
-        let record = Record::parse(text).map_err(RecipeError::Record)?;
-        if record.kind() != "recipe" || !VERSIONS.contains(&record.version()) {
-            return Err(RecipeError::Version { kind: record.kind().to_owned(), version: record.version() });
-        }
-        let known = |key: &str| KEYS.contains(&key) || key.starts_with('?');
-        if let Some((key, _)) = record.fields().find(|(key, _)| !known(key)) {
-            return Err(RecipeError::UnknownKey(key.to_owned()));
-        }
-        let text = |key: &str| record.get(key).map(str::to_owned);
-        let all = |key: &str| record.all(key).map(str::to_owned).collect::<Vec<_>>();
-        // A switch with `true` is refused for its value, not as a recipe that asks for nothing.
-        for key in SWITCHES {
-            if record.get(key).is_some_and(|value| value != "yes") {
-                let text = format!("the plugin's recipe has `{key}` with another value than `yes`");
-                return Err(RecipeError::Unfit(text));
-            }
-        }
-        let switch = |key: &str| record.get(key) == Some("yes");
-        let needed = |key: &str| {
-            text(key)
-                .filter(|value| !value.is_empty())
-                .ok_or_else(|| RecipeError::Unfit(format!("the plugin's recipe has no `{key}`")))
-        };
-        let bootstrap = switch("bootstrap").then(|| Bootstrap {
-            suite: text("bootstrap.suite").unwrap_or_default(),
-            mirror: text("bootstrap.mirror"),
-            arch: text("bootstrap.arch"),
-            script: text("bootstrap.script"),
-            keyring: text("bootstrap.keyring"),
-            components: all("bootstrap.component"),
-            packages: all("bootstrap.package"),
-            path_exclude: all("bootstrap.path-exclude"),
-            path_include: all("bootstrap.path-include"),
-            command: all("bootstrap.command"),
-        });
-        let configure = switch("configure").then(|| Configure {
-            manifest: text("configure.manifest").unwrap_or_default(),
-            key_files: record.all("configure.key-file").map(PathBuf::from).collect(),
-            trigger_command: text("configure.trigger-command"),
-            trigger_url: text("configure.trigger-url"),
-            trigger_token_file: text("configure.trigger-token-file").map(PathBuf::from),
-            root_password: text("configure.root-password").map(Secret),
-            remote_exec: text("configure.remote-exec"),
-            remote_copy: text("configure.remote-copy"),
-            parameters: all("configure.parameter"),
-        });
-        let pxe = text("pxe.dir").map(|dir| Pxe {
-            dir: dir.into(),
-            kernel_parameters: all("pxe.kernel-parameter"),
-            compress: text("pxe.compress"),
-            leave_out: all("pxe.leave-out"),
-            group: text("pxe.group"),
-        });
-        Ok(Self {
-            name: needed("name")?,
-            target: needed("target")?.into(),
-            bootstrap,
-            configure,
-            pxe,
-            remove_target: switch("remove-target"),
-        })
-    }
-
     /// Checks everything that can be known to fail before the first step.
     ///
     /// # Errors
@@ -460,43 +357,6 @@ mod tests {
     use cdist_plugin_api::Recipe as Asked;
 
     use super::*;
-
-    #[test]
-    fn every_key_is_documented_for_authors_in_c() {
-        let documentation = include_str!("../../../docs/plugins.md");
-        for key in KEYS {
-            assert!(documentation.contains(&format!("`{key}`")), "{key}");
-        }
-    }
-
-    #[test]
-    fn reads_what_the_plugin_api_writes() {
-        let asked = Asked::new("debian", "/srv/preos")
-            .bootstrap()
-            .suite("bookworm")
-            .packages(["curl", "file"])
-            .configure()
-            .manifest("__file /a\n")
-            .root_password("x y")
-            .pxe_dir("/srv/pxe")
-            .with("?later", "1");
-        let recipe = Recipe::parse(&asked.to_text()).unwrap();
-        assert_eq!(recipe.target, Path::new("/srv/preos"));
-        assert_eq!(recipe.bootstrap.unwrap().packages, ["curl", "file"]);
-        assert_eq!(recipe.pxe.unwrap().dir, Path::new("/srv/pxe"));
-        assert!(!format!("{:?}", recipe.configure).contains("x y"));
-        let error = Recipe::parse(&asked.with("boot.uefi", "1").to_text()).unwrap_err();
-        assert!(error.to_string().contains("`boot.uefi`"));
-    }
-
-    #[test]
-    fn a_switch_is_yes_or_absent() {
-        for key in SWITCHES {
-            let asked = Asked::new("debian", "/srv/preos").with(key, "true");
-            let error = Recipe::parse(&asked.to_text()).unwrap_err().to_string();
-            assert!(error.contains(&format!("`{key}` with another value than `yes`")), "{error}");
-        }
-    }
 
     #[test]
     fn a_token_is_for_the_agent_and_checked_before_anything_is_done() {
