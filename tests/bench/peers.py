@@ -126,11 +126,12 @@ class Cdist(Peer):
 class Ours(Cdist):
     """The staged program."""
 
-    def __init__(self, lab, program):
-        super().__init__(lab, "ours", program, [])
+    def __init__(self, lab, program, is_custom=bool(os.environ.get("CUSTOM"))):
+        super().__init__(lab, "custom" if is_custom else "ours", program, [])
+        self.is_custom = is_custom
 
     def local(self):
-        if os.environ.get("CUSTOM"):
+        if self.is_custom:
             return Original.local(self)
         return ["--local", "localhost"]
 
@@ -139,7 +140,7 @@ class Ours(Cdist):
         return os.path.join(os.path.dirname(os.path.dirname(self.program)), "share", "cdist")
 
     def remote(self):
-        return self.custom if os.environ.get("CUSTOM") else ["--ssh-config", self.lab.config]
+        return self.custom if self.is_custom else ["--ssh-config", self.lab.config]
 
 
 class Original(Cdist):
