@@ -36,8 +36,11 @@ CONFORMANCE ?= ../shared/conformance
 # What `make test` runs, in this order. The staged program is built once.
 TIERS = build lint package book unit fuzz integration web conformance conformance-types privileged sshd lab
 
+# Tests wait as much as they compute.
+THREADS := $(shell echo $$(($$(nproc) * 3 / 2)))
+
 # One selection of crates and features, so that one build serves all tiers.
-NEXTEST = $(CARGO) nextest run --workspace --all-features --locked
+NEXTEST = $(CARGO) nextest run --workspace --all-features --locked --test-threads $(THREADS)
 
 # The tests with a count.
 SOAK = trigger_kill::|mutated_plugins::|histories|at_once_
