@@ -34,7 +34,7 @@ SCHEMATHESIS := 4.32.5
 CONFORMANCE ?= ../shared/conformance
 
 # What `make test` runs, in this order. The staged program is built once.
-TIERS = build lint package book unit fuzz integration web conformance conformance-types privileged sshd lab
+TIERS = build lint package book unit integration web conformance conformance-types privileged sshd lab
 
 # Tests wait as much as they compute.
 THREADS := $(shell echo $$(($$(nproc) * 3 / 2)))
@@ -43,7 +43,7 @@ THREADS := $(shell echo $$(($$(nproc) * 3 / 2)))
 NEXTEST = $(CARGO) nextest run --workspace --all-features --locked --test-threads $(THREADS)
 
 # The tests with a count.
-SOAK = trigger_kill::|mutated_plugins::|histories|at_once_
+SOAK = trigger_kill::|mutated_plugins::|fuzz::|histories|at_once_
 
 # How long `make fuzz` runs each target.
 FUZZ_SECONDS ?= 4
@@ -117,11 +117,13 @@ test: install-build-packages install-test-packages install-test-tools ## install
 soak: export CDIST_TEST_KILLS = 1000
 soak: export CDIST_TEST_MUTANTS = 10000
 soak: export CDIST_TEST_HISTORIES = 100000
+soak: export CDIST_TEST_MUTATIONS = 100000
+soak: export CDIST_TEST_EXAMPLES = 100
 soak: export CDIST_TEST_STARTS = 50
 soak: export NEXTEST_PROFILE = soak
 soak: FUZZ_SECONDS = 60
-soak: install-build-packages install-test-packages install-test-tools ## what is long or repeated, whole: kills, mutants, histories, fuzzing; prints what it covered
-	FUZZ_SECONDS=$(FUZZ_SECONDS) tests/tiers build soak-tests fuzz
+soak: install-build-packages install-test-packages install-test-tools ## what is long or repeated, whole: kills, mutants, mutations, histories, fuzzing, requests to the API; prints what it covered
+	FUZZ_SECONDS=$(FUZZ_SECONDS) tests/tiers build soak-tests fuzz web
 
 soak-tests: ## the tests that repeat themselves, as often as their variables say; `make soak` sets these
 	$(NEXTEST) -E 'test(/$(SOAK)/)'
@@ -172,7 +174,7 @@ conformance-types: ## the original's type library under both programs; needs roo
 		$(MAKE) --no-print-directory install-bench-packages && tests/conformance/upstream-types $(CONFORMANCE) $(DIST)/bin/cdist; \
 	else echo "conformance: not run, there is no $(CONFORMANCE)"; fi
 
-fuzz: ## each fuzz target for some seconds (FUZZ_SECONDS); needs g++
+fuzz: ## each fuzz target for some seconds (FUZZ_SECONDS), a part of `make soak`; needs g++
 	fuzz/run -t $(FUZZ_SECONDS)
 
 privileged: ## real mounts, namespaces and bootstraps; needs root and a Debian mirror

@@ -17,8 +17,10 @@ from trigger_server import TriggerServer
 ROOT = pathlib.Path(__file__).parents[2]
 PROGRAM = os.environ.get("CDIST") or ROOT / "target/dist/bin/cdist"
 TESTER = os.environ.get("SCHEMATHESIS") or ROOT / "target/venv-web/bin/schemathesis"
+# How many requests are made up for each operation; more in `make soak`.
+EXAMPLES = os.environ.get("CDIST_TEST_EXAMPLES", "15")
 # The same requests each time: what fails once fails again.
-OPTIONS = ["--checks", "all", "--max-examples", "30", "--generation-deterministic", "--seed", "1",
+OPTIONS = ["--checks", "all", "--max-examples", EXAMPLES, "--generation-deterministic", "--seed", "1",
            "--request-timeout", "30", "--warnings", "off", "--no-color"]
 
 
@@ -29,6 +31,7 @@ def main():
             server.call(number, path)
         command = [os.path.abspath(TESTER), "run", f"{server.url}/api/v1/openapi.json", *OPTIONS, *sys.argv[1:],
                    "--header", f"Authorization: Bearer {server.token()}"]
+        print(f"covered: {EXAMPLES} requests for each operation", flush=True)
         # It leaves files where it runs.
         with tempfile.TemporaryDirectory(prefix="cdist-web-") as place:
             status = subprocess.run(command, cwd=place).returncode

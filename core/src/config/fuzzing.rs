@@ -8,13 +8,16 @@ use std::{
     path::{Component, Path},
 };
 
-use super::declare::{
-    emulator_args,
-    object::{self, ObjectName},
-    parameters::{Value, with_defaults},
-    types::{Kind, Parameter},
-};
 pub use super::target::batch::fuzzing::framed_stream;
+use super::{
+    declare::{
+        emulator_args,
+        object::{self, ObjectName},
+        parameters::{Value, with_defaults},
+        types::{Kind, Parameter},
+    },
+    settings::Settings,
+};
 
 /// A type call. `data` is words that end in NUL; the first one declares parameters, a kind and a name on each
 /// line, and its first byte tells whether the type is a singleton.
@@ -117,4 +120,19 @@ pub fn object_name(data: &[u8]) {
         assert!(inner.components().all(|c| c.as_os_str() != marker), "{dir:?}");
         assert!(!dir.as_os_str().as_bytes().contains(&0));
     }
+}
+
+/// A configuration file.
+pub fn settings(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let Ok(settings) = Settings::parse(&text) else { return };
+    assert_eq!(settings.clone().overlaid(Settings::default()), settings, "nothing was said on top");
+    assert_eq!(Settings::default().overlaid(settings.clone()), settings, "there was nothing below");
+
+    // Every key stands for itself, so their order says nothing.
+    let is_section = |line: &str| line.trim().starts_with('[') && line.trim().ends_with(']');
+    let mut lines: Vec<&str> = text.lines().filter(|line| !is_section(line)).collect();
+    lines.reverse();
+    let turned = format!("# c\r\n[GLOBAL]\r\n{}", lines.join("\r\n"));
+    assert_eq!(Settings::parse(&turned).expect("the same lines in another order"), settings);
 }

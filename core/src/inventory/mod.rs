@@ -1,5 +1,9 @@
 //! The inventory: a directory with a file per host that holds the host's tags, one per line.
 
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},

@@ -9,6 +9,7 @@ mod bad_plugins;
 mod book;
 mod c_plugins;
 mod examples;
+mod fuzz;
 mod hostile_plugins;
 mod museum;
 mod mutated_plugins;

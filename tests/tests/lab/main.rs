@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-mod archive;
 mod busybox;
 mod network;
 mod preos;
