@@ -34,14 +34,12 @@ pub struct OwnDir {
 }
 
 impl OwnDir {
-    /// Makes a directory in `place` that only this user can enter. What killed processes of this user have left there goes,
-    /// unless scripts of theirs go on.
+    /// Makes a directory in `place` that only this user can enter.
     ///
     /// # Errors
     ///
     /// The place is missing or cannot be written to.
     pub fn make(place: &Path) -> io::Result<Self> {
-        remove_left(place, |running| !scripts::are_left(running));
         let mut builder = tempfile::Builder::new();
         let path = builder.prefix(PREFIX).make_in(place, |path| DirBuilder::new().mode(0o700).create(path));
         let path = path?.into_temp_path().keep().map_err(|error| error.error)?;
@@ -50,10 +48,16 @@ impl OwnDir {
         Ok(Self { running: made?, path, kept: false })
     }
 
-    /// Waits for the scripts that killed processes of this user have left, whose directories are in `place`; see
-    /// [`scripts::end_left`].
+    /// Removes what killed processes of this user have left in `place`, unless scripts of theirs go on. Once for a process:
+    /// failed runs leave directories there for the user, and all of them are looked at.
+    pub fn remove_left(place: &Path) {
+        remove_left_if(place, |running| !scripts::are_left(running));
+    }
+
+    /// Like [`remove_left`](Self::remove_left), but waits for scripts of killed processes, and ends them after `patience`;
+    /// see [`scripts::end_left`].
     pub fn end_left(place: &Path, patience: Duration, mut tell: impl FnMut(&[i32])) {
-        remove_left(place, |running| {
+        remove_left_if(place, |running| {
             scripts::end_left(running, patience, &mut tell);
             true
         });
@@ -117,15 +121,16 @@ fn lock(file: File) -> Option<Flock<File>> {
 }
 
 /// Removes the directories of killed processes, if `are_over` says so of their scripts.
-fn remove_left(place: &Path, mut are_over: impl FnMut(&mut File) -> bool) {
+fn remove_left_if(place: &Path, mut are_over: impl FnMut(&mut File) -> bool) {
     for entry in fs::read_dir(place).into_iter().flatten().flatten() {
         let path = entry.path();
-        if !entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) || !is_ours(&path) {
+        if !entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
             continue;
         }
         let flags = OFlag::O_NOFOLLOW.bits();
         let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path.join(RUNNING));
-        let Some(mut lock) = file.ok().and_then(lock) else { continue };
+        // Most are kept for the user, and have no such file.
+        let Some(mut lock) = file.ok().filter(|_| is_ours(&path)).and_then(lock) else { continue };
         // Its process may just have come to its end, and have left the rest for the user.
         if lock.metadata().is_ok_and(|file| file.nlink() > 0) && are_over(&mut lock) {
             tracing::info!("removing {}, which a killed process left", path.display());
@@ -169,7 +174,7 @@ mod tests {
             fs::create_dir(place.path().join(other)).unwrap();
         }
         std::os::unix::fs::symlink(in_use.path(), place.path().join("cdist-link")).unwrap();
-        drop(OwnDir::make(place.path()).unwrap());
+        OwnDir::remove_left(place.path());
         assert!(!left.exists() && in_use.path().exists() && kept_path.join("reason").exists());
         assert_eq!(names(place.path()), 5);
         drop(in_use);
@@ -182,6 +187,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..50 {
                 scope.spawn(|| {
+                    OwnDir::remove_left(place.path());
                     let own = OwnDir::make(place.path()).unwrap();
                     fs::write(own.path().join("x"), "x").unwrap();
                     own.remove().unwrap();

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::{self, ConfigError, Manifest, Run, log},
     connector::{self, Connector},
-    host::{CommandError, quote},
+    host::{CommandError, OwnDir, quote},
     trust,
 };
 
@@ -81,6 +81,7 @@ pub fn run(root: &Path, request: &Configure, environment: &Environment) -> Resul
     run.log_level = parameters.log_level();
     run.cancel = environment.cancel.clone();
     run.progress = step.inner();
+    OwnDir::remove_left(&run.temporary);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

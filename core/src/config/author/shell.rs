@@ -58,6 +58,7 @@ impl Session {
         (run.log, run.log_level, run.colored) = (log, level, colored);
         let names = HostNames { hostname: HOST.to_owned(), fqdn: HOST.to_owned() };
         run.names = Names::Known(names.clone());
+        OwnDir::remove_left(&run.temporary);
         let dir = OwnDir::make(&run.temporary)
             .map_err(ConfigError::io(format!("making a directory in {}", run.temporary.display())))?;
         let stage = Stage::create(dir.path().join(host_dir(HOST)).join("data"), run.remote_dir.clone())?;
