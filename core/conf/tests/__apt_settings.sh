@@ -71,6 +71,8 @@ setting() { # NAME
 }
 same 'apt takes the release' 'book*' "$(setting APT::Default-Release)"
 same 'apt takes the other settings' false "$(setting APT::AutoRemove::SuggestsImportant)"
+# Without lists apt knows no release.
+in_root apt-get -qq update >"$tmp/check" 2>&1 || cat "$tmp/check"
 check 'apt takes the pins' sh -c "chroot '$R' apt-cache policy 2>&1 | grep -q -e '^ *-1.*\|Pinned' && ! chroot '$R' apt-cache policy 2>&1 | grep '^[EW]:'"
 
 converge 'hold' <<'END'
