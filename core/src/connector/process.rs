@@ -19,8 +19,8 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::quota::{CAPTURED_MAX, OverQuota, Quota};
-use crate::host::{Cancel, limits, scripts, start};
+use super::quota::{OverQuota, Quota};
+use crate::host::{CAPTURED_MAX, Cancel, limits, scripts, start};
 
 /// How long a cancelled process may take to end by itself.
 pub(super) const GRACE: Duration = Duration::from_secs(5);

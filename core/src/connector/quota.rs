@@ -18,8 +18,6 @@ use tokio::{
 
 use super::POLL;
 
-/// The most that is kept in memory of a stream: a target may say as much as it likes.
-pub(super) const CAPTURED_MAX: u64 = 16 * 1024 * 1024;
 /// The most that one script may print on one stream, unless the user says otherwise.
 const SCRIPT_MAX: u64 = 16 * 1024 * 1024;
 /// As many times that may all scripts of a run print together.

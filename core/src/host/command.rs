@@ -21,14 +21,14 @@ use nix::{
     unistd::Pid,
 };
 
-use super::Cancel;
+use super::{Cancel, quote};
 
 /// How much of the end of stderr an error carries.
 const TAIL: usize = 1024;
 /// The longest line kept whole; a program that prints without line ends must not fill the memory.
 const LINE_MAX: u64 = 64 * 1024;
-/// The most standard output that is kept in memory, in bytes; a program that prints more is ended.
-const CAPTURED_MAX: usize = 16 * 1024 * 1024;
+/// The most that is kept in memory of what a program prints on one stream, in bytes.
+pub(crate) const CAPTURED_MAX: u64 = 16 * 1024 * 1024;
 /// The size of a log, in bytes, from which on output is left out of it.
 const LOG_MAX: u64 = 128 * 1024 * 1024;
 /// How long a cancelled program may take to end by itself.
@@ -232,7 +232,7 @@ impl<'a> Command<'a> {
 
     /// The command line as one would type it.
     pub fn shown(&self) -> String {
-        self.argv.iter().map(|a| shown_word(&a.to_string_lossy())).collect::<Vec<_>>().join(" ")
+        quote::posix_line(&self.argv).to_string_lossy().into_owned()
     }
 
     fn program(&self) -> String {
@@ -289,7 +289,7 @@ impl<'a> Command<'a> {
                 Ok((stream, line)) => {
                     quiet_since = Instant::now();
                     self.take_line(stream, &line, whole, &mut output);
-                    if output.stdout.len() > CAPTURED_MAX {
+                    if output.stdout.len() as u64 > CAPTURED_MAX {
                         is_too_much = true;
                         output.stdout.clear();
                     }
@@ -393,15 +393,6 @@ fn read_lines(
             }
         }
     });
-}
-
-fn shown_word(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub mod scripts;
 pub mod start;
 
 pub use cancel::Cancel;
+pub(crate) use command::CAPTURED_MAX;
 pub use command::{Command, CommandError, Output, Stream, describe};
 pub use family::Family;
 pub use file_error::FileError;

@@ -94,7 +94,7 @@ impl Bench {
         let started = Dispatcher::start(&settings, store, runner, Handle::current());
         let (dispatcher, thread) = started.expect("a store in memory");
         let (stop, stopped) = watch::channel(false);
-        let server = Server::for_tests(dispatcher.clone(), access, Connections::new(64), stopped);
+        let server = Server::answering(dispatcher.clone(), access, Connections::new(64), stopped, true);
         Self { dispatcher, server, _stop: stop, thread: Some(thread), _dir: dir }
     }
 

@@ -78,13 +78,15 @@ impl Forks {
 }
 
 impl Engine {
-    /// The message files for a script that a subshell reads; give them back with [`Forks::give_back`].
+    /// The message files for a script. Those of one that a subshell reads are used again: give them back with
+    /// [`Forks::give_back`]. Another one may have left a process that still writes.
     pub(in crate::config) fn messages_of(
         &self,
         forks: &mut Forks,
+        plain: Option<&Plain>,
         prefix: &OsStr,
     ) -> Result<Messages, ConfigError> {
-        match forks.messages.take() {
+        match plain.and_then(|_| forks.messages.take()) {
             Some(messages) => messages.again(prefix),
             None => self.open_messages(prefix),
         }

@@ -32,10 +32,7 @@ impl Engine {
         let written = if plain.is_some() { self.scratch(forks)? } else { code.clone() };
         let file = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(&written);
         let file = file.map_err(ConfigError::io(writing()))?;
-        let messages = match &plain {
-            Some(_) => self.messages_of(forks, &object.full())?,
-            None => self.open_messages(&object.full())?,
-        };
+        let messages = self.messages_of(forks, plain.as_ref(), &object.full())?;
         let mut variables = self.object_variables(object);
         variables.push(("__messages_in", messages.input.as_os_str().to_owned()));
         variables.push(("__messages_out", messages.output.as_os_str().to_owned()));

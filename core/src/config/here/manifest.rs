@@ -83,10 +83,7 @@ impl Engine {
         self.log(Level::Verbose, &format!("Running manifest of {object}"));
         let dir = self.stage.object_dir(object);
         let plain = self.plain(forks, &path);
-        let messages = match &plain {
-            Some(_) => self.messages_of(forks, &object.full())?,
-            None => self.open_messages(&object.full())?,
-        };
+        let messages = self.messages_of(forks, plain.as_ref(), &object.full())?;
         let mut variables = self.manifest_variables(&path, &messages);
         variables.extend(self.object_variables(object));
         let result = if let Some(script) = &plain {

@@ -39,11 +39,9 @@ pub use host_keys::HostKeys;
 use self::{master::Master, place::Place};
 use super::{
     Commands, Connector, ConnectorError, Context, Copy, Done, Exec, Input, Output, POLL, ProcessError,
-    cancellable,
-    quota::{CAPTURED_MAX, Quota},
-    shown,
+    cancellable, quota::Quota, shown,
 };
-use crate::host::Family;
+use crate::host::{CAPTURED_MAX, Family};
 
 /// sshd allows ten sessions on a connection unless it is told otherwise. One keeps the connection, and one stays free for
 /// a local script with `$__remote_exec`.

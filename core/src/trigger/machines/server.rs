@@ -72,8 +72,8 @@ pub struct Server {
     access: Access,
     neighbours: Neighbours,
     stop: watch::Receiver<bool>,
-    /// Answers also who has said already that nothing more comes. Usually that is somebody who has gone, and who waits
-    /// for a job has gone with his connection; but a test sends all it has and reads to the end.
+    /// Answers peers that have closed their half of the connection, too. A machine that does so has gone; but a test sends
+    /// all it has and reads to the end.
     half_closed: bool,
 }
 
@@ -85,20 +85,19 @@ impl Server {
         connections: Connections,
         stop: watch::Receiver<bool>,
     ) -> Arc<Self> {
-        let neighbours = Neighbours::default();
-        Arc::new(Self { dispatcher, connections, access, neighbours, stop, half_closed: false })
+        Self::answering(dispatcher, access, connections, stop, false)
     }
 
-    /// The same for [`testing`](crate::trigger::testing).
-    #[cfg(any(test, feature = "fuzzing"))]
-    pub(in crate::trigger) fn for_tests(
+    /// Like [`new`](Self::new); `half_closed` is for [`testing`](crate::trigger::testing).
+    pub(in crate::trigger) fn answering(
         dispatcher: Dispatcher,
         access: Access,
         connections: Connections,
         stop: watch::Receiver<bool>,
+        half_closed: bool,
     ) -> Arc<Self> {
         let neighbours = Neighbours::default();
-        Arc::new(Self { dispatcher, connections, access, neighbours, stop, half_closed: true })
+        Arc::new(Self { dispatcher, connections, access, neighbours, stop, half_closed })
     }
 
     /// Serves until it is to stop, and then until the last answers are out.

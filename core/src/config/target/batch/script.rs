@@ -20,6 +20,11 @@ const WORD_MAX: usize = 24 * 1024;
 /// A zero for printf's `%b`.
 const ESCAPE: &[u8] = b"\\0000";
 const _: () = assert!(WORD_MAX * ESCAPE.len() < 128 * 1024);
+/// How `step` and `forked` end: with the script's mark. What comes after a failed script must not run; the marks say which one
+/// it was.
+const MARKED: &str = r#"set -- "$1" $?
+ended "$1" "$2"
+[ "$2" = 0 ] || exit 0"#;
 /// What a subshell does for a script: none of the batch's functions and words is there for it.
 const FORKED: &str =
     r#"unset -f ended step forked main; __cdist_script=$2; shift "$#"; set -e; . "$__cdist_script""#;
@@ -67,19 +72,14 @@ impl Batch {
         script.line(format!(
             "if [ -c /dev/null ]; then {shell} -e \"$2\" </dev/null; else : | {shell} -e \"$2\"; fi"
         ));
-        script.line(r#"set -- "$1" $?"#);
-        script.line(r#"ended "$1" "$2""#);
-        // What comes after a failed script must not run; the marks say which one it was.
-        script.line(r#"[ "$2" = 0 ] || exit 0"#);
+        script.line(MARKED);
         if self.steps.iter().any(|step| step.is_forked) {
             script.line("}\nforked() {\nif [ -c /dev/null ]; then (");
             script.line(FORKED);
             script.line(") </dev/null; else : | (");
             script.line(FORKED);
             script.line(r#"); fi"#);
-            script.line(r#"set -- "$1" $?"#);
-            script.line(r#"ended "$1" "$2""#);
-            script.line(r#"[ "$2" = 0 ] || exit 0"#);
+            script.line(MARKED);
         }
         // Without "$1" the last line has not arrived whole.
         script.line("}\nmain() {\n[ $# = 1 ] || exit 1");
