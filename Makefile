@@ -38,12 +38,17 @@ TIERS = build lint package book unit integration web conformance conformance-typ
 
 # Tests wait as much as they compute.
 THREADS := $(shell echo $$(($$(nproc) * 3 / 2)))
+integration sshd: THREADS := $(shell echo $$(($$(nproc) * 2)))
 
 # One selection of crates and features, so that one build serves all tiers.
 NEXTEST = $(CARGO) nextest run --workspace --all-features --locked --test-threads $(THREADS)
 
-# The tests with a count.
-SOAK = trigger_kill::|mutated_plugins::|fuzz::|histories|at_once_
+# The tests of a tier: `make lab TEST=pxe_boot` runs those whose names match, also the long ones of .config/nextest.toml.
+TEST ?=
+tier = $(NEXTEST) $(if $(TEST),--ignore-default-filter) -E '($(1))$(if $(TEST), and test(/$(TEST)/))'
+
+# The tests with a count, and the long ones.
+SOAK = trigger_kill::|mutated_plugins::|fuzz::|histories|at_once_|an_older_compiler_builds|direct_boot|from_a_debian_mirror
 
 # How long `make fuzz` runs each target.
 FUZZ_SECONDS ?= 4
@@ -153,11 +158,11 @@ audit: ## known vulnerabilities of the crates; needs the network
 	$(CARGO) deny --all-features check advisories
 
 unit: ## tests inside the crates; no root, no network
-	$(NEXTEST) -E 'not package(cdist-tests) and not test(/privileged_/)'
+	$(call tier,not package(cdist-tests) and not test(/privileged_/))
 	$(CARGO) test --doc --workspace --all-features --locked
 
 integration: ## the staged program with stub commands and hostile plugins, and the lab itself; no root needed
-	$(NEXTEST) -E 'package(cdist-tests) and (binary(integration) or kind(lib) or kind(bin))'
+	$(call tier,package(cdist-tests) and (binary(integration) or kind(lib) or kind(bin)))
 
 # Debian's Python has these modules; another one in the path may not.
 web: install-web-tools ## the second listener of the trigger server: page in a browser, API by its description; needs `make build`
@@ -178,13 +183,13 @@ fuzz: ## each fuzz target for some seconds (FUZZ_SECONDS), a part of `make soak`
 	fuzz/run -t $(FUZZ_SECONDS)
 
 privileged: ## real mounts, namespaces and bootstraps; needs root and a Debian mirror
-	$(NEXTEST) -E 'binary(privileged) or (not package(cdist-tests) and test(/privileged_/))'
+	$(call tier,binary(privileged) or (not package(cdist-tests) and test(/privileged_/)))
 
 sshd: ## hosts configured through real ssh servers, in namespaces of this machine; needs root
-	$(NEXTEST) -E 'binary(sshd)'
+	$(call tier,binary(sshd))
 
 lab: ## boots in QEMU, with DHCP and TFTP in a network namespace; needs root and a Debian mirror
-	$(NEXTEST) -E 'binary(lab)'
+	$(call tier,binary(lab))
 
 bench: build ## ratios against the original's pipeline and other peers, measured in the same run
 	tests/bench/preos
