@@ -10,6 +10,8 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 # How the staged program is built: release, or dev for a quick look.
 PROFILE ?= release
+# What `make build` compiles.
+SELECTION ?= -p cdist -p cdist-preos-debian -p cdist-preos-ubuntu
 PREFIX ?= /usr/local
 DESTDIR ?=
 CARGO ?= cargo
@@ -56,8 +58,8 @@ FUZZ_SECONDS ?= 4
 # The original, what its other peers in `make bench-config` are installed with, and what the benches are written in.
 BENCH_PACKAGES := cdist python3 python3-venv time
 
-# Parts of `make bench-config` (local ssh hosts emulator objects) or `make bench-trigger` (keep-alive new latency memory
-# start kill); all without a value.
+# Parts of `make bench-config` (local floor growth ssh hosts fleet emulator objects) or `make bench-trigger` (keep-alive new
+# latency memory start kill); all without a value.
 PARTS ?=
 
 # Where `make preos` puts its work, and what it is made from. MIRROR without a value is the bootstrap program's default.
@@ -80,7 +82,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 26
 
 build: ## build and stage everything under target/dist
-	$(CARGO) build --profile $(PROFILE) --locked -p cdist -p cdist-preos-debian -p cdist-preos-ubuntu
+	$(CARGO) build --profile $(PROFILE) --locked $(SELECTION)
 	rm -rf $(DIST)
 	mkdir -p $(DIST)/bin $(DIST)/lib/cdist/preos $(DIST)/share/cdist
 	cp $(BUILT)/cdist $(DIST)/bin/cdist
@@ -115,6 +117,7 @@ preos: install-build-packages build ## set everything up and make a Debian PreOS
 
 # The program of the tests' own profile: one compilation of all crates is enough. `make soak` and the benches run the optimised one.
 test: export PROFILE = dev
+test: export SELECTION = --workspace --all-features --all-targets
 test: install-build-packages install-test-packages install-test-tools ## install what tests need, run all tiers, print a table of them
 	tests/tiers $(TIERS)
 

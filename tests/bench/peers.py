@@ -55,6 +55,8 @@ class Peer:
     def __init__(self, lab, name):
         self.lab, self.name = lab, name
         self.cpu = 0
+        # If set, called with the process id again and again while the program runs.
+        self.watch = None
         self.home = lab.path("home-" + name)
         self.log = lab.path(name + ".log")
         os.makedirs(self.home, exist_ok=True)
@@ -74,13 +76,17 @@ class Peer:
             log.write((" ".join(argv) + "\n").encode())
             log.flush()
             before, start = processor_time(), time.monotonic()
-            done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env, cwd=self.home)
+            process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env, cwd=self.home)
+            while self.watch and process.poll() is None:
+                self.watch(process.pid)
+                time.sleep(0.2)
+            status = process.wait()
             seconds = time.monotonic() - start
             self.cpu = processor_time() - before
-        if done.returncode != 0 and not fails:
+        if status != 0 and not fails:
             with open(self.log, encoding="utf-8", errors="replace") as log:
                 print(*log.readlines()[-15:], sep="", file=sys.stderr)
-            raise Failed(f"{self.name} failed with status {done.returncode}; KEEP=1 keeps {self.log}")
+            raise Failed(f"{self.name} failed with status {status}; KEEP=1 keeps {self.log}")
         return seconds
 
     def put_files(self, work):
