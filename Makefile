@@ -50,7 +50,7 @@ TEST ?=
 tier = $(NEXTEST) $(if $(TEST),--ignore-default-filter) -E '($(1))$(if $(TEST), and test(/$(TEST)/))'
 
 # The tests with a count, and the long ones.
-SOAK = trigger_kill::|mutated_plugins::|fuzz::|histories|at_once_|an_older_compiler_builds|direct_boot|from_a_debian_mirror
+SOAK = trigger_kill::|mutated_plugins::|fuzz::|histories|at_once_|after_killed_builds|an_older_compiler_builds|direct_boot|from_a_debian_mirror
 
 # How long `make fuzz` runs each target.
 FUZZ_SECONDS ?= 4
