@@ -35,7 +35,7 @@ pub(crate) extern "C" fn commandline<T: PreOs>(
         let args: Vec<String> = args.iter().map(|arg| arg.as_str().to_owned()).collect();
         T::commandline(&args, host)
     }));
-    // This library has a standard library of its own; nobody else flushes its buffer.
+    // This library has a standard library of its own, whose buffer cdist cannot flush.
     let flushed = std::io::stdout().flush();
     match result {
         Ok(Ok(status)) => match flushed {

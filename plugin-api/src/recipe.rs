@@ -102,7 +102,7 @@ impl Recipe {
         pxe_dir => "pxe.dir";
         /// Compression of the initramfs: `zstd|gzip|xz|none[:LEVEL]`.
         compress => "pxe.compress";
-        /// The group that can read the initramfs, that of the TFTP server; nobody else can then but root.
+        /// The group of the TFTP server: only it and root can then read the initramfs.
         pxe_group => "pxe.group";
     }
 

@@ -4,7 +4,7 @@
 usage: delay_proxy.py LISTEN-PORT TARGET-PORT MS TURNS        (ports of 127.0.0.1)
 
 The file TURNS holds, as a native 64-bit number, how often a client has said something after it had heard something:
-the round trips that somebody has waited for, whatever the connection carries.
+the round trips that the client has waited for, whatever the connection carries.
 """
 import asyncio
 import mmap

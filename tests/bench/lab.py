@@ -49,7 +49,7 @@ class Host:
 
 
     def round_trips(self):
-        """How often somebody has waited for the link so far."""
+        """How many round trips of the link have been waited for so far."""
         if self.turns is None:
             return 0
         with open(self.turns, "rb") as number:

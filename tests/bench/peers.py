@@ -60,7 +60,7 @@ class Peer:
         self.home = lab.path("home-" + name)
         self.log = lab.path(name + ".log")
         os.makedirs(self.home, exist_ok=True)
-        # The usual environment, but nobody's settings.
+        # The usual environment, without any user's settings.
         self.env = {"PATH": os.environ["PATH"], "HOME": self.home, "LC_ALL": "C.UTF-8", "TMPDIR": lab.sockets}
 
     def write(self, name, text, mode=0o644):

@@ -99,7 +99,7 @@ class Ours:
         os.makedirs(os.path.join(conf, "manifest"))
         fifo = os.path.join(tmp, "never")
         os.mkfifo(fifo)
-        # Nobody writes there, so who reads from it sleeps until the bench ends.
+        # Nothing is written there, so a reader sleeps until the bench ends.
         self.never = os.open(fifo, os.O_RDWR)
         script(self.manifest, ":")
         script(self.stub, f"read nothing <'{fifo}'")
@@ -118,7 +118,7 @@ class Ours:
         shutil.rmtree(self.state(name), ignore_errors=True)
 
     def jobs(self, name):
-        """How many jobs are on the disk, as somebody sees it who knows nothing but the file."""
+        """How many jobs are on the disk, read from the database file alone."""
         with sqlite3.connect(f"file:{self.state(name)}/trigger.db?mode=ro", uri=True) as base:
             (whole,) = base.execute("PRAGMA quick_check").fetchone()
             if whole != "ok":
@@ -206,7 +206,7 @@ def go_first(pid):
 
 
 def free_port():
-    """One that the kernel gives to nobody by itself: the generator leaves thousands of those in TIME_WAIT."""
+    """A free port outside of the range of ephemeral ports, of which the generator leaves thousands in TIME_WAIT."""
     with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="utf-8") as text:
         first = int(text.read().split()[0])
     for port in random.sample(range(min(10_000, first - 1), first), 100):

@@ -109,17 +109,17 @@ impl Mounted {
             .expect("changing a mount");
     }
 
-    /// From now on nobody can write to it; for a mount that nobody has open for writing.
+    /// Makes the mount read-only.
     ///
     /// # Panics
     ///
-    /// If somebody has.
+    /// If a file on it is open for writing.
     pub fn make_read_only(&self) {
         let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
         mount(None::<&str>, &self.0, None::<&str>, flags, None::<&str>).expect("making a mount read-only");
     }
 
-    /// Takes it back when nobody uses it any more, which comes within seconds.
+    /// Unmounts when no process uses it any more, which takes seconds at most.
     ///
     /// # Panics
     ///
@@ -129,7 +129,7 @@ impl Mounted {
         assert!(wait_until(Duration::from_secs(15), gone).is_some(), "{} is in use", self.0.display());
     }
 
-    /// What a broken disk does to an ext4 file system: it becomes read-only, whoever writes to it.
+    /// What a broken disk does to an ext4 file system: it becomes read-only, also for files that are open for writing.
     ///
     /// # Panics
     ///

@@ -78,7 +78,7 @@ pub fn assert_no_trace(dir: &Path) {
 }
 
 /// Nothing is mounted below `dir` and no process works there, after some seconds at most: the kernel takes a namespace apart
-/// while nobody waits for it.
+/// in the background.
 ///
 /// # Panics
 ///

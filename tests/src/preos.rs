@@ -28,7 +28,7 @@ pub const SUITE: &str = "bookworm";
 /// The port of [`TRIGGER`].
 pub const TRIGGER_PORT: u16 = 3000;
 /// The trigger of the shared PreOS. The address is that of the host in QEMU's user network, and of the bridge in the lab's
-/// own network; the server always is in a namespace, where nobody else has the port.
+/// own network; the server always is in a namespace, where the port is free.
 pub const TRIGGER: &str = "/usr/bin/curl --fail --silent --show-error http://10.0.2.2:3000/install/";
 
 /// The staged program.

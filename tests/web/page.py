@@ -201,7 +201,7 @@ class PageTest(unittest.TestCase):
 
 
 class Attacker:
-    """Another server, whose page tries to arm machine 1 with the session of whoever looks at it."""
+    """Another server, whose page tries to arm machine 1 with the session of its visitor."""
 
     def __init__(self, target):
         page = f"""<!doctype html><title>x</title>

@@ -8,7 +8,7 @@ use crate::terminal::failure::Failure;
 ///
 /// # Errors
 ///
-/// That of `print`, as [`arrived`] tells it.
+/// Standard output cannot be written to. A reader that went away early is no error; see [`arrived`].
 pub(crate) fn write(print: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let mut out = io::stdout().lock();
     // What is after the last line end would be written at the end of the process, where a failure has no effect.

@@ -50,7 +50,7 @@ use crate::{
 ///
 /// # Errors
 ///
-/// It cannot be started: what, where, what to do.
+/// The server cannot be started, or a command is refused: what, where, what to do.
 pub(crate) fn run(args: &TriggerArgs) -> Result<i32, Failure> {
     if let Some(command) = &args.command {
         return client::run(command);

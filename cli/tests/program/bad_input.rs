@@ -1,4 +1,4 @@
-//! What the user or the configuration gets wrong: exit status, one clear message, and nobody else suffers.
+//! What the user or the configuration gets wrong: exit status, one clear message, and no effect on other hosts.
 
 use std::{
     ffi::OsStr,
@@ -355,7 +355,7 @@ fn a_value_that_the_kernel_does_not_take_is_explained() {
     lab.run("head -c 3000000 /dev/zero | __x y\n").expect(1, "3000000");
 }
 
-/// Nobody reads the hosts or hangs, whatever looks at its standard input.
+/// No script reads the list of hosts from standard input, and none that reads it hangs.
 #[test]
 fn scripts_that_read_their_input_end() {
     let lab = Lab::new();

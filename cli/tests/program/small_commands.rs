@@ -284,7 +284,7 @@ fn the_banner_is_printed() {
     assert!(text.starts_with('\n') && text.lines().count() > 3, "{text}");
 }
 
-/// A reader such as `head` may go away; nobody wants to read of it.
+/// A reader such as `head` may go away early; that is no error, and no message tells it.
 #[test]
 fn a_closed_pipe_is_no_failure() {
     let lab = Lab::new();

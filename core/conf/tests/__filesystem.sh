@@ -10,7 +10,7 @@ truncate -s 20M "$tmp/disk"
 loop=$(losetup --find --show "$tmp/disk")
 cleanup="losetup --detach $loop"
 cp -a "$loop" "$R/dev/"
-# Nobody may touch it in between, as udev or a desktop would.
+# No other process may open the device in between, as udev or a desktop would.
 LOOP=$loop
 export LOOP
 

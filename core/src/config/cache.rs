@@ -15,7 +15,7 @@ use super::error::ConfigError;
 ///
 /// # Errors
 ///
-/// A file system operation.
+/// The entry cannot be locked, replaced or written.
 pub(super) fn save(data: &Path, entry: &Path) -> Result<(), ConfigError> {
     // Runs of the same host in different directories may end in the same moment.
     let _lock = match entry.parent() {

@@ -119,7 +119,7 @@ impl LogClient {
     ///
     /// # Errors
     ///
-    /// The outer run is gone.
+    /// The outer run has ended, so its socket is closed.
     pub fn send(&self, level: Level, name: &str, message: &str) -> io::Result<()> {
         let mut stream = self.stream.lock().map_err(|_| io::Error::other("a sender has panicked"))?;
         stream.write_all(&encode(level, name, message))

@@ -81,7 +81,7 @@ pub enum Unconfirmed {
 ///
 /// # Errors
 ///
-/// There is no such name.
+/// `address` is no address, has no name, or its name does not lead back to it.
 pub fn confirmed(address: &str) -> Result<String, Unconfirmed> {
     let address: IpAddr = address.parse().map_err(|_| Unconfirmed::Address(address.to_owned()))?;
     let name = reverse(&address).ok_or(Unconfirmed::Nameless(address))?;

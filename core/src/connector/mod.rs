@@ -54,8 +54,8 @@ pub struct Context {
 /// A command for the target.
 #[derive(Debug)]
 pub struct Exec {
-    /// Words that the target's shell reads after they have been joined with blanks, as ssh does. Whoever
-    /// builds them has quoted what needs it.
+    /// Words that the target's shell reads after they have been joined with blanks, as ssh does. The
+    /// caller has quoted what needs it.
     pub words: Vec<OsString>,
     /// Standard input.
     pub stdin: Input,
@@ -180,7 +180,7 @@ pub trait Connector: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// Writing to `dir`.
+    /// A file in `dir` cannot be written.
     fn commands(&self, dir: &Path) -> io::Result<Commands>;
 
     /// True if a command on the target gets the standard input of its [`Exec`] whatever it is, so that a shell there can read

@@ -64,7 +64,7 @@ impl StandingShell {
     ///
     /// # Errors
     ///
-    /// It cannot be started.
+    /// The shell cannot be started.
     pub(crate) fn start(
         orders: &Path,
         env: Vec<(OsString, OsString)>,

@@ -70,7 +70,7 @@ pub(crate) struct Corrected<'a, W> {
     shell: Vec<u8>,
     /// The script's name, colon and blank.
     script: Vec<u8>,
-    /// The beginning of a line of which it is not known yet who has written it.
+    /// The beginning of a line that may still turn out to be one of the shell's own messages.
     begun: Vec<u8>,
     is_inside: bool,
 }

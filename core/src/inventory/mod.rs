@@ -73,7 +73,7 @@ impl Inventory {
     ///
     /// # Errors
     ///
-    /// Reading the directory.
+    /// The directory cannot be read.
     pub fn hosts(&self) -> Result<Vec<String>, InventoryError> {
         let reading = || failed(format!("reading inventory {}", self.dir.display()));
         let entries = match fs::read_dir(&self.dir) {
@@ -119,7 +119,7 @@ impl Inventory {
     ///
     /// # Errors
     ///
-    /// Reading an entry.
+    /// An entry cannot be read.
     pub fn hosts_with(&self, tags: &[String], all: bool) -> Result<Vec<String>, InventoryError> {
         let mut found = Vec::new();
         for host in self.hosts()? {
@@ -137,7 +137,7 @@ impl Inventory {
     ///
     /// # Errors
     ///
-    /// A bad name, or writing.
+    /// The name is not allowed, or the entry cannot be written.
     pub fn add_host(&self, host: &str) -> Result<(), InventoryError> {
         match self.tags(host)? {
             Some(_) => Ok(()),
@@ -149,7 +149,7 @@ impl Inventory {
     ///
     /// # Errors
     ///
-    /// It is not there, or cannot be removed.
+    /// The host is unknown, or its entry cannot be removed.
     pub fn remove_host(&self, host: &str) -> Result<(), InventoryError> {
         // What the file holds does not matter: one that cannot be read should go all the more.
         let path = self.path(host)?.ok_or_else(|| InventoryError::Unknown(host.to_owned()))?;
@@ -163,7 +163,7 @@ impl Inventory {
     ///
     /// # Errors
     ///
-    /// It is not there or cannot be written, or a tag is no tag; the host then keeps what it has.
+    /// The host is unknown, its entry cannot be written, or a tag is not allowed; the host then keeps the tags it has.
     pub fn change_tags(
         &self,
         host: &str,

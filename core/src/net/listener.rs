@@ -49,7 +49,7 @@ impl ListenError {
 ///
 /// # Errors
 ///
-/// The port is taken.
+/// The port is in use.
 pub fn everywhere(port: u16, family: Family) -> Result<TcpListener, ListenError> {
     let v4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port);
     let v6 = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
@@ -69,7 +69,7 @@ pub fn everywhere(port: u16, family: Family) -> Result<TcpListener, ListenError>
 ///
 /// # Errors
 ///
-/// It is taken, or this machine does not have it.
+/// The port is in use, or this machine does not have the address.
 pub fn at(address: IpAddr, port: u16) -> Result<TcpListener, ListenError> {
     bind(SocketAddr::new(address, port), true)
 }
@@ -84,7 +84,7 @@ fn bind(address: SocketAddr, only_v6: bool) -> Result<TcpListener, ListenError> 
         socket.set_reuse_address(true)?;
         // Connections inherit it: answers are short, and nothing follows them.
         socket.set_tcp_nodelay(true)?;
-        // Who does not read its answers is gone after that.
+        // A peer that does not read its answers is disconnected after that.
         socket.set_tcp_user_timeout(Some(UNREAD))?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;

@@ -126,7 +126,7 @@ pub struct Removed {
 ///
 /// # Errors
 ///
-/// It would not be used from there, or cannot be written.
+/// cdist would not load the plugin from there, or the copy cannot be written.
 pub fn install(source: &Path, directory: &Path, record: bool) -> Result<Installed, InstallError> {
     let bytes = read(source)?;
     let refused = |reason| InstallError::Refused { file: source.to_owned(), reason };
@@ -167,7 +167,7 @@ pub fn install(source: &Path, directory: &Path, record: bool) -> Result<Installe
 ///
 /// # Errors
 ///
-/// There is none, or it cannot be removed.
+/// No plugin there brings `name`, or its file cannot be removed.
 pub fn remove(
     name: &str,
     directory: &Path,

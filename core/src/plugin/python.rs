@@ -41,7 +41,7 @@ pub struct Listing {
 ///
 /// # Errors
 ///
-/// There is none; one sentence with the remedy.
+/// No `python3` is installed; one sentence with the remedy.
 pub fn interpreter() -> Result<PathBuf, String> {
     find(Path::new(INTERPRETER), std::env::var_os("PATH").as_deref())
         .ok_or_else(|| "there is no python3; install the package python3".to_owned())
@@ -81,7 +81,7 @@ pub fn list_words(files: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
 ///
 /// # Errors
 ///
-/// Why the file is not run.
+/// The reason why the file is not run, in one sentence.
 pub fn run_words(
     verbosity: i32,
     name: &str,

@@ -31,7 +31,7 @@ const OUTPUT_MAX: usize = 16 * 1024 * 1024;
 ///
 /// # Errors
 ///
-/// Why none of them can be listed.
+/// The reason why no file can be listed, in one sentence: no interpreter, or no process.
 pub fn list(program: &Path, files: &[PathBuf]) -> Result<Listing, String> {
     // Before a process is started for it.
     let _ = python::interpreter()?;

@@ -170,7 +170,7 @@ def ending(status):
 
 def list_all(seconds, paths):
     wanted = [index for index, path in enumerate(paths) if not stem(path).startswith('_')]
-    # The list has a limit, not each file: nobody waits longer because there are two that hang.
+    # One limit for all files together: two that hang take no longer than one.
     end = time.monotonic() + seconds
     too_late = 'it does not end within %g s when it is executed' % seconds
     # By the reading end of its pipe: index, process, what it said.

@@ -100,7 +100,7 @@ impl Sums {
     ///
     /// # Errors
     ///
-    /// It is not named, has another sum, or cannot be read.
+    /// The record does not name the file, or has another sum for it, or the file cannot be read.
     pub fn verify(&self, path: &Path, file: &File) -> Result<(), SumError> {
         let name = path.file_name().unwrap_or_default();
         let recorded = self.0.get(name).ok_or(SumError::Missing)?;
@@ -184,7 +184,7 @@ fn parse_line(line: &[u8]) -> Option<(OsString, String)> {
 ///
 /// # Errors
 ///
-/// It cannot be read.
+/// The file cannot be read.
 pub fn of_file(mut file: &File) -> io::Result<String> {
     file.rewind()?;
     let mut hasher = Sha256::new();

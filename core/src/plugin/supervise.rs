@@ -395,7 +395,7 @@ fn kill_descendants() {
 ///
 /// # Errors
 ///
-/// The kernel refuses.
+/// prctl(2) fails.
 pub fn end_with_parent() -> Result<(), SuperviseError> {
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(system("tying the process to its parent"))
 }

@@ -36,7 +36,7 @@ pub struct Kernel {
 /// Why no kernel can be booted.
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
-    /// There is none.
+    /// No file `vmlinuz-VERSION` is in `/boot`.
     #[error("no kernel in {}: there is no file vmlinuz-VERSION; install a kernel package", .0.display())]
     None(PathBuf),
     /// The kernel does without an initramfs.
@@ -74,7 +74,7 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// There is none, or `/boot` cannot be read.
+    /// No kernel is installed, or `/boot` cannot be read.
     pub fn find(root: &Path, progress: &Progress) -> Result<Self, KernelError> {
         let mut versions = versions(root)?;
         // A release candidate comes before the release.
@@ -92,7 +92,7 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// It cannot be read.
+    /// The file cannot be read.
     pub fn open(&self, root: &Path) -> Result<File, KernelError> {
         open(root, &format!("{PREFIX}{}", self.version))
     }
@@ -102,7 +102,7 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// It cannot, or the file cannot be read.
+    /// The kernel lacks initramfs support or this compression, or the file cannot be read.
     pub fn check(
         &self,
         root: &Path,

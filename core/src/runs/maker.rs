@@ -131,7 +131,7 @@ impl RunMaker {
     ///
     /// # Errors
     ///
-    /// It cannot.
+    /// It is no absolute path that ends in a name.
     pub fn check_remote_dir(&self) -> Result<(), RunError> {
         let Some(dir) = self.remote_dir().filter(|dir| !is_work_dir(dir)) else { return Ok(()) };
         let error = ConfigError::RemoteDir(dir);
@@ -213,7 +213,7 @@ impl RunMaker {
     ///
     /// # Errors
     ///
-    /// A user other than root can.
+    /// A user other than root can change one of these programs.
     fn check_programs(&self) -> Result<(), RunError> {
         let (exec, copy) = self.remote_commands();
         let first = |command: Option<String>| Some(PathBuf::from(command?.split_whitespace().next()?));

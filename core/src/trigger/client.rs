@@ -94,7 +94,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As of [`get`](Self::get), or that of `take`, which ends it.
+    /// Those of [`get`](Self::get), or an error of `take`, which ends the stream.
     pub fn stream<E: From<ClientError>>(
         &self,
         path: &str,
@@ -192,7 +192,7 @@ impl Client {
 ///
 /// # Errors
 ///
-/// It is no JSON, or not what is expected of this version.
+/// `text` is no JSON, or has not the form that this version expects.
 pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, ClientError> {
     serde_json::from_str(text).map_err(|error| {
         ClientError::new(format!("the answer of the trigger server cannot be read: {error}"))

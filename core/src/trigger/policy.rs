@@ -71,7 +71,7 @@ impl InstallPolicy {
     ///
     /// # Errors
     ///
-    /// Why not.
+    /// The reason for which the machine is not installed.
     pub fn decide(self, machine: &Machine, is_armed: bool) -> Result<(), Refusal> {
         if is_armed || self == Self::Always {
             return Ok(());

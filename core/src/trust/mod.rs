@@ -29,7 +29,7 @@ pub use walk::Trust;
 ///
 /// # Errors
 ///
-/// Others can. False if nothing is there: what comes later is not checked, and must not be used.
+/// Others can change it. False if nothing is there: what comes later is not checked, and must not be used.
 pub fn way_for_root(what: &'static str, path: &Path) -> Result<bool, Untrusted> {
     if !Uid::effective().is_root() {
         return Ok(true);
@@ -53,7 +53,7 @@ pub fn owners_way_for_root(what: &'static str, path: &Path) -> Result<(), Untrus
 ///
 /// # Errors
 ///
-/// Others can.
+/// Others can add to the directory, replace it, or make it.
 pub fn directory_for_root(what: &'static str, path: &Path) -> Result<(), Untrusted> {
     for_root(what, path, |trust| trust.directory(path, Use::Filled)).map(drop)
 }

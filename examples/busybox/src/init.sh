@@ -31,7 +31,7 @@ for path in /sys/class/net/*; do
     [ -e "$path/device" ] || continue
     if [ -n "$boot" ] && [ "$boot" != "$(cat "$path/address")" ]; then continue; fi
     echo "network: asking for an address on ${path##*/}"
-    # Where nobody answers it asks again, as long as it takes, and in silence: there is a shell on this console.
+    # Without an answer it asks again for as long as it takes, and in silence: there is a shell on this console.
     udhcpc -f -t 5 -T 2 -A 10 -i "${path##*/}" -s /etc/udhcpc.script >/dev/null 2>&1 &
 done
 

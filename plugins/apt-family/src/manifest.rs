@@ -1,7 +1,7 @@
 //! The built-in initial manifest.
 
 /// The manifest for a PreOS with these packages. The bootstrap has installed them; naming them again makes `-C`
-/// right also for a root that somebody else bootstrapped.
+/// right also for a root that another program has bootstrapped.
 pub(crate) fn built_in(packages: &[String]) -> String {
     let packages = packages.join(" ");
     format!(

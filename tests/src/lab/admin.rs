@@ -31,7 +31,8 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Somebody with a new key, who knows no host, and whose cdist has no types but `types`: (file below `type/`, text).
+    /// An administrator with a new key and an empty `known_hosts`, whose cdist has no types but `types`: (file below `type/`,
+    /// text).
     ///
     /// # Panics
     ///

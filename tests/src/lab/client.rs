@@ -90,8 +90,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Nobody listens, nothing comes in time (`WouldBlock`), the answer ends early (`UnexpectedEof`), or it is not
-    /// HTTP (`InvalidData`).
+    /// The connection is refused, nothing comes in time (`WouldBlock`), the answer ends early (`UnexpectedEof`), or it is
+    /// not HTTP (`InvalidData`).
     pub fn ask(
         &self,
         method: &str,
@@ -126,7 +126,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Nobody listens there, or it is too slow.
+    /// The connection is refused, or is not made in time.
     pub fn open(&self) -> io::Result<Connection> {
         let family = if self.server.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;

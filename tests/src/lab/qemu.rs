@@ -101,7 +101,7 @@ impl Machine {
         self
     }
 
-    /// A NIC with a link but with nobody at the other end.
+    /// A NIC with a link to an empty network.
     #[must_use]
     pub fn silent_nic(self) -> Self {
         let backend = format!("hubport,id=net{0},hubid={0}", self.nics);
@@ -220,7 +220,7 @@ pub fn mac(nic: u8) -> String {
     format!("52:54:00:cd:15:{nic:02x}")
 }
 
-/// A port that nobody listens on. Another program may take it before its user does; that is rare enough for a test.
+/// A port without a listener. Another program may take it before its user does; that is rare enough for a test.
 fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("binding a port of the loopback");
     listener.local_addr().expect("reading the address of a listener").port()

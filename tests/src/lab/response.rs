@@ -70,7 +70,7 @@ fn read_chunks(reader: &mut impl BufRead) -> io::Result<Vec<u8>> {
         let size =
             u64::from_str_radix(size, 16).map_err(|_| broken(format!("no size of a chunk: {line:?}")))?;
         body.extend(read_exactly(reader, size)?);
-        // After the last chunk there may be trailers; nobody here sends any.
+        // After the last chunk there may be trailers; the servers here send none.
         if !read_line(reader)?.is_empty() {
             return Err(broken("a chunk is longer than its size".to_owned()));
         }

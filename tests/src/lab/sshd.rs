@@ -23,7 +23,7 @@ use super::{
     ssh::Key,
 };
 
-/// Where a server may write and nobody else sees it.
+/// Directories of the server's own mount namespace, in which it may write.
 const OWN_DIRS: &str = "/var/lib /root /mnt /run";
 
 /// What a server is like.
@@ -89,7 +89,7 @@ impl Sshd {
             let port = chosen.expect("finding a port").port();
             match listen(dir.path(), like, port) {
                 Ok(process) => return Self { address: like.address, port, process, dir },
-                // Somebody else got it in the moment between.
+                // Another process has taken the port meanwhile.
                 Err(said) if said.contains("already in use") && tries < 5 => tries += 1,
                 Err(said) => panic!("sshd does not listen:\n{said}"),
             }
@@ -140,7 +140,7 @@ impl Sshd {
         self.signal_sessions(Signal::SIGKILL);
     }
 
-    /// Stops all connections, as a broken network does that nobody notices.
+    /// Stops all connections without closing them, as a broken network does.
     ///
     /// # Panics
     ///

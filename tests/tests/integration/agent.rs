@@ -317,7 +317,7 @@ fn a_server_that_comes_back_works_on_a_thousand_machines() {
         assert_eq!(server.most, AT_ONCE);
         assert!(server.begun.len() == MACHINES && server.begun.values().all(|times| *times == 1));
         tell(&format!("{kind} of {MACHINES} machines after the outage: {:.1} min", server.minutes()));
-        // No slot is idle while somebody waits, but for the first machines and the last ones.
+        // No slot is idle while a machine waits, but for the first machines and the last ones.
         assert!((least()..least() + 4.0).contains(&server.minutes()), "{} min", server.minutes());
     }
 }
@@ -346,7 +346,7 @@ fn a_server_that_is_killed_every_five_minutes_installs_no_machine_twice() {
     assert_eq!(good + interrupted, MACHINES);
     assert!(interrupted >= AT_ONCE, "{interrupted}");
     assert!(server.begun.len() == MACHINES && server.begun.values().all(|times| *times == 1));
-    // All boot again and ask again: nobody is installed without the administrator.
+    // All boot again and ask again: no machine is installed without the administrator.
     let mut wait = Vec::new();
     for (_, address) in &calls {
         match server.call(Kind::Install, address) {

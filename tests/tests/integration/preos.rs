@@ -158,7 +158,7 @@ fn a_pxe_directory_in_the_target_would_pack_itself() {
 fn without_root_nothing_is_begun() {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    // The workspace may lie where nobody else can go.
+    // The workspace may lie in a directory that is closed to other users.
     let staged = dir.path().join("dist");
     run(Command::new("cp").arg("-rL").arg(workspace().join("target/dist")).arg(&staged));
     let mut command = if nix::unistd::geteuid().is_root() {

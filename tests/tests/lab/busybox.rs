@@ -30,7 +30,7 @@ fn a_foreign_preos_boots_over_the_network_and_calls_until_it_is_accepted() {
     let trigger = Recorder::answering(network.listen_at("10.0.2.2", TRIGGER_PORT), &[503]);
     let dnsmasq = network.serve_pxe(&pxe);
     let start = Instant::now();
-    // The second card has nobody at the other end, and is not the one that it boots from.
+    // The second card is on an empty network, and is not the one that the machine boots from.
     let mut vm = Machine::new().memory_mib(256).network(&network).silent_nic().network_boot().start();
     vm.wait_for("PreOS of busybox", BOOT);
     let address = vm.wait_until("the lease", BOOT, |serial| {

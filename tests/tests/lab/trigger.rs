@@ -34,7 +34,7 @@ fn a_booted_preos_calls_and_is_configured() {
     let pxe = dir.join("pxe");
     let mut command = debian(&dir.join("root"));
     command.args(["-C", "--trigger-url", "http://10.0.2.2:3000/config/rack1"]);
-    // dnsmasq runs as nobody.
+    // dnsmasq runs with the group nogroup.
     command.arg("--trigger-token-file").arg(&token).args(["--pxe-group", "nogroup"]);
     command.arg("-k").arg(build.key().with_extension("pub")).arg("-p").arg(&pxe);
     run(&mut command);
@@ -44,7 +44,7 @@ fn a_booted_preos_calls_and_is_configured() {
     let state = dir.join("state");
     fs::write(dir.join("manifest"), MANIFEST).unwrap();
     let (key, known) = (build.key(), dir.join("known_hosts"));
-    // Nobody knows the machine's host keys but by what it tells.
+    // The machine's host keys are known only from its own facts.
     let config = format!(
         "IdentityFile {}\nIdentitiesOnly yes\nUserKnownHostsFile {}\n",
         key.display(),

@@ -139,7 +139,7 @@ fn a_full_disk_costs_no_accepted_job_and_no_restart() {
     // What is running and what is waiting is as it was.
     assert_eq!([state(&lab, 1), state(&lab, 2)], ["running", "queued"]);
 
-    // Room: nobody has to call or to restart it.
+    // With room on the disk the server recovers without a call or a restart.
     disk.change("size=2m");
     wait_until_healthy(&server);
     accepted.extend(call(&server, MANY));
@@ -229,7 +229,7 @@ fn a_job_without_room_for_its_files_fails_and_the_server_lives() {
     fs::remove_file(&ballast).unwrap();
     disk.change("size=64m");
     assert_eq!(machine(3).status, 200, "{}", server.log());
-    // Nobody can make a directory there.
+    // On a read-only file system no directory can be made.
     disk.make_read_only();
     assert_eq!(machine(4).status, 599, "{}", server.log());
     let shown = run(&mut lab.cdist(&["show", "4"]));

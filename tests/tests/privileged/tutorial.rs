@@ -79,7 +79,7 @@ fn line_matches(expected: &str, printed: &str) -> bool {
     printed.ends_with(expected)
 }
 
-/// A Debian that nobody has used, with a user and these packages; below `target`, as making it takes a minute.
+/// A fresh Debian with a user and these packages; below `target`, as making it takes a minute.
 fn debian(packages: &str) -> PathBuf {
     let base = workspace().join("target/test-preos/tutorial");
     let _lock = lock(&base.with_extension("lock"));

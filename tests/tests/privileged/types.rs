@@ -36,7 +36,7 @@ fn run_type_tests(root: Option<&Path>, part: usize, parts: usize) {
 fn in_debian(part: usize) {
     let copy = shared_build().copy_root();
     let root = copy.path().join("root");
-    // The tests begin with a root that nobody may log in to.
+    // The tests begin with a root without authorized keys.
     std::fs::remove_dir_all(root.join("root/.ssh")).expect("removing the keys");
     run_type_tests(Some(&root), part, 3);
 }

@@ -69,7 +69,7 @@ fn addresses_that_lead_nowhere() {
     let admin = Admin::new(TYPES);
     refused(&admin, "no-such-host.invalid", &["its name has no address", "no-such-host.invalid"]);
 
-    // Nobody listens on a port that was just given back.
+    // A port that was just given back has no listener.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let config = fs::read_to_string(admin.path("ssh_config")).unwrap();

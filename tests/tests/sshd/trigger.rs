@@ -278,7 +278,7 @@ fn the_first_key_is_accepted_until_the_machine_is_forgotten_or_installed() {
     // What it tells counts more.
     assert_eq!(machine.post("/config/?wait=60", site.facts()).status, 200);
     assert_eq!(machine.get("/config/?wait=60").status, 599);
-    // Who is forgotten is somebody else from then on.
+    // A forgotten machine is a new one when it calls again.
     run(&mut site.lab.cdist(&["forget", "127.1.0.1"]));
     assert_eq!(machine.get("/config/?wait=60").status, 200, "{}", server.log());
     // A machine that is installed has another key during that, and another one after that.
@@ -316,7 +316,7 @@ fn a_server_that_ends_lets_a_running_job_end() {
     kill(server.pid(), Signal::SIGTERM).unwrap();
     let said = || server.log().contains("waiting for 1 running job(s)").then_some(());
     assert!(wait_until(Duration::from_secs(10), said).is_some(), "{}", server.log());
-    // Nobody new is let in; the administrator still is.
+    // New calls are refused; the administrator is still answered.
     let closed = || server.machine(MACHINE).ask("GET", "/healthz", &[], b"").is_err().then_some(());
     assert!(wait_until(Duration::from_secs(10), closed).is_some(), "machines are still served");
     assert_eq!(site.show(1)["state"], "running");

@@ -45,7 +45,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Reading the configuration, or writing the tree.
+    /// The configuration cannot be read, or the tree cannot be written.
     pub fn open(
         conf_dirs: Vec<PathBuf>,
         program: &Path,

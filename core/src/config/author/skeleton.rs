@@ -68,7 +68,7 @@ pub enum SkeletonError {
 ///
 /// # Errors
 ///
-/// A bad name, a type that exists, and writing.
+/// `name` is no name of a type, the type exists already, or its files cannot be written.
 pub fn create(conf_dir: &Path, name: &str, form: Form) -> Result<PathBuf, SkeletonError> {
     if !is_good_name(name) {
         return Err(SkeletonError::Name(name.to_owned()));

@@ -62,7 +62,7 @@ pub(in crate::config) fn with_defaults(declared: &[Parameter], given: &BTreeMap<
 ///
 /// # Errors
 ///
-/// Reading.
+/// A parameter file or the directory cannot be read.
 pub(in crate::config) fn read(dir: &Path) -> io::Result<Stored> {
     let mut stored = Stored::new();
     let entries = match fs::read_dir(dir) {
@@ -80,7 +80,7 @@ pub(in crate::config) fn read(dir: &Path) -> io::Result<Stored> {
 ///
 /// # Errors
 ///
-/// Writing.
+/// A parameter file cannot be removed or written.
 pub(in crate::config) fn write(dir: &Path, stored: &Stored) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;

@@ -151,7 +151,7 @@ impl<W: Worker> Scheduler<W> {
     ///
     /// # Errors
     ///
-    /// Now there are objects that wait for each other.
+    /// Objects wait for each other in a circle.
     fn read_calls(&mut self, prepared: &[ObjectName]) -> Result<(), ConfigError> {
         let called = self.worker.called_since(&mut self.position)?;
         for object in &called {
@@ -221,7 +221,7 @@ pub(super) fn doing(verb: &str, objects: &[ObjectName]) -> String {
 ///
 /// # Errors
 ///
-/// That of the first item, in the order of `items`, that failed.
+/// The error of the first failed item, in the order of `items`.
 pub(in crate::config) async fn concurrently<T, F, W>(
     jobs: Option<NonZeroUsize>,
     items: Vec<T>,

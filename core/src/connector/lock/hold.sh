@@ -81,7 +81,8 @@ end_running() {
     done
 }
 
-# What lies in the lock of somebody else must not make us end processes.
+# Process numbers in a lock that another user has made must not be trusted: they would
+# be killed.
 is_ours() {
     # shellcheck disable=SC2012,SC2046 # the third field is the owner
     set -- $(ls -ldn "$lock" 2>/dev/null)
@@ -112,13 +113,13 @@ take() {
         fi
         push_aside
     elif [ ! -e "$lock/holder" ] && [ "$young" -lt 3 ]; then
-        # Whoever made it is about to write its name.
+        # The process that has made it is about to write its name.
         young=$((young + 1))
         sleep 1
         return 1
     fi
     if mkdir "$lock/break" 2>/dev/null; then
-        # Somebody else may have taken over before us.
+        # Another run may have taken the lock over meanwhile.
         if is_held; then
             rmdir "$lock/break"
             return 1
@@ -176,7 +177,7 @@ main() {
     fi
     [ "$word" = "done" ] || end_running
     release
-    # Those that are still empty are of no use to anybody.
+    # Directories above that are still empty go, too.
     for parent; do
         rmdir "$parent" 2>/dev/null
     done

@@ -17,7 +17,7 @@ use crate::{
 /// How much of a file one printf writes. Its text is up to four times as long.
 const CHUNK: usize = 8 * 1024;
 
-/// Copies to the target. Names, contents and modes travel; the files belong to who is logged in there.
+/// Copies to the target. Names, contents and modes travel; the files belong to the user of the login.
 pub(super) async fn send(
     ssh: &Ssh,
     context: &Context,
@@ -52,7 +52,7 @@ pub(super) async fn send(
                 .or_else(|e| if e.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(e) })
                 .map_err(|e| copy_error(source, &destination, e))?;
         }
-        // The same.
+        // A broken pipe: the exit status explains it.
         let _ = writer.finish();
         Ok(())
     });

@@ -112,7 +112,7 @@ impl Plugin {
     ///
     /// # Errors
     ///
-    /// What the plugin returns; a panic in it is such an error.
+    /// The error that the plugin returns; a panic in it becomes such an error.
     pub fn commandline(&self, args: &[String], host: &Host) -> Result<i32, PluginError> {
         match self.0 {
             Face::Rust(preos) => rust::commandline(preos, args, host),

@@ -184,7 +184,7 @@ impl Dispatcher {
     ///
     /// # Errors
     ///
-    /// Nothing was decided, or it could not be stored and does not count.
+    /// The server ends before a decision, or the decision cannot be stored and does not count.
     pub async fn call(&self, call: Call) -> Result<Answer, Unavailable> {
         let (sender, receiver) = oneshot::channel();
         self.send(Command::Call(call, sender))?;
@@ -195,7 +195,7 @@ impl Dispatcher {
     ///
     /// # Errors
     ///
-    /// Outside: as for [`call`](Self::call). Inside: it makes no sense.
+    /// The outer error is that of [`call`](Self::call); the inner one tells why the order is refused.
     pub async fn order(&self, order: Order) -> Result<Result<Done, OrderError>, Unavailable> {
         let (sender, receiver) = oneshot::channel();
         self.send(Command::Order(order, sender))?;
@@ -230,7 +230,7 @@ impl Dispatcher {
     ///
     /// # Errors
     ///
-    /// The store cannot be read; so for all of these.
+    /// The store cannot be read; the same holds for the methods that follow.
     #[allow(clippy::missing_errors_doc, reason = "said once")]
     pub async fn job(&self, id: JobId) -> Result<Option<Job>, Unavailable> {
         self.read(move |reader| reader.job(id)).await

@@ -148,7 +148,7 @@ async fn orders_are_carried_out() {
     assert_eq!(job.note.as_deref(), Some("stopped while it ran"));
     assert_eq!(order(Order::Cancel(2)).await.unwrap(), Err(OrderError::AtItsEnd(2, State::Cancelled)));
     assert_eq!(order(Order::Cancel(77)).await.unwrap(), Err(OrderError::UnknownJob(77)));
-    // Stopped by hand: not by itself again, but when somebody asks.
+    // An install that was stopped by hand is not done again by a call, but by `retry`.
     let stopped = dispatcher.call(call(Kind::Install, "10.0.0.1")).await.unwrap();
     assert_eq!(stopped, Answer::Refused(Refusal::Stopped, 1));
     assert_eq!(order(Order::Retry(2)).await.unwrap(), Ok(Done::Retried(3)));
@@ -170,7 +170,7 @@ async fn at_the_end_running_jobs_are_interrupted_and_waiting_ones_stay() {
     }
     until(&bench.dispatcher, 2, State::Running).await;
     bench.dispatcher.close(Duration::from_secs(3600));
-    // Somebody has no patience.
+    // A second signal shortens the grace.
     bench.dispatcher.close(Duration::from_millis(50));
     bench.thread.take().unwrap().join().await.unwrap();
     let state = |id| store.reader().unwrap().job(id).unwrap().unwrap().state;
@@ -208,7 +208,7 @@ async fn what_waits_begins_when_there_is_room_again_without_a_call() {
     until(&bench.dispatcher, 2, State::Succeeded).await;
     assert!(bench.dispatcher.counters().is_healthy());
 
-    // And nobody has to call before the server is healthy.
+    // The server becomes healthy again without a call.
     store.full.store(true, Ordering::SeqCst);
     assert!(bench.dispatcher.call(call(Kind::Config, "10.0.0.3")).await.is_err());
     store.full.store(false, Ordering::SeqCst);

@@ -258,7 +258,7 @@ impl World {
 
     fn call(&mut self, who: usize, lies: bool, tally: &mut Tally) {
         let Some(address) = self.real[who].address.clone() else { return };
-        // Behind a router, who has always lied is a machine that was never heard of.
+        // Behind a router, a machine whose facts were always false is unknown to the server.
         let may_install = !lies || !self.real[who].routed || self.real[who].blocked;
         let kind = if may_install && self.random.chance(70) { Kind::Install } else { Kind::Config };
         let facts = self.facts(who, lies);

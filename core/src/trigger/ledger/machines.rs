@@ -9,7 +9,7 @@ use crate::trigger::{
 
 /// Most hardware addresses and firmware numbers of one machine. What is told beyond is not kept.
 const KEYS_MAX: usize = 64;
-/// Who calls, as far as it is known.
+/// Which machine calls, as far as that is known.
 #[derive(Debug, Default)]
 pub(super) struct Recognised {
     /// The machine.
@@ -25,8 +25,8 @@ pub(super) struct Recognised {
 }
 
 impl Ledger {
-    /// Who it is. A hardware address that the kernel has seen goes before what is told; of what is told, the hardware
-    /// address goes before UUID and serial number; who tells nothing is who had the address last.
+    /// The machine that calls. A hardware address that the kernel has seen goes before the facts; in the facts, the hardware
+    /// address goes before UUID with serial number; without any of them, it is the machine last seen at the address.
     pub(super) fn recognise(&self, call: &Call) -> Recognised {
         let by_key = |key: Option<&str>| key.and_then(|key| self.by_key.get(key).copied());
         let firmware = call.facts.hardware();
@@ -109,7 +109,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// It is not known, or one of its jobs is not at its end.
+    /// The machine is not known, or one of its jobs has not ended.
     pub fn forget(&mut self, id: MachineId) -> Result<(), OrderError> {
         if let Some(job) = self.of_machine.get(&id).and_then(|jobs| jobs.first()) {
             return Err(OrderError::Busy(id, *job));
@@ -279,7 +279,7 @@ impl Ledger {
         let had_address = self.by_address.get(&old.address) == Some(&from);
         self.take_out(from);
         if had_address {
-            // Who tells nothing there is this machine.
+            // A call without facts from that address is one of this machine.
             self.by_address.insert(old.address.clone(), into);
         }
         for key in &old.keys {

@@ -17,7 +17,7 @@ fn a_machine_is_its_hardware_address() {
     let (mut ledger, now) = ledger(Rules::default());
     let mac = Some(A);
     assert_eq!(ledger.call(call(Kind::Install, "10.0.0.1", None), now), Answer::Queued(1));
-    // The same, who tells more now; then with another address; then without telling, from there.
+    // The same machine: with more facts than before; from another address; without facts, from that address.
     assert_eq!(ledger.call(call(Kind::Install, "10.0.0.1", mac), now), Answer::Joined(1));
     assert_eq!(ledger.call(seen(Kind::Install, "10.0.0.9", A, None), now), Answer::Joined(1));
     assert_eq!(ledger.call(call(Kind::Install, "10.0.0.9", None), now), Answer::Joined(1));
@@ -67,7 +67,7 @@ fn where_nothing_proves_whose_it_is_the_address_of_an_installed_machine_needs_an
         let answer = ledger.call(call(Kind::Install, "10.0.0.1", mac), now);
         assert_eq!(answer, refused, "{mac:?}");
     }
-    // Armed, it is installed once, whoever is there, and who was there is not there any more.
+    // Armed, the address is installed once for any machine, and the machine that had it before has lost it.
     ledger.arm(1, Duration::from_secs(60), now).unwrap();
     let new = call(Kind::Install, "10.0.0.1", Some("52:54:00:00:00:05"));
     let Answer::Queued(job) = ledger.call(new.clone(), now) else { panic!("it is armed") };

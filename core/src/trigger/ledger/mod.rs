@@ -305,7 +305,7 @@ impl Ledger {
         jobs.iter().find(fits).copied()
     }
 
-    /// True while somebody is at work on the machine or at the address of a job: who makes up hardware addresses is still
+    /// True while a job runs on the machine of `job` or at its address: a machine that makes up hardware addresses is still
     /// one target.
     fn is_busy(&self, job: &Job) -> bool {
         let same = |other: &Job| other.machine == job.machine || other.address == job.address;

@@ -67,7 +67,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// There is none.
+    /// No machine matches `word`.
     pub fn resolve(&self, word: &str) -> Result<MachineId, OrderError> {
         let is_number = word.bytes().all(|b| b.is_ascii_digit());
         let by_number = || word.parse().ok().filter(|id| is_number && self.machines.contains_key(id));
@@ -84,7 +84,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// It is not known.
+    /// The machine is not known.
     pub fn arm(&mut self, id: MachineId, time: Duration, now: Moment) -> Result<Millis, OrderError> {
         let unknown = || OrderError::UnknownMachine(id.to_string());
         let machine = self.machines.get_mut(&id).ok_or_else(unknown)?;
@@ -123,7 +123,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// It is not there, which may mean that it is at its end.
+    /// The job is unknown or already finished.
     pub fn cancel(&mut self, id: JobId, now: Moment) -> Result<bool, OrderError> {
         let active = self.active.get_mut(&id).ok_or(OrderError::UnknownJob(id))?;
         if active.place == Place::Run {
@@ -142,7 +142,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// The job is not at its end; its machine is forgotten, or has lost its address to another one; or an installed machine
+    /// The job has not ended; its machine is forgotten, or has lost its address to another one; or an installed machine
     /// may have that address.
     pub fn retry(
         &mut self,

@@ -71,7 +71,7 @@ fn event() -> impl Strategy<Value = Event> {
 struct Known {
     /// An install has come to an end that only an administrator overrules.
     blocked: bool,
-    /// The clock that nobody sets, until when it is armed.
+    /// Until when it is armed, on the monotonic clock.
     armed: Option<Duration>,
     /// Installs that may begin: each accepted request and each retry is one.
     permits: usize,
@@ -85,7 +85,7 @@ struct World {
     known: HashMap<usize, Known>,
     /// Machine and kind of each job that was accepted.
     accepted: HashMap<JobId, (usize, Kind)>,
-    /// Jobs that somebody has asked to stop.
+    /// Jobs that were cancelled.
     stopped: HashSet<JobId>,
 }
 
@@ -105,7 +105,7 @@ impl World {
     fn load(&mut self) {
         self.ledger = Ledger::load(self.rules.clone(), self.store.load().unwrap(), self.now);
         self.store();
-        // What the clock has done while nobody was there to see it counts.
+        // Time that has passed while no server ran counts.
         for (machine, known) in &mut self.known {
             let Ok(id) = self.ledger.resolve(&format!("10.0.0.{machine}")) else { continue };
             let until = self.ledger.machine(id).and_then(|machine| machine.armed_until);

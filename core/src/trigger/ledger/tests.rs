@@ -132,7 +132,8 @@ fn what_is_full_takes_nothing() {
     assert!(ledger.cancel(1, now).unwrap());
     assert_eq!(ledger.call(call(Kind::Config, "10.0.0.2", None), now), Answer::Queued(2));
     assert_eq!(ledger.forget(2), Err(OrderError::Busy(2, 2)));
-    // Who was only heard of makes room for somebody new, the longest unseen first; who waits or is installed does not.
+    // A machine that has only called makes room for a new one, the longest unseen first; one that waits or is installed does
+    // not.
     assert!(ledger.cancel(2, now).unwrap());
     assert_eq!(ledger.call(call(Kind::Install, "10.0.0.3", None), now), Answer::Queued(3));
     assert!(ledger.cancel(3, now).unwrap());

@@ -79,7 +79,7 @@ impl Reply {
 ///
 /// # Errors
 ///
-/// The answer to it.
+/// The path or query is not understood; the reply tells the client why.
 pub fn parse(path: &str, query: Option<&str>) -> Result<Wish, Reply> {
     let bare = path.strip_prefix("/cdist").filter(|rest| rest.starts_with('/')).unwrap_or(path);
     for (prefix, kind) in [("/install/", Kind::Install), ("/config/", Kind::Config)] {

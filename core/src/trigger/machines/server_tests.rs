@@ -161,7 +161,7 @@ async fn facts_have_to_be_facts() {
         assert!(answer.contains("config of 10.0.0.7 not queued: "), "{answer}");
     }
     assert_eq!(jobs(&bench).await, 0);
-    // Whoever posts nothing tells nothing.
+    // An empty body is a call without facts.
     assert_eq!(status(&bench.text(PEER, &post("/config/", "")).await), "202");
 }
 

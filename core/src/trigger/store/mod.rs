@@ -154,25 +154,25 @@ pub type Counts = Vec<(State, u64)>;
 
 /// Keeps what the ledger decides. All of a call is kept, or nothing of it.
 pub trait Store: Send {
-    /// What is there.
+    /// All machines and jobs that are stored.
     ///
     /// # Errors
     ///
-    /// It cannot be read.
+    /// The store cannot be read.
     fn load(&mut self) -> Result<Stored, StoreError>;
 
     /// Keeps changes. When this returns, they outlive a crash of the machine.
     ///
     /// # Errors
     ///
-    /// Nothing of them is kept.
+    /// The store cannot be written to; no change is kept.
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
 
     /// Finds out whether as much as a change needs can be kept now.
     ///
     /// # Errors
     ///
-    /// It cannot.
+    /// The store cannot be written to.
     fn try_out(&mut self) -> Result<(), StoreError> {
         self.commit(&[])
     }
@@ -190,7 +190,7 @@ pub trait Store: Send {
     ///
     /// # Errors
     ///
-    /// It cannot be read.
+    /// The store cannot be read.
     fn reckoned(&mut self) -> Result<Option<Millis>, StoreError> {
         Ok(None)
     }
@@ -199,7 +199,7 @@ pub trait Store: Send {
     ///
     /// # Errors
     ///
-    /// It cannot be kept.
+    /// The store cannot be written to.
     fn set_reckoned(&mut self, _time: Millis) -> Result<(), StoreError> {
         Ok(())
     }
@@ -209,24 +209,24 @@ pub trait Store: Send {
     ///
     /// # Errors
     ///
-    /// Nothing is removed.
+    /// The store cannot be written to; no job is removed.
     fn remove(&mut self, jobs: &[JobId]) -> Result<Vec<JobId>, StoreError>;
 
     /// Removes the oldest jobs of a machine that have ended, but for the newest `keep`, and returns them.
     ///
     /// # Errors
     ///
-    /// Nothing is removed.
+    /// The store cannot be written to; no job is removed.
     fn trim(&mut self, machine: MachineId, keep: usize) -> Result<Vec<JobId>, StoreError>;
 
-    /// A way to ask, to be used from another thread.
+    /// A reader of its own, for another thread.
     ///
     /// # Errors
     ///
-    /// It cannot be opened.
+    /// The store cannot be opened a second time.
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError>;
 
-    /// The server ends in peace.
+    /// Called once, when the server ends as it should.
     ///
     /// # Errors
     ///
@@ -242,7 +242,7 @@ pub trait Reader: Send {
     ///
     /// # Errors
     ///
-    /// The store cannot be read. So for all of these.
+    /// The store cannot be read; the same holds for all methods of this trait.
     #[allow(clippy::missing_errors_doc, reason = "said once")]
     fn job(&mut self, id: JobId) -> Result<Option<Job>, StoreError>;
 

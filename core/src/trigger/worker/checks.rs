@@ -16,7 +16,7 @@ use crate::runs::{Manifest, RunError, RunMaker};
 ///
 /// # Errors
 ///
-/// The first thing that is missing or cannot be used: what, where, what to do.
+/// The first file, program or setting that is missing or cannot be used, with the remedy.
 pub(super) fn check(maker: &RunMaker) -> Result<(), RunError> {
     check_manifest(maker)?;
     check_way(maker)?;

@@ -44,7 +44,7 @@ pub(in crate::trigger) struct Part {
 ///
 /// # Errors
 ///
-/// It cannot be read.
+/// The log cannot be read.
 pub(in crate::trigger) async fn log(
     dispatcher: &Dispatcher,
     job: &Job,

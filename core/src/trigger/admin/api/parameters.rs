@@ -19,7 +19,7 @@ impl Query {
     ///
     /// # Errors
     ///
-    /// It has another one, or one of them twice.
+    /// The query has another parameter, or one parameter twice.
     pub(super) fn read(query: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned() {

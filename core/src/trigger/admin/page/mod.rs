@@ -78,7 +78,7 @@ struct Ask<'a> {
 }
 
 impl Page {
-    /// The page of a server. Who changes something or reads what scripts have said has to know the token; with
+    /// The page of a server. Changing something, and reading what scripts have said, needs the token; with
     /// `reading_needs_token`, who looks at anything, too.
     pub fn new(dispatcher: Dispatcher, token: Token, reading_needs_token: bool) -> Self {
         Self {
@@ -92,8 +92,8 @@ impl Page {
         }
     }
 
-    /// Answers a request whose `Host` is right. `None` if the path is no page, and nobody looks at the answer who would
-    /// like one.
+    /// Answers a request whose `Host` is right. `None` if the path is no page and the client is no browser, which would
+    /// get a page that says so.
     pub async fn answer(&self, head: &Parts, body: Bytes, origin: Origin) -> Option<Response<Body>> {
         let visitor = self.visitor(&head.headers);
         let result = match Place::parse(head.uri.path()) {

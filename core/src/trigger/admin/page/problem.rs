@@ -37,7 +37,7 @@ pub(super) enum Problem {
     Inside(String),
     /// Log in first; then go on there.
     Login(String),
-    /// Log in first; who asks is a script.
+    /// A login is needed, and the client is a script, which gets no form.
     Unauthorized,
 }
 

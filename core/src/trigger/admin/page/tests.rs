@@ -112,7 +112,7 @@ impl World {
         self.ask(Method::GET, target, &[("accept", "text/html")], "").await
     }
 
-    /// As somebody who has logged in.
+    /// Asks in a session that has logged in.
     pub(super) async fn get_logged_in(&self, target: &str) -> Seen {
         let (cookie, _) = self.log_in().await;
         self.ask(Method::GET, target, &[("cookie", &cookie)], "").await

@@ -62,8 +62,8 @@ impl Page {
         visitor: &Visitor,
     ) -> Result<Response<Body>, Problem> {
         let next = route::next(form.get("next"));
-        // Looked at first: who has the token does not wait for those who guess. A token is too long to be found by guesses
-        // whose answers nobody waits for.
+        // Compared before the wait for a turn: a right token is never delayed by guesses of others. Guesses that end before
+        // their turn are of no use, for a token is too long to be found by them.
         if !self.token.is(form.get("token").unwrap_or_default().trim().as_bytes()) {
             // Guesses get a few answers a second, however many connections there are.
             let Ok(Ok(_turn)) = timeout(TURN, self.logins.acquire()).await else {

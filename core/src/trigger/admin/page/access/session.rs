@@ -1,4 +1,4 @@
-//! Who is logged in. Kept in memory: after a restart of the server everybody logs in again.
+//! The sessions. They are kept in memory: after a restart of the server every user logs in again.
 
 use std::time::{Duration, Instant};
 

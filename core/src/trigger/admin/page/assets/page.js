@@ -17,7 +17,7 @@
   }
   let failures = 0;
 
-  // Nobody likes a page that changes below one's hands.
+  // While the user types, or has text selected, the page does not change.
   const isInUse = () => {
     const active = document.activeElement;
     const selection = document.getSelection();
