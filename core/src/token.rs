@@ -40,10 +40,10 @@ pub enum TokenError {
     /// There is nothing in it.
     #[error("the token file {} holds no token", .0.display())]
     Empty(PathBuf),
-    /// It is easy to guess.
+    /// The token is so short that it can be guessed.
     #[error("the token file {} holds less than {LENGTH_MIN} characters; `openssl rand -base64 33` makes a good token", .0.display())]
     Short(PathBuf),
-    /// There is too much in it.
+    /// The token is too long.
     #[error("the token file {} holds more than {LENGTH_MAX} bytes", .0.display())]
     Long(PathBuf),
     /// There is something else in it.

@@ -10,7 +10,7 @@ use crate::terminal::printable;
 
 /// Says on standard error what is surprising, and no failure.
 pub(crate) fn warn(text: &str) {
-    // Nowhere to say that saying failed.
+    // If standard error cannot be written to, there is no place left for a message.
     let _ = writeln!(std::io::stderr(), "warning: {}", printable::line(text));
 }
 
@@ -64,7 +64,7 @@ impl Failure {
         let mut stderr = std::io::stderr().lock();
         let colour = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let label = if colour { "\x1b[1;31merror:\x1b[0m" } else { "error:" };
-        // Nowhere to say that saying failed.
+        // If standard error cannot be written to, there is no place left for a message.
         let _ = writeln!(stderr, "{label} {}", printable::lines(self.message.trim_end()));
         if let Some(hint) = &self.hint {
             let _ = writeln!(stderr, "hint: {}", printable::lines(hint));

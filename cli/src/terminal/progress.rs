@@ -62,7 +62,7 @@ impl Display {
     pub(crate) fn line(&self, text: &str) {
         self.multi.suspend(|| {
             let mut stderr = std::io::stderr().lock();
-            // Nowhere to say that saying failed.
+            // If standard error cannot be written to, there is no place left for a message.
             let _ = if self.form == Form::Json {
                 let value = json!({ "event": "log", "text": text });
                 writeln!(stderr, "{}", printable::json(&value.to_string()))
@@ -172,7 +172,7 @@ impl Sink for Display {
             Form::Plain => self.plain(event),
             Form::Json => {
                 let text = printable::json(&as_json(event).to_string());
-                // Nowhere to say that saying failed.
+                // If standard error cannot be written to, there is no place left for a message.
                 let _ = writeln!(std::io::stderr(), "{text}");
             }
         }

@@ -1,4 +1,4 @@
-//! `cdist trigger`: starts the server, and ends it in peace.
+//! `cdist trigger`: starts the server, and ends it after its jobs.
 
 use std::{
     io::{self, Read},
@@ -176,7 +176,7 @@ fn access(args: &TriggerArgs) -> Result<Access, Failure> {
     Ok(Access { allow: args.allow.clone(), token, files })
 }
 
-/// Looked at now: no machine should be the first to find out.
+/// Checked at the start, or the first machine that calls would find it out.
 fn files(dir: &Path, source: &Path) -> Result<Files, Failure> {
     if !dir.is_dir() {
         return Err(Failure::new(format!(

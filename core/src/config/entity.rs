@@ -138,7 +138,7 @@ fn line_of(object: &ObjectName, stage: &Stage) -> Option<String> {
     };
     let mut found = text.split(|b| *b == b'\n').enumerate().filter(|(_, line)| names_it(line));
     let (at, _) = found.next()?;
-    // Not the text of the line: it may hold a secret.
+    // The number only: the text of the line may hold a secret.
     found.next().is_none().then(|| (at + 1).to_string())
 }
 

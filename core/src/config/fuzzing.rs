@@ -27,7 +27,7 @@ pub fn emulator_args(data: &[u8]) {
     let singleton = declaration.first().is_some_and(|b| b & 1 == 1);
     let declared = declared(declaration);
     let args: Vec<OsString> = words.map(|w| OsString::from_vec(w.to_vec())).collect();
-    // It is shown with every error.
+    // The usage text is shown with every error.
     let _ = emulator_args::usage(OsStr::new("__t"), &declared, singleton);
     let parsed = match emulator_args::parse(&declared, singleton, &args) {
         Ok(parsed) => parsed,

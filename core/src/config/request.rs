@@ -36,9 +36,9 @@ pub enum Manifest {
 /// Which objects are worked on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Those of types that are not for installation.
+    /// Objects of types without the mark `install`.
     Config,
-    /// Those of types that are for installation.
+    /// Objects of types with the mark `install`.
     Install,
 }
 

@@ -203,7 +203,7 @@ async fn prepare(run: Run, host_base: &Path) -> Result<Engine, ConfigError> {
 
 fn save(stage: &Stage, cache: &Path, host: &str) -> Result<(), ConfigError> {
     for name in [relations::CALLS, relations::ORDER_CONTEXT, "emulator.lock"] {
-        // Not every run has them.
+        // A run without type calls has none of these files.
         let _ = fs::remove_file(stage.out.join(name));
     }
     let path = stage.out.join("target_host");

@@ -55,7 +55,7 @@ pub enum Output {
     Capture,
     /// Into a file, from its current position.
     File(File),
-    /// The same, and what says too much is stopped.
+    /// Into a file, as [`File`](Self::File); a process that writes more than the quota is stopped.
     Limited(File, Quota),
 }
 
@@ -101,7 +101,7 @@ pub enum ProcessError {
         #[source]
         source: io::Error,
     },
-    /// It has said too much, and has been ended.
+    /// It has printed more than its quota, and was ended.
     #[error("{}", shown(.argv))]
     OverQuota {
         /// The words of the command.
@@ -331,7 +331,7 @@ impl Collector {
         let Some(mut this) = this else { return Ok(Vec::new()) };
         match timeout(LINGER, &mut this.task).await {
             Ok(Ok(result)) => result?,
-            // It has panicked.
+            // The task has panicked.
             Ok(Err(_)) => {}
             Err(_) if this.is_captured => this.task.abort(),
             // What still runs in the background goes on writing to the file.

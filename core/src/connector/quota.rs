@@ -35,15 +35,15 @@ const PIECE: usize = 64 * 1024;
 /// Why a script is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OverQuota {
-    /// It has printed too much by itself.
+    /// The script has printed more than one script may.
     #[error("it printed more than {0} bytes, which is what --output-max allows a script; it was stopped")]
     Script(u64),
-    /// All scripts of the run have.
+    /// All scripts of the run together have printed more than they may.
     #[error(
         "the scripts of the run printed more than {0} bytes, {RUN_FACTOR} times what --output-max allows one; it was stopped"
     )]
     Run(u64),
-    /// Others need the rest of the file system.
+    /// The rest of the file system is reserved for other programs.
     #[error("it printed so much that the file system of the run's files is nearly full; it was stopped")]
     NoRoom,
 }

@@ -80,7 +80,7 @@ impl StandingShell {
         if let Some(running) = &running {
             command.env(scripts::VARIABLE, running.mark());
         }
-        // As for a script that is started by itself.
+        // Its process group is chosen as for a script that has a process of its own.
         let has_own_group = !(is_stdin_passed && has_terminal());
         if has_own_group {
             command.process_group(0);
@@ -159,7 +159,7 @@ impl StandingShell {
     pub(crate) async fn end(self) {
         let Self { mut child, asks, .. } = self;
         drop(asks);
-        // It has no status that would matter.
+        // Its exit status tells nothing about the scripts.
         let _ = child.wait().await;
     }
 }

@@ -41,7 +41,7 @@ pub fn open_beneath<P: NixPath + ?Sized>(top: impl AsFd, path: &P, flags: OFlag)
 ///
 /// # Errors
 ///
-/// As for a file opened in a chroot.
+/// Those of open(2), with `top` as the root directory.
 pub fn open_in_root<P: NixPath + ?Sized>(top: impl AsFd, path: &P, flags: OFlag) -> Result<OwnedFd, Errno> {
     openat2(top, path, how(flags, ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS))
 }

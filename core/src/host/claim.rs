@@ -19,11 +19,11 @@ use nix::{
 /// What comes of the wish to have a directory.
 #[derive(Debug)]
 pub enum Claim {
-    /// It is ours until this is dropped.
+    /// This process has it until the lock is dropped.
     Held(Flock<File>),
-    /// A living process has it: its maker, or one that is about to remove it.
+    /// Another living process has it: its maker, or one that is about to remove it.
     Busy,
-    /// It has that name no more.
+    /// The directory was removed or renamed meanwhile.
     Gone,
 }
 

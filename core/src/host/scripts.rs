@@ -151,7 +151,7 @@ pub fn end_left(file: &mut File, patience: Duration, tell: impl FnOnce(&[i32])) 
         }
         if begin.elapsed() >= patience {
             for pid in left {
-                // It may just have ended by itself.
+                // ESRCH: it has just ended by itself.
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
         }
@@ -194,7 +194,7 @@ fn processes_of(marks: &HashSet<Vec<u8>>) -> Vec<i32> {
         let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
         let Some(process) = parse_stat(&stat) else { continue };
         all.insert(pid, process);
-        // That of other users cannot be read.
+        // The environment of processes of other users cannot be read.
         let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
         if environment.split(|byte| *byte == 0).any(|variable| marks.contains(variable)) {
             marked.push(pid);

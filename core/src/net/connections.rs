@@ -132,7 +132,7 @@ impl Connections {
             |(_, (of, _)): &(&u64, &(IpAddr, oneshot::Sender<()>))| peer.is_none_or(|peer| *of == peer);
         let oldest = waits.by_age.iter().find(is_meant).map(|(number, _)| *number);
         if let Some((_, told)) = oldest.and_then(|number| waits.by_age.remove(&number)) {
-            // It has just ended otherwise.
+            // The receiver is gone if the wait has just ended otherwise.
             let _ = told.send(());
         }
     }

@@ -153,7 +153,7 @@ impl BodyError {
 ///
 /// # Errors
 ///
-/// It is too long, or does not come in time.
+/// The body is too long, or does not come in time.
 pub(crate) async fn read<B>(body: B) -> Result<Bytes, BodyError>
 where
     B: hyper::body::Body + Send,

@@ -65,7 +65,7 @@ pub fn enter(temporary: &Path, own: &Path, keep: &[PathBuf]) -> io::Result<()> {
             flags |= MsFlags::MS_NOEXEC;
         }
         match remount(&point, flags) {
-            // It is below another mount, and out of reach.
+            // A mount point below another mount is out of reach.
             Ok(()) | Err(Errno::EINVAL | Errno::ENOENT | Errno::ENOTDIR) => {}
             Err(errno) => return Err(errno.into()),
         }
@@ -82,7 +82,7 @@ pub fn enter(temporary: &Path, own: &Path, keep: &[PathBuf]) -> io::Result<()> {
         .collect();
 
     for directory in &hidden {
-        // One beneath another is hidden with that.
+        // A directory beneath another one is hidden with it.
         if !hidden.iter().any(|other| directory != other && directory.starts_with(other)) {
             in_memory(directory, if directory == Path::new(DEV) { "mode=755" } else { "mode=1777" })?;
         }

@@ -197,7 +197,7 @@ def list_all(seconds, paths):
             os.close(writing)
             os.set_blocking(reading, False)
             running[reading] = [index, child, b'', True]
-        # One that has closed its pipe is looked at by its process alone.
+        # Once a pipe is closed, only the process is waited for.
         select.select([reading for reading, entry in running.items() if entry[3]], [], [], 0.01)
         late = time.monotonic() > end + 0.5
         for reading, entry in list(running.items()):

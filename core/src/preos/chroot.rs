@@ -162,7 +162,7 @@ impl Chroot {
 
     fn keep_services_off(&self) -> Result<(), ChrootError> {
         let policy = self.root.join(POLICY);
-        // One that the image has is the administrator's.
+        // A policy that the image has comes from its administrator, and stays.
         if policy.symlink_metadata().is_ok() {
             return Ok(());
         }

@@ -55,7 +55,7 @@ pub enum KernelError {
         option: &'static str,
         /// The compression asked for.
         method: &'static str,
-        /// Those it could unpack.
+        /// The compressions that the kernel can unpack.
         working: String,
     },
     /// `/boot` or a file in it cannot be read.

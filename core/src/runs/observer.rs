@@ -1,4 +1,4 @@
-//! Who hears of the work on hosts.
+//! Traits for those that report the work on hosts.
 
 use std::{io, time::Duration};
 

@@ -91,11 +91,11 @@ impl TrustError {
 /// Where in a path a component is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// Others follow.
+    /// Further components of the path follow.
     Way,
-    /// It is what was asked for.
+    /// The last component: the file or directory that was asked about.
     End,
-    /// It is part of a tree that counts as a whole.
+    /// An entry of a tree that is judged as a whole.
     Tree,
 }
 

@@ -191,7 +191,7 @@ impl Trust {
     fn walk(&self, path: &Path, used: Use, follow_last: bool) -> Result<End, TrustError> {
         let given = path;
         let path = path::absolute(path).map_err(TrustError::Open)?;
-        // Those still to come, the next one last.
+        // The components still to come, the next one last.
         let mut left: Vec<OsString> = components(&path);
         // The last one is still that of the path as it was given, and the way is that of its text.
         let (mut end_is_given, mut by_text) = (true, true);

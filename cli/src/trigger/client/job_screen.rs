@@ -33,7 +33,7 @@ pub(super) fn text(job: &JobDetails, screen: &Screen, next: &dyn Fn(&str) -> Str
     above.sentence("note", job.job.note.as_deref());
     match job.job.state {
         State::Succeeded => above.sentence("done", job.report.as_deref().map(done).as_deref()),
-        // It is being tried again.
+        // A further attempt waits or runs; the report is that of the last one.
         State::Running | State::Queued if failure.is_some() => {
             above.sentence("before", Some("the attempt before failed:"));
             above.failure(failure);

@@ -183,7 +183,7 @@ impl Server {
 ///
 /// # Errors
 ///
-/// No server runs there, or it says no; exit status 1.
+/// No server runs there, or it refuses; exit status 1.
 pub(crate) fn run(command: &TriggerCommand) -> Result<i32, Failure> {
     let mut out = io::stdout().lock();
     match answer(command, &Screen::of_stdout(), &mut out) {

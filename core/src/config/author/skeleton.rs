@@ -49,10 +49,10 @@ pub enum SkeletonError {
         .0.escape_debug()
     )]
     Name(String),
-    /// It is there already.
+    /// The type exists already.
     #[error("{} exists; choose another name or directory", .0.display())]
     Exists(PathBuf),
-    /// Writing.
+    /// A file of the type cannot be written.
     #[error("writing {}", .path.display())]
     Write {
         /// The file or directory.

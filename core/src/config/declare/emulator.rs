@@ -39,7 +39,7 @@ pub enum EmulatorError {
         name: String,
         /// Where it was looked for.
         path: PathBuf,
-        /// The same with symbolic links resolved.
+        /// `path` with symbolic links resolved.
         source_path: PathBuf,
     },
     /// The words of the call.

@@ -29,7 +29,7 @@ pub(in crate::config) const ORDER_CONTEXT: &str = "typeorder_dep";
 ///
 /// # Errors
 ///
-/// Opening or locking the file.
+/// The file cannot be opened or locked.
 pub(in crate::config) fn lock(path: &Path) -> io::Result<Flock<File>> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
     Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())

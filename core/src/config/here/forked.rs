@@ -39,11 +39,11 @@ const SHELL: &str = "/bin/sh";
 pub(in crate::config) struct Forks {
     is_worth_it: bool,
     shell: Option<(StandingShell, PathBuf)>,
-    /// Those of the script before, for the next one.
+    /// The message files of the script before, used again for the next one.
     messages: Option<Messages>,
     /// A file that a script may fill.
     scratch: Option<PathBuf>,
-    /// What is known of scripts; those that need a process of their own have nothing.
+    /// Scripts that were looked at; `None` for one that needs a process of its own.
     plain: HashMap<PathBuf, Option<Plain>>,
 }
 

@@ -51,12 +51,12 @@ const ANSWER_MAX: u64 = 64 * 1024;
 /// How long the shell on the target may take to end what was left running, and itself.
 const RELEASE_MAX: Duration = Duration::from_secs(10);
 
-/// Who holds a lock, as the one who is refused reads it.
+/// The holder of a lock, as a run that is refused tells it: user, machine, process and time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder(String);
 
 impl Holder {
-    /// This user, machine and process, from now on.
+    /// This process with its user and machine, and the time now.
     pub fn this_process() -> Self {
         let user = User::from_uid(Uid::current()).ok().flatten();
         let user = user.map_or_else(|| Uid::current().to_string(), |user| user.name);
@@ -119,7 +119,7 @@ impl Locked {
                     return Ok(());
                 }
                 Answer::Held { token, .. } if Token::is_of_dead_process(&token) => {
-                    // It is ending what was left running.
+                    // A dead process of this machine: its holder on the target still ends what was left running.
                     if started.elapsed() > PATIENCE {
                         push = token;
                     }
@@ -151,7 +151,7 @@ impl Locked {
             stdout: Output::File(fs::File::from(std::os::fd::OwnedFd::from(stdout))),
             stderr: Output::Capture,
         };
-        // It is released, not cancelled: it is what ends the rest.
+        // The holder is told to release the lock and is not killed: it also ends what is still running.
         let own = Context { cancel: Cancel::default(), ..context.clone() };
         let inner = Arc::clone(&self.inner);
         let task = tokio::spawn(async move { inner.exec(&own, exec).await });

@@ -52,10 +52,10 @@ const PAUSES: [Duration; 6] = [
     Duration::from_secs(8),
 ];
 
-/// The longest line that is looked at.
+/// The longest line of ssh that is read.
 const LINE_MAX: u64 = 16 * 1024;
 
-/// One asks for a password at a time.
+/// Held while ssh may ask for a password: one question at a time.
 static TERMINAL: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// A connection.
@@ -180,7 +180,8 @@ async fn start(
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     if !may_ask {
-        // Ctrl-C is for us: the connection is needed for cleaning up. But who asks must be in the foreground.
+        // Ctrl-C must not end ssh, because cleaning up needs the connection. An ssh that may ask for a password stays in the
+        // foreground group, or it could not read the terminal.
         command.process_group(0);
     }
     let mut child =

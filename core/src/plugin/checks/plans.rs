@@ -55,7 +55,7 @@ struct Plan {
 
 /// What the plugin gets.
 enum Arguments {
-    /// Those of a real use.
+    /// The arguments of a real use, from the command line.
     Real,
     These(Vec<String>),
 }

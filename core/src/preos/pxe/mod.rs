@@ -123,7 +123,7 @@ pub enum PxeError {
     /// The kernel would cut them off.
     #[error("the kernel parameters have {0} bytes, at most {PARAMS_MAX} can be used")]
     ParametersTooLong(usize),
-    /// Who should read the initramfs is not known here.
+    /// The group that is to read the initramfs is not known on this machine.
     #[error("there is no group {0:?} on this machine; name that of the TFTP server")]
     Group(String),
     /// Something of another kind has the place of one of our files.

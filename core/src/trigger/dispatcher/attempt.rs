@@ -73,7 +73,7 @@ pub(super) async fn run(
             Ok(ended)
         }
     };
-    // It may take as long as it likes.
+    // Measuring and removing many files may block for long, so a thread for such work does it.
     drop(tokio::task::spawn_blocking(move || jobs_dir.keep(id, attempt)).await);
     if let Some(why) = binding.missed() {
         return missed(why);

@@ -29,7 +29,7 @@ impl JobsDir {
     ///
     /// # Errors
     ///
-    /// It is not there and cannot be made.
+    /// The directory is missing and cannot be made.
     pub fn make(state_dir: &Path) -> Result<Self, StoreError> {
         let path = state_dir.join("jobs");
         private_dir(&path)
@@ -142,9 +142,9 @@ impl JobsDir {
 pub(super) enum Found {
     /// There is no such job.
     Nothing,
-    /// It has ended.
+    /// The job has ended.
     Ended,
-    /// It waits or runs, or that cannot be told.
+    /// The job waits or runs, or its state cannot be read.
     Other,
 }
 
@@ -177,7 +177,7 @@ fn length_of(dir: &Path) -> u64 {
     let mut dirs = vec![dir.to_owned()];
     while let Some(dir) = dirs.pop() {
         for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-            // Not that of what a link leads to.
+            // The entry itself, and not the target of a link.
             let Ok(found) = entry.metadata() else { continue };
             length = length.saturating_add(found.blocks().saturating_mul(512));
             if found.is_dir() {
@@ -210,10 +210,10 @@ mod tests {
     fn the_oldest_files_of_runs_go_when_all_take_too_much_room() {
         let mut kept = Kept { limit: 10, ..Kept::default() };
         assert!(kept.add((7, 1), 4).is_empty() && kept.add((9, 2), 6).is_empty());
-        // The same once more is no more than it was.
+        // Files that are added a second time are counted once.
         assert!(kept.add((9, 2), 6).is_empty());
         assert_eq!(kept.add((8, 1), 3), [(7, 1)]);
-        // Too much by itself.
+        // Files that alone exceed the limit.
         assert_eq!(kept.add((10, 1), 11), [(8, 1), (9, 2), (10, 1)]);
         assert!(kept.sizes.is_empty());
     }

@@ -205,7 +205,7 @@ impl Dispatcher {
     /// Nothing is accepted or started any more. Running jobs may end by themselves for `grace`, then they are stopped.
     pub fn close(&self, grace: Duration) {
         self.shared.counters.set_closing();
-        // It has ended already otherwise.
+        // An error means that the thread has ended already.
         let _ = self.sender.send(Command::Close(grace));
     }
 

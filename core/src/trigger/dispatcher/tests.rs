@@ -230,7 +230,7 @@ async fn who_asks_once_more_to_end_does_not_wait() {
     until(&bench.dispatcher, 1, State::Running).await;
     bench.dispatcher.close(Duration::MAX);
     bench.dispatcher.close(Duration::ZERO);
-    // Not for longer, either.
+    // A later call cannot make the grace longer again.
     bench.dispatcher.close(Duration::from_secs(3600));
     let end = bench.thread.take().unwrap().join();
     tokio::time::timeout(Duration::from_secs(10), end).await.unwrap().unwrap();

@@ -27,14 +27,14 @@ pub struct Call {
 pub enum Answer {
     /// There is a new job.
     Queued(JobId),
-    /// The same is waiting already.
+    /// A job of the same kind for this machine waits already.
     Joined(JobId),
-    /// It is being installed just now.
+    /// The machine is being installed just now.
     Running(JobId),
-    /// It is being installed just now, but was switched off and on meanwhile: its ssh host keys are others. That job will
-    /// fail, and the machine has to ask again after that.
+    /// The machine is being installed just now, but was switched off and on meanwhile: its ssh host keys are others. That job
+    /// will fail, and the machine has to ask again after that.
     Rebooted(JobId),
-    /// It is being installed just now, at another address than it calls from.
+    /// The machine is being installed just now, at another address than it calls from.
     Moved(JobId),
     /// Another machine is being installed just now at the address that it calls from.
     Taken(JobId),

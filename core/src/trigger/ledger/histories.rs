@@ -159,7 +159,7 @@ impl World {
                     self.aliases.insert(*from, *into);
                 }
                 Change::Job(job) => {
-                    // It has not come to anything.
+                    // A job that was cancelled before its first attempt has used no permit.
                     if job.state == State::Cancelled && job.attempts == 0 {
                         self.permits.extend(self.used.remove(&job.id).unwrap_or_default());
                     }
@@ -414,7 +414,7 @@ impl World {
             }
             // Not while a run is open: it may be one under a false name, which nothing but what is forgotten could tell.
             (6, Some(machine), _) if self.runs.is_empty() && self.ledger.forget(machine).is_ok() => {
-                // That is what it is for.
+                // To forget a machine takes its protection away on purpose.
                 self.is_honest = false;
                 for at in 0..MACHINES {
                     let is_meant = self.real[at].records.iter().any(|id| self.real_name(*id) == machine);

@@ -97,7 +97,7 @@ pub enum Change {
     Evicted(MachineId),
     /// A machine that is another one.
     Merged {
-        /// It is known no more.
+        /// The number that is not used any more.
         from: MachineId,
         /// Jobs of `from` are its jobs.
         into: MachineId,
@@ -145,7 +145,7 @@ pub struct Ledger {
     machines: HashMap<MachineId, Machine>,
     /// By everything that stands for a machine.
     by_key: HashMap<String, MachineId>,
-    /// Who had an address last.
+    /// The machine that was seen last at an address.
     by_address: HashMap<String, MachineId>,
     /// Installed machines that may be at an address.
     by_place: HashMap<String, Vec<MachineId>>,
@@ -188,7 +188,7 @@ impl Ledger {
             strangers: Vec::new(),
         };
         let mut machines = stored.machines;
-        // Who called last has the address.
+        // Sorted so that the machine that called last gets the address.
         machines.sort_by_key(|machine| (machine.last_seen, machine.id));
         for mut machine in machines {
             restore_keys(&mut machine);

@@ -18,10 +18,10 @@ pub enum OrderError {
     /// There is no such job.
     #[error("there is no job {0}")]
     UnknownJob(JobId),
-    /// It is at its end.
+    /// The job has ended already.
     #[error("job {0} is at its end already: {1}")]
     AtItsEnd(JobId, State),
-    /// It is not.
+    /// The job has not ended yet.
     #[error("job {0} is {1}; only a job that has ended can be done again")]
     NotAtItsEnd(JobId, State),
     /// A job of the machine waits or runs.

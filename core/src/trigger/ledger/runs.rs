@@ -122,7 +122,7 @@ impl Ledger {
         if job.kind == Kind::Install {
             return self.close(id, State::Interrupted, Some(INTERRUPTED.to_owned()), now);
         }
-        // It may be the job that ends the server.
+        // A job that was at work at each of several crashes may be what crashes the server.
         if job.attempts > self.rules.retries.saturating_add(CRASHES) {
             return self.close(id, State::Interrupted, Some(OFTEN.to_owned()), now);
         }

@@ -208,7 +208,7 @@ fn on_a_full_disk_what_has_happened_is_stored_from_the_reserve() {
     let many: Vec<Change> = (1..2000).map(|id| put_job(job(id, 1, State::Queued))).collect();
     assert!(store.commit(&many).is_err());
     assert!(store.shortage().unwrap().contains("full") && !state.path.join("reserve").exists());
-    // Not even the trial.
+    // Also the trial of a commit fails.
     assert!(store.try_out().is_err() && store.shortage().is_some());
     store.make_room();
     store.try_out().unwrap();

@@ -52,7 +52,7 @@ impl JobLog {
     fn with_length_max(path: &Path, length_max: u64) -> Self {
         let (sinks, has_warned) = (Mutex::default(), AtomicBool::new(false));
         let log = Self { path: path.to_owned(), length_max, sinks, has_warned };
-        // It is there even if nothing is ever said.
+        // The file is made at once, also if no line is ever written.
         log.write(b"");
         log
     }
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(read("1.log.1"), "line 3\nline 4\nline 5\nline 6\n");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        // One that is longer than that still goes in.
+        // A single line that is longer than the limit is still written.
         log.write(&[b'x'; 100]);
         assert_eq!(read("1.log").len(), 100);
     }

@@ -155,7 +155,7 @@ fn named_after(text: &str, base: &str) -> BTreeSet<String> {
     places(text, base).filter_map(|(_, rest)| first_name(rest)).collect()
 }
 
-/// Those of them to which output is sent.
+/// The names of files below `base` to which a script sends output.
 fn written_to(text: &str, base: &str) -> BTreeSet<String> {
     let is_target =
         |before: &str| before.trim_end_matches(['"', '$', '{']).trim_end_matches(' ').ends_with('>');

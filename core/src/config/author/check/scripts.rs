@@ -144,7 +144,7 @@ impl Interpreter {
         SHELLS.contains(&self.name.as_str())
     }
 
-    /// One whose scripts any `sh` runs.
+    /// True for a shell whose scripts any `sh` runs.
     fn is_sh(&self) -> bool {
         ["sh", "dash", "ash"].contains(&self.name.as_str())
     }

@@ -53,7 +53,7 @@ impl<R: Read> Frames<R> {
     ///
     /// # Errors
     ///
-    /// Reading the stream, or writing to `to`.
+    /// The stream cannot be read, or `to` cannot be written to.
     pub(super) fn copy_next(&mut self, to: &mut impl Write) -> io::Result<Option<Mark>> {
         let mut searched = 0;
         loop {

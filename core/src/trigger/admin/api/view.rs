@@ -191,9 +191,9 @@ pub struct StatusView {
     pub jobs: BTreeMap<State, u64>,
     /// Commits to the store since the start.
     pub commits: u64,
-    /// Those that failed.
+    /// Commits that failed.
     pub commits_failed: u64,
-    /// The last one that failed.
+    /// The last commit that failed.
     pub last_commit_problem: Option<CommitProblemView>,
 }
 

@@ -76,7 +76,7 @@ async fn end_of(dispatcher: &Dispatcher, attempt: &Attempt) -> std::io::Result<S
     let mut follow = Follow::new(dispatcher, &attempt.job, Some(attempt.number), false);
     follow.skip_to_end(SHOWN).await?;
     let mut log = Vec::new();
-    // It may grow as fast as it is read.
+    // At most SHOWN bytes, for the log may grow as fast as it is read.
     while (log.len() as u64) < SHOWN
         && let Some(piece) = follow.next().await?
     {
