@@ -79,7 +79,7 @@ impl HostTable {
         if let Some(log) = &self.log {
             return log.write(bytes);
         }
-        // No one is left to tell if standard error is closed.
+        // If standard error is closed, there is no place left for a message.
         self.multi.suspend(|| drop(io::stderr().lock().write_all(bytes)));
     }
 
@@ -87,7 +87,7 @@ impl HostTable {
     ///
     /// # Errors
     ///
-    /// That of `write`; of standard output as [`stdout::write`] tells it.
+    /// An error of `write`, or standard output cannot be written to, see [`stdout::write`].
     pub(crate) fn output(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
         match &self.log {
             Some(log) => log.output(write),

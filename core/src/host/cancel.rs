@@ -10,7 +10,7 @@ use std::sync::{
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// Asks everybody who holds a clone to stop.
+    /// Asks all work that holds a clone to stop.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::SeqCst);
     }

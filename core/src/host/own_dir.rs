@@ -1,8 +1,8 @@
 //! A directory of this process in a place that others use too, such as `TMPDIR`, which a later process removes if this
 //! one is killed.
 //!
-//! In it is the file `running`, which is locked while its process lives: who can lock it has found what a killed process
-//! has left. A directory that is kept for the user has no such file any more.
+//! In it is the file `running`, which is locked while its process lives: a directory in which it can be locked was left by
+//! a killed process. A directory that is kept for the user has no such file any more.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},

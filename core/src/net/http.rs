@@ -90,7 +90,7 @@ pub fn response(status: StatusCode, content_type: &'static str, body: Body) -> R
 }
 
 /// Serves one connection to its end; when the server is to stop, to the end of the request that is being answered.
-/// With `half_closed` also for a peer that has said that nothing more comes; usually that is one who has gone.
+/// With `half_closed` also for a peer that has closed its side of the connection; usually that peer has gone.
 pub(crate) async fn connection<S, B>(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     mut stop: watch::Receiver<bool>,

@@ -4,7 +4,7 @@
 //! Everything that is mounted becomes read-only and without devices; the directories for temporary files and `/run` are
 //! empty ones in memory, `/dev` holds what needs no hardware, and there is no network and no memory shared with others.
 //! The host name, the clock and the modules of the kernel are out of reach. Sockets and FIFOs in other directories are
-//! not: a file system that is read-only does not hinder who writes to them. This keeps mistakes in, not attackers: a
+//! not: a file system that is read-only does not keep a process from writing to them. This keeps mistakes in, not attackers: a
 //! plugin that runs as root could undo it.
 
 use std::{

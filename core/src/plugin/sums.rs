@@ -1,8 +1,8 @@
 //! The record of the SHA-256 sums of the plugins in a directory: `plugins.sha256`, in the format of sha256sum(1).
 //!
 //! Where there is one, only what it names is used, and only with this content. `sha256sum -c plugins.sha256` checks it by
-//! hand. It guards against a plugin that was damaged or copied over by mistake; who can write the directory can write the
-//! record too.
+//! hand. It guards against a plugin that was damaged or copied over by mistake, not against an attacker: a user who can
+//! write to the directory can write to the record too.
 
 use std::{
     collections::BTreeMap,

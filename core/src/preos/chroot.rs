@@ -45,9 +45,9 @@ const STUB_RESOLV_CONF: &str = "run/systemd/resolve/stub-resolv.conf";
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Where programs stand that shall resolve names like this machine, in front of the system's.
 const NAMES_DIR: &str = "run/cdist-names";
-/// Stands there under the names of such programs.
+/// The script that stands there under the names of such programs.
 ///
-/// A mount on `/etc/resolv.conf` that all could see would hide the image's own file from those who write it. So each
+/// A mount on `/etc/resolv.conf` for the whole chroot would hide the image's own file from programs that write it. So each
 /// program gets a mount namespace, and what it installs is found by the next call.
 const NAMES_SCRIPT: &str = include_str!("chroot_names.sh");
 /// The programs that ask for names while an image is configured.

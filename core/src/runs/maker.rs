@@ -209,7 +209,7 @@ impl RunMaker {
         Ok(run)
     }
 
-    /// Looks who can change what is run here for each host, besides the configuration directories.
+    /// Checks that others cannot change the programs that are run here for each host, besides the configuration directories.
     ///
     /// # Errors
     ///

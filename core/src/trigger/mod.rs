@@ -2,7 +2,7 @@
 //!
 //! - [`machines`]: what machines call. [`admin`]: what people and programs ask.
 //! - [`dispatcher`]: the one thread that decides, by the rules of the [`ledger`], and keeps what it decides in the [`store`].
-//! - [`runner`]: what is asked of the one who does the work of a job, and [`report`], what comes back.
+//! - [`runner`]: what the dispatcher asks of the part that does the work of a job, and [`report`], what comes back.
 
 pub mod admin;
 pub mod client;

@@ -6,7 +6,7 @@
 //! change none of them, so the path may be used again afterwards; a file is opened by the walk itself.
 //!
 //! Plugins are checked for every user, as their authors are told to expect. All else is checked for root only
-//! ([`Trust::of_root`]): a user other than root works with files of colleagues at his own risk, but what root runs
+//! ([`Trust::of_root`]): a user other than root may trust the files of colleagues, but what root runs
 //! decides about the whole machine, and about all that it configures. Nothing that sudo(8) says about its caller makes a
 //! file good: `SUDO_UID` may belong to a user who may call one command only.
 
@@ -37,8 +37,8 @@ pub fn way_for_root(what: &'static str, path: &Path) -> Result<bool, Untrusted> 
     Ok(for_root(what, path, |trust| trust.way(path))?.is_some())
 }
 
-/// As [`way_for_root`], for a file that may belong to any user: who names the file of a key lets its owner in, and no one
-/// else.
+/// As [`way_for_root`], for a file that may belong to any user, such as that of a key: naming it lets its owner in, but
+/// not others.
 ///
 /// # Errors
 ///

@@ -164,7 +164,7 @@ impl Trust {
                 } else if metadata.is_symlink() {
                     match self.walk(&path, Use::Filled, true) {
                         Ok(end) if kind_of(&end.stat) == SFlag::S_IFDIR => left.push(path),
-                        // One that leads nowhere is told by those who use it.
+                        // A link that leads nowhere is an error where it is used.
                         Ok(_) | Err(TrustError::Open(_)) => {}
                         Err(error) => return Err(error),
                     }

@@ -166,7 +166,7 @@ impl Locked {
             }
         };
         let Some(line) = line else {
-            // It says nothing that it could, or too much; its end of input is its end.
+            // No line or no known answer: the end of its input ends the script.
             drop(pipe);
             // It has ended without an answer; if there is no error, its own words tell why.
             let done = task.await.map_err(|e| prepare(io::Error::other(e)))??;

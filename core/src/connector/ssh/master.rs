@@ -153,7 +153,7 @@ async fn insist(options: &SshOptions, place: &Place, context: &Context) -> Resul
     start(options, place, context, false).await
 }
 
-/// From a half of `mean` to one and a half, so that those who were dropped together do not come back together.
+/// From a half of `mean` to one and a half, so that connections that were dropped together are not tried again together.
 fn spread(mean: Duration, random: u32) -> Duration {
     mean / 2 + mean.mul_f64(f64::from(random) / f64::from(u32::MAX))
 }

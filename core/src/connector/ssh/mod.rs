@@ -155,8 +155,8 @@ impl Connector for Ssh {
                 command.stdin(Stdio::null());
                 None
             }
-            // The master is no foreground process: reading from a terminal would stop it. Many commands at a time could
-            // make nothing of what is typed there anyway.
+            // The master is no foreground process: reading from a terminal would stop it. And many commands at a time
+            // could not share what is typed there.
             Input::Inherit if io::stdin().is_terminal() => {
                 command.stdin(Stdio::null());
                 None

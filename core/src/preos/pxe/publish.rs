@@ -18,8 +18,8 @@ use crate::{
     trust,
 };
 
-/// In the order in which single files are replaced: who boots meanwhile reads the configuration first, and the
-/// old one fits the new files as well.
+/// In the order in which single files are replaced, the configuration last: a machine that boots meanwhile reads the old
+/// configuration, which fits the new files as well.
 const FILES: [&str; 5] = [LOADER[0].0, LOADER[1].0, KERNEL, INITRAMFS, CONFIG];
 
 /// The real path of a directory that may not exist yet: symbolic links are followed, so that a rename replaces

@@ -29,7 +29,7 @@ use crate::{
 const BATCH: usize = 512;
 /// How often old jobs are looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
-/// How many are removed at a time; removing must not hold up those who call.
+/// How many are removed at a time; removing must not hold up calls.
 const PRUNE_AT_ONCE: usize = 200;
 /// How many jobs of one machine are kept, however young they are.
 const JOBS_EACH: usize = 50;

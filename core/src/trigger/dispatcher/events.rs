@@ -1,4 +1,4 @@
-//! What happens to jobs, for those who wait for it.
+//! What happens to jobs, told to subscribers.
 
 use tokio::sync::broadcast;
 
@@ -16,7 +16,7 @@ pub struct Event {
     pub state: State,
 }
 
-/// Tells all who listen.
+/// Tells all subscribers.
 #[derive(Debug)]
 pub struct Events(broadcast::Sender<Event>);
 

@@ -13,7 +13,7 @@ use crate::trigger::{
 const PATH_MAX: usize = 512;
 /// Longest time that an answer is held back, in seconds.
 const WAIT_MAX: u64 = 3600;
-/// What there is, for those who ask for something else.
+/// The paths of this listener, for answers to requests for any other one.
 const PATHS: &str =
     "there are /install/, /config/ (each also below /cdist), /file/present/, /file/absent/ and /healthz";
 

@@ -288,7 +288,7 @@ impl Server {
         let job = self.dispatcher.job(id).await.map_err(|_| Reply::new(500, "jobs cannot be read"))?;
         match job.filter(|job| job.address == *target) {
             Some(job) => Ok(protocol::standing(id, job.kind, job.state, target, false)),
-            // Of others it is not told whether they exist.
+            // The same answer for jobs of other addresses and for jobs that do not exist.
             None => Err(Reply::new(404, format!("{target} has no job {id}"))),
         }
     }

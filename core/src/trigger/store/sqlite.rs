@@ -94,7 +94,7 @@ impl Sqlite {
                 .query_row("SELECT 1 FROM meta WHERE key = 'clean'", [], |_| Ok(()))
                 .optional()
                 .map_err(failed())?
-                // What the last server has left if it ended in peace.
+                // The mark that a server leaves when it ends as it should.
                 .is_some();
             if size <= SMALL || (!clean && size <= LARGE) {
                 schema::quick_check(connection, &path)?;

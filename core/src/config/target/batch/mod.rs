@@ -262,8 +262,8 @@ impl Write for Sink {
     }
 }
 
-/// A word that a script cannot guess. It stands in the batch, where a script of the same user that looks for it can read it:
-/// what such a script prints is believed anyway.
+/// A word that a script cannot guess. A script of the same user could read it in the batch, but could also print false
+/// output without it.
 fn boundary() -> Result<String, ConfigError> {
     Ok(format!("cdist-{:016x}{:016x}", random()?, random()?))
 }

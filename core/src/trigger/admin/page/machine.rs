@@ -1,4 +1,4 @@
-//! One machine: who it is, what was done to it, and what happens when it calls.
+//! One machine: its identity, what was done to it, and what happens when it calls.
 
 use maud::{Markup, html};
 

@@ -7,7 +7,7 @@
 //! - `overview`, `jobs`, `job`, `log`, `machines`, `machine`: the pages
 //! - `events`: a log while it grows
 //! - `confirm`, `actions`: what changes something, and what is asked before
-//! - `access`: who may do that
+//! - `access`: login, sessions and the right to see or change something
 //! - `text`: what machines and scripts say, made harmless
 
 mod access;
@@ -79,7 +79,7 @@ struct Ask<'a> {
 
 impl Page {
     /// The page of a server. Changing something, and reading what scripts have said, needs the token; with
-    /// `reading_needs_token`, who looks at anything, too.
+    /// `reading_needs_token`, reading anything does.
     pub fn new(dispatcher: Dispatcher, token: Token, reading_needs_token: bool) -> Self {
         Self {
             dispatcher,

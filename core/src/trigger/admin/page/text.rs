@@ -101,7 +101,7 @@ pub(super) fn tail(text: &str, max: usize) -> &str {
     rest.find('\n').map_or(rest, |at| &rest[at + 1..])
 }
 
-/// A moment as a distance, with the date for those who point at it.
+/// A moment as a distance, with the date as its tooltip.
 pub(super) fn ago(at: Millis, now: Millis) -> Markup {
     html! { time datetime=(iso(at)) title=(date(at)) { (distance(at, now)) } }
 }

@@ -72,7 +72,7 @@ pub(in crate::trigger::admin::page) fn session(visitor: &Visitor, form: &Query) 
     Ok(session.clone())
 }
 
-/// What those see who have to log in before they look.
+/// The answer to a request without a session where reading needs a login.
 pub(in crate::trigger::admin::page) fn stranger(place: Place, head: &Parts) -> Problem {
     match place {
         // A script asks; it cannot show a form.

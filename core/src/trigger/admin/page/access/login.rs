@@ -77,7 +77,7 @@ impl Page {
         }
         let id = {
             let mut sessions = self.sessions();
-            // Whatever the browser had before is of no use any more.
+            // An older session of the same browser ends.
             if let Some(old) = visitor.session() {
                 sessions.end(&old.id);
             }
