@@ -172,6 +172,8 @@ pub struct Machine {
     pub keys: Vec<String>,
     /// Its last address.
     pub address: String,
+    /// Another machine has called from that address since, so nothing is done there for this one.
+    pub has_lost_address: bool,
     /// Addresses where nothing is installed without asking if nothing proves whose they are: it was there since its install. Of a machine that was not installed they mean nothing.
     pub places: Vec<String>,
     /// The newest facts.

@@ -97,7 +97,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         path: AUTHOR,
-        uses: &[PRINTABLE, HOST, CONNECTOR, CONFIG, DECLARE],
+        uses: &[PRINTABLE, HOST, TRUST, CONNECTOR, CONFIG, DECLARE],
         why: "a type is looked at without a target",
     },
     Room {

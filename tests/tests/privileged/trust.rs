@@ -150,6 +150,7 @@ fn configuration_that_others_can_change_is_refused_with_the_remedy() {
     refused(&["--local", "-c", &conf], &["the configuration directory", &belongs]);
     refused(&["--local", "-c", &good, "-i", &manifest], &["the manifest", &belongs]);
     refused(&["--local", "-c", &good, "-g", &manifest], &["configuration file", &belongs]);
+    refused(&["-f", &manifest, "-c", &good], &["the list", &belongs]);
     refused(&["--remote-exec", &manifest, "-c", &good], &["the remote exec command", &belongs]);
     refused(
         &["--remote-copy", &format!("{manifest} -x"), "-c", &good],

@@ -9,7 +9,10 @@ use std::{
 };
 
 use super::check::is_good_name;
-use crate::host::atomic::write_tree;
+use crate::{
+    host::atomic::write_tree,
+    trust::{self, Untrusted},
+};
 
 /// How the new type does its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +64,9 @@ pub enum SkeletonError {
         #[source]
         source: io::Error,
     },
+    /// Others than root could change the type.
+    #[error(transparent)]
+    Untrusted(#[from] Untrusted),
 }
 
 /// Makes the type `name` in the configuration directory `conf_dir`, which need not exist, and returns the type's
@@ -82,6 +88,7 @@ pub fn create(conf_dir: &Path, name: &str, form: Form) -> Result<PathBuf, Skelet
         let path = path.to_owned();
         move |source| SkeletonError::Write { path, source }
     };
+    trust::place_for_root("the directory of types", &types)?;
     fs::create_dir_all(&types).map_err(failed(&types))?;
     let rule = "=".repeat("cdist-type".len() + name.len() + "(7)".len());
     let text = |text: &str| text.replace("__NAME", name).replace("RULE", &rule);

@@ -48,7 +48,7 @@ impl Ledger {
         let machine = match known.who {
             Some(machine) => machine,
             None if !self.has_room() => {
-                self.by_address.remove(&call.address);
+                self.lose_address(&call.address);
                 return Answer::MachinesFull;
             }
             None => self.meet(&call, now),
@@ -86,7 +86,7 @@ impl Ledger {
                     self.store_seen(who, call);
                 } else {
                     self.guard(who, call);
-                    self.by_address.remove(&call.address);
+                    self.lose_address(&call.address);
                 }
                 if !is_there {
                     return Some(Answer::Moved(id));
@@ -101,7 +101,7 @@ impl Ledger {
             if !is_there && let Some(job) = self.waiting_of(who) {
                 self.guard(who, call);
                 // Whose the address was before, it is not any more: nothing is done again there.
-                self.by_address.remove(&call.address);
+                self.lose_address(&call.address);
                 return Some(Answer::Elsewhere(job));
             }
         }
@@ -133,7 +133,7 @@ impl Ledger {
             self.see(who, call, now);
             self.store_seen(who, call);
         } else {
-            self.by_address.remove(&call.address);
+            self.lose_address(&call.address);
         }
         Some(Answer::Taken(taken))
     }

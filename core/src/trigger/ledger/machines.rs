@@ -105,6 +105,16 @@ impl Ledger {
         Some(machine)
     }
 
+    /// The machine that had the address last has it no more, and no other one is known there. Stored, or a server that begins
+    /// anew would lead a job of that machine to whatever has the address.
+    pub(super) fn lose_address(&mut self, address: &str) {
+        let Some(id) = self.by_address.remove(address) else { return };
+        if let Some(machine) = self.machines.get_mut(&id).filter(|machine| machine.address == address) {
+            machine.has_lost_address = true;
+            self.store_machine(id);
+        }
+    }
+
     /// Forgets a machine, and with it whether it was installed.
     ///
     /// # Errors
@@ -135,6 +145,7 @@ impl Ledger {
             mac: None,
             keys: Vec::new(),
             address: call.address.clone(),
+            has_lost_address: false,
             places: Vec::new(),
             facts: Facts::default(),
             first_seen: now.wall,
@@ -157,6 +168,7 @@ impl Ledger {
         let before =
             before.and_then(|other| self.machines.get(other)).map(|other| other.last_seen.saturating_add(1));
         let Some(machine) = self.machines.get_mut(&id) else { return };
+        machine.has_lost_address = false;
         machine.last_seen = now.wall.max(before.unwrap_or(now.wall));
         if machine.address != call.address {
             if self.by_address.get(&machine.address) == Some(&id) {

@@ -198,6 +198,25 @@ fn a_claimed_hardware_address_leads_no_job_elsewhere() {
 }
 
 #[test]
+fn an_address_from_which_another_machine_called_stays_lost_after_a_restart() {
+    let (mut ledger, now) = ledger(Rules { at_once: 1, ..Rules::default() });
+    ledger.call(call(Kind::Install, "10.0.0.1", Some(A)), now);
+    let failed = ledger.start(now).remove(0);
+    ledger.call(call(Kind::Install, "10.0.0.2", Some(B)), now);
+    ledger.finish(1, ended(End::Failed), now, 0.5);
+    let failed = Job { state: State::Failed, ..failed };
+    // Its job waits, so it is told to wait as well, but it has the address.
+    assert_eq!(ledger.call(call(Kind::Install, "10.0.0.1", Some(B)), now), Answer::Elsewhere(2));
+    let moved = Err(OrderError::Moved(1, "10.0.0.1".to_owned()));
+    assert_eq!(ledger.retry(&failed, Vec::new(), None, now), moved);
+    let mut ledger = reloaded(ledger, now);
+    assert_eq!(ledger.retry(&failed, Vec::new(), None, now), moved);
+    // It has got the address back.
+    assert!(matches!(ledger.call(call(Kind::Config, "10.0.0.1", Some(A)), now), Answer::Queued(_)));
+    assert!(ledger.retry(&failed, Vec::new(), None, now).is_ok());
+}
+
+#[test]
 fn a_machine_that_calls_from_elsewhere_during_its_install_has_to_ask_again() {
     for proven in [false, true] {
         let (mut ledger, now) = ledger(Rules::default());

@@ -192,7 +192,9 @@ impl Ledger {
         machines.sort_by_key(|machine| (machine.last_seen, machine.id));
         for mut machine in machines {
             restore_keys(&mut machine);
-            ledger.by_address.insert(machine.address.clone(), machine.id);
+            if !machine.has_lost_address {
+                ledger.by_address.insert(machine.address.clone(), machine.id);
+            }
             for place in &machine.places {
                 ledger.by_place.entry(place.clone()).or_default().push(machine.id);
             }

@@ -48,4 +48,6 @@ pub(super) const MIGRATIONS: &[&str] = &[
     // 4: old jobs, but for the newest one of each machine.
     "CREATE INDEX job_finished ON job (finished) WHERE finished IS NOT NULL;
      CREATE INDEX machine_last_job ON machine (last_job);",
+    // 5: another machine has called from the last address of a machine.
+    "ALTER TABLE machine ADD COLUMN has_lost_address INTEGER NOT NULL DEFAULT 0;",
 ];

@@ -5,12 +5,12 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::trigger::job::{Job, Machine};
 
-pub(super) const MACHINE_COLUMNS: &str =
-    "id, mac, address, facts, first_seen, last_seen, install, installed, armed_until, last_job, keys, places";
+pub(super) const MACHINE_COLUMNS: &str = "id, mac, address, facts, first_seen, last_seen, install, installed, armed_until, last_job, keys, places, has_lost_address";
 pub(super) const PUT_MACHINE: &str = "INSERT INTO machine (id, mac, address, facts, first_seen, last_seen, install,
-        installed, armed_until, last_job, keys, places) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+        installed, armed_until, last_job, keys, places, has_lost_address)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
     ON CONFLICT (id) DO UPDATE SET mac = ?2, address = ?3, facts = ?4, first_seen = ?5, last_seen = ?6, install = ?7,
-        installed = ?8, armed_until = ?9, last_job = ?10, keys = ?11, places = ?12";
+        installed = ?8, armed_until = ?9, last_job = ?10, keys = ?11, places = ?12, has_lost_address = ?13";
 pub(super) const JOB_COLUMNS: &str = "id, kind, state, machine, address, path, facts, created, started, finished, \
      attempts, not_before, joined, stopping, report, note, armed";
 pub(super) const PUT_JOB: &str = "INSERT INTO job (id, kind, state, machine, address, path, facts, created, started,
@@ -35,6 +35,7 @@ pub(super) fn put_machine(statement: &mut Statement<'_>, machine: &Machine) -> r
             machine.last_job,
             json(&machine.keys)?,
             json(&machine.places)?,
+            machine.has_lost_address,
         ))
         .map(drop)
 }
@@ -77,6 +78,7 @@ pub(super) fn machine(row: &Row<'_>) -> rusqlite::Result<Machine> {
         last_job: row.get(9)?,
         keys: from_json(row, 10)?,
         places: from_json(row, 11)?,
+        has_lost_address: row.get(12)?,
     })
 }
 

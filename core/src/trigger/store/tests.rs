@@ -25,6 +25,7 @@ fn machine(id: MachineId) -> Machine {
         id,
         mac: Some(format!("52:54:00:00:00:{id:02x}")),
         address: format!("10.0.0.{id}"),
+        has_lost_address: false,
         facts: Facts { ssh_host_keys: vec!["ssh-ed25519 AAAA".into()], ..Facts::default() },
         first_seen: 5,
         last_seen: 6,

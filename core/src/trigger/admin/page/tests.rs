@@ -147,6 +147,7 @@ pub(super) fn machine(id: i64) -> Machine {
         id,
         mac: Some(format!("52:54:00:00:00:{id:02x}")),
         address: format!("10.0.0.{id}"),
+        has_lost_address: false,
         facts,
         first_seen: NOW - 90_000_000,
         last_seen: NOW - 60_000,
