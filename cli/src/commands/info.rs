@@ -3,7 +3,7 @@
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, process::ExitCode};
 
 use cdist_core::config::{
-    Kind, Type,
+    ParameterKind, Type,
     catalogue::Catalogue,
     log::{Level, LogSink},
 };
@@ -124,7 +124,7 @@ fn details(kind: &Type) -> String {
     let mut text = format!("\t{}\n", words.join(", "));
     let mut parameters = kind.parameters();
     parameters.sort_by(|a, b| a.name.cmp(&b.name));
-    for (class, file) in Kind::ALL {
+    for (class, file) in ParameterKind::ALL {
         let mut of_class = parameters.iter().filter(|p| p.kind == class).peekable();
         if of_class.peek().is_some() {
             text.push_str(&format!("\t{} parameters:\n", file.replace('_', " ")));

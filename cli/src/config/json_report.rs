@@ -8,8 +8,8 @@ use std::{
 };
 
 use cdist_core::{
-    config::{Mode, ObjectName, Report},
-    runs::{Failure, HostResult, State},
+    config::{Mode, ObjectName, RunReport},
+    runs::{HostFailure, HostResult, HostState},
 };
 use serde::Serialize;
 
@@ -44,14 +44,14 @@ struct Document<'a> {
 #[derive(Serialize)]
 struct Host<'a> {
     host: &'a str,
-    state: State,
+    state: HostState,
     objects: usize,
     done: usize,
     changed: Vec<Object>,
     seconds: f64,
     round_trips: u64,
     files: Option<String>,
-    error: Option<Failure>,
+    error: Option<HostFailure>,
 }
 
 #[derive(Serialize)]
@@ -108,7 +108,7 @@ fn host(result: &HostResult, content: Content) -> Host<'_> {
     }
 }
 
-fn object(report: &Report, name: &ObjectName, content: Content) -> Object {
+fn object(report: &RunReport, name: &ObjectName, content: Content) -> Object {
     let secret = report.is_secret(name);
     let shown = content.reveal || !secret;
     let code = (content.dry_run && shown).then(|| {

@@ -15,7 +15,7 @@ use cdist_core::{
         log::{Level, LogSink},
     },
     progress::Progress,
-    runs::{HostObserver, HostResult, Observer, Piped, State},
+    runs::{HostObserver, HostResult, HostState, Observer, Piped},
 };
 
 use super::{
@@ -97,7 +97,7 @@ impl Observer for Output {
             if self.is_inner() {
                 // The outer run has a summary of its own.
                 self.log.log(Level::Info, "config", &line);
-            } else if self.log.level < Level::Off && (state != State::Done || self.log.tells_success()) {
+            } else if self.log.level < Level::Off && (state != HostState::Done || self.log.tells_success()) {
                 self.log.table.error_text(&format!("{line}\n"));
             }
         }
@@ -128,7 +128,7 @@ impl HostObserver for HostOutput {
     fn end(self: Box<Self>, result: &HostResult) {
         let Self { output, line } = *self;
         line.end(result, output.log.tells_success());
-        if let Some(text) = result.explanation().filter(|_| result.state == State::Failed) {
+        if let Some(text) = result.explanation().filter(|_| result.state == HostState::Failed) {
             output.log.log(Level::Error, &result.host, &text);
         }
         output.take(output.log.table.output(|out| output.plan.print(out, result)));

@@ -7,8 +7,8 @@ use std::{
 };
 
 use cdist_core::{
-    config::{ObjectName, Report},
-    runs::{HostResult, State},
+    config::{ObjectName, RunReport},
+    runs::{HostResult, HostState},
 };
 
 use crate::terminal::printable::{line, lines};
@@ -38,8 +38,10 @@ impl Plan {
             return Ok(());
         }
         match (result.state, report.changed.is_empty()) {
-            (State::Done, true) if self.code => writeln!(out, "# {}: nothing would run", line(host))?,
-            (State::Failed, false) if self.code => writeln!(out, "# {}: not all, for it failed", line(host))?,
+            (HostState::Done, true) if self.code => writeln!(out, "# {}: nothing would run", line(host))?,
+            (HostState::Failed, false) if self.code => {
+                writeln!(out, "# {}: not all, for it failed", line(host))?;
+            }
             _ => {}
         }
         for object in &report.changed {
@@ -52,7 +54,7 @@ impl Plan {
         &self,
         out: &mut dyn Write,
         host: &str,
-        report: &Report,
+        report: &RunReport,
         object: &ObjectName,
     ) -> io::Result<()> {
         // A name may hold line ends, which would look like code.

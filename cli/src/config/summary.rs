@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use cdist_core::runs::{HostResult, State};
+use cdist_core::runs::{HostResult, HostState};
 
 /// The lines at the end of a run: first the hosts that are done, then the others with their reasons.
-pub(crate) fn summary(results: &[HostResult], dry_run: bool) -> Vec<(State, String)> {
+pub(crate) fn summary(results: &[HostResult], dry_run: bool) -> Vec<(HostState, String)> {
     let width = results.iter().map(|result| result.host.chars().count()).max().unwrap_or(0);
-    let (done, others): (Vec<_>, Vec<_>) = results.iter().partition(|result| result.state == State::Done);
+    let (done, others): (Vec<_>, Vec<_>) = results.iter().partition(|result| result.state == HostState::Done);
     done.into_iter()
         .chain(others)
         .map(|result| (result.state, summary_line(result, width, dry_run)))
@@ -19,20 +19,20 @@ fn summary_line(result: &HostResult, width: usize, dry_run: bool) -> String {
     let name = format!("{}:", result.host);
     let seconds = seconds(report.elapsed);
     let text = match result.state {
-        State::Done => format!(
+        HostState::Done => format!(
             "{}, {} {}, {seconds}, {}",
             plural(report.objects as u64, "object"),
             report.changed.len(),
             if dry_run { "would change" } else { "changed" },
             plural(report.remote_calls, "round trip"),
         ),
-        State::Failed => format!(
+        HostState::Failed => format!(
             "FAILED after {seconds}, {} of {} done: {}",
             report.done,
             plural(report.objects as u64, "object"),
             result.reason.as_deref().unwrap_or("no reason is known"),
         ),
-        State::Cancelled => {
+        HostState::Cancelled => {
             format!("stopped, {} of {} done", report.done, plural(report.objects as u64, "object"))
         }
     };
@@ -49,12 +49,12 @@ fn plural(count: u64, what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use cdist_core::config::{Outcome, Report};
+    use cdist_core::config::{Outcome, RunReport};
 
     use super::*;
 
     fn done(host: &str, objects: usize) -> HostResult {
-        let mut report = Report::default();
+        let mut report = RunReport::default();
         (report.objects, report.done, report.remote_calls) = (objects, objects, 7);
         report.elapsed = Duration::from_millis(1260);
         HostResult::new(host.into(), Outcome { report, error: None })

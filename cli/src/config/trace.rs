@@ -47,7 +47,7 @@ impl Trace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cdist_core::config::profile::Kind;
+    use cdist_core::config::profile::SpanKind;
 
     #[test]
     fn a_trace_is_whole_or_absent() {
@@ -56,7 +56,7 @@ mod tests {
         drop(Trace::begin(path.clone()).unwrap());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         let trace = Trace::begin(path.clone()).unwrap();
-        drop(trace.profile().begin(Kind::Run, "h", || "configuring h".to_owned()));
+        drop(trace.profile().begin(SpanKind::Run, "h", || "configuring h".to_owned()));
         assert!(!path.exists());
         trace.end().unwrap();
         let text = std::fs::read_to_string(&path).unwrap();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cdist_core::plugin::{
     check::Checker,
-    facts::{ElfFacts, Facts, Kind, Panic},
+    facts::{ElfFacts, LibraryKind, Panic, PluginFacts},
     python, search,
     text::PluginText,
 };
@@ -19,14 +19,14 @@ use crate::terminal::{
 /// Prints the facts; exit status 0 if the file would be used, else 1.
 pub(crate) fn run(file: &Path, as_json: bool) -> Result<i32, Failure> {
     // What cannot be read at all is refused with the same reason below.
-    let facts = Facts::read(file).ok();
+    let facts = PluginFacts::read(file).ok();
     let refusal = Checker::default().check(file).err().map(|error| error.to_string());
     let (facts, refusal_text) = (facts.as_ref(), refusal.as_deref());
     print(&if as_json { to_json(file, facts, refusal_text) } else { to_text(file, facts, refusal_text) })?;
     Ok(i32::from(refusal.is_some()))
 }
 
-fn to_text(file: &Path, facts: Option<&Facts>, refusal: Option<&str>) -> String {
+fn to_text(file: &Path, facts: Option<&PluginFacts>, refusal: Option<&str>) -> String {
     let mut rows = vec![("File", line(&file.to_string_lossy()))];
     let mut preoses = String::new();
     if let Some(facts) = facts {
@@ -57,7 +57,7 @@ fn elf_rows(elf: &ElfFacts) -> Vec<(&'static str, String)> {
         ("ELF", format!("{}-bit {order}-endian, {}", elf.class, elf.machine)),
         ("Kind", kind(elf).to_owned()),
     ];
-    if elf.kind != Kind::C {
+    if elf.kind != LibraryKind::C {
         rows.push(("Panic", panic_strategy(elf).to_owned()));
     }
     rows.extend([
@@ -81,9 +81,9 @@ fn python_kind(file: &Path) -> Option<&'static str> {
 
 fn kind(elf: &ElfFacts) -> &'static str {
     match elf.kind {
-        Kind::C => "C library",
-        Kind::Rust => "Rust library",
-        Kind::Other => "other",
+        LibraryKind::C => "C library",
+        LibraryKind::Rust => "Rust library",
+        LibraryKind::Other => "other",
     }
 }
 
@@ -115,7 +115,7 @@ fn preos_lines(text: &PluginText) -> String {
     out
 }
 
-fn to_json(file: &Path, facts: Option<&Facts>, refusal: Option<&str>) -> String {
+fn to_json(file: &Path, facts: Option<&PluginFacts>, refusal: Option<&str>) -> String {
     let text = facts.and_then(|facts| facts.text.as_ref());
     let elf = facts.and_then(|facts| facts.elf.as_ref());
     let preoses: Vec<Value> = text

@@ -10,7 +10,7 @@ use cdist_core::{
         python, python_list,
         supervise::Reporter,
     },
-    preos::services::{Context, Services},
+    preos::services::{PluginContext, Services},
     progress::Progress,
 };
 use cdist_plugin_api::{Host, PluginError};
@@ -79,7 +79,7 @@ fn call(
 ) -> Result<i32, Failure> {
     let cancel = signals::cancel_on_signals()?;
     let (plugin, built_with) = load(preos, args.verbosity())?;
-    let host = Host::new(Services::new(Context {
+    let host = Host::new(Services::new(PluginContext {
         preos: preos.name.clone(),
         plugin_file: preos.file.clone(),
         cdist_exe: layout.program.clone(),

@@ -16,7 +16,7 @@ use std::{
 use cdist_core::{
     config::Streams,
     progress::{Event, Progress, Sink},
-    runs::{HostResult, Piped, State},
+    runs::{HostResult, HostState, Piped},
     trigger::worker::JobLog,
 };
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -179,11 +179,11 @@ impl HostLine {
     /// The host has ended. A success is told only if `tells_success`.
     pub(crate) fn end(self, result: &HostResult, tells_success: bool) {
         let ended = self.table.ended.fetch_add(1, Ordering::Relaxed) + 1;
-        if self.table.form == Form::Lines && (tells_success || result.state != State::Done) {
+        if self.table.form == Form::Lines && (tells_success || result.state != HostState::Done) {
             let how = match result.state {
-                State::Done => "done",
-                State::Failed => "failed",
-                State::Cancelled => "stopped",
+                HostState::Done => "done",
+                HostState::Failed => "failed",
+                HostState::Cancelled => "stopped",
             };
             self.table
                 .error_text(&format!("{}: {how} ({ended} of {} hosts)\n", result.host, self.table.total));

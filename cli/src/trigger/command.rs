@@ -12,18 +12,17 @@ use async_trait::async_trait;
 use cdist_core::{
     config::{Manifest, log::Level, settings::Settings},
     host::limits,
+    net::listener::{self, ListenError},
     runs::{RunMaker, RunOptions, keep_files_private},
     token::Token,
     trigger::{
+        admin::{api::guard::AccessGuard, socket},
         dispatcher,
         ledger::Rules,
-        listener::{self, ListenError},
-        server::{Access, Files},
+        machines::server::{Access, Files},
         service::{self, Manager, Service},
-        socket,
-        status::guard::Guard,
         store::Sqlite,
-        worker::{JobRules, JobWorker},
+        worker::{EngineWorker, JobRules},
     },
 };
 use listenfd::ListenFd;
@@ -97,7 +96,7 @@ pub(crate) fn run(args: &TriggerArgs) -> Result<i32, Failure> {
         page,
         socket,
         store,
-        runner: Arc::new(worker),
+        worker: Arc::new(worker),
     };
     runtime.block_on(service.run(handle, Arc::new(Systemd))).map_err(not_stored)?;
     // What still reads files and names then is waited for no longer.
@@ -114,7 +113,7 @@ fn worker(
     settings: Settings,
     layout: &Layout,
     rules: JobRules,
-) -> Result<JobWorker, Failure> {
+) -> Result<EngineWorker, Failure> {
     keep_files_private();
     let manifest = if options.initial_manifest.as_deref() == Some(Path::new("-")) {
         let mut text = Vec::new();
@@ -128,7 +127,7 @@ fn worker(
     };
     let lines = JobLines::new(args.clone(), settings.clone());
     let maker = RunMaker::new(options, settings, layout.paths(), manifest);
-    JobWorker::new(maker, rules, Box::new(lines)).map_err(refused)
+    EngineWorker::new(maker, rules, Box::new(lines)).map_err(refused)
 }
 
 fn runtime_of_tasks() -> Result<Runtime, Failure> {
@@ -136,8 +135,8 @@ fn runtime_of_tasks() -> Result<Runtime, Failure> {
     runtime.map_err(|error| Failure::new(format!("starting the runtime: {error}")))
 }
 
-fn server_settings(args: &TriggerArgs, state_dir: &Path) -> dispatcher::Settings {
-    dispatcher::Settings {
+fn server_settings(args: &TriggerArgs, state_dir: &Path) -> dispatcher::DispatcherSettings {
+    dispatcher::DispatcherSettings {
         rules: Rules {
             policy: args.install_policy,
             at_once: args.jobs,
@@ -153,10 +152,10 @@ fn server_settings(args: &TriggerArgs, state_dir: &Path) -> dispatcher::Settings
 }
 
 /// The rules of the status page, and its listener if there is one.
-fn page(args: &TriggerArgs, state_dir: &Path) -> Result<(Guard, Option<TcpListener>), Failure> {
+fn page(args: &TriggerArgs, state_dir: &Path) -> Result<(AccessGuard, Option<TcpListener>), Failure> {
     let address = args.status_listen;
     let token_file = args.status_token_file.as_deref();
-    let guard = Guard::new(address.ip(), args.status_name.clone(), token_file, state_dir);
+    let guard = AccessGuard::new(address.ip(), args.status_name.clone(), token_file, state_dir);
     let guard = guard.map_err(|error| with_hint(&error, error.hint()))?;
     if args.no_status {
         return Ok((guard, None));

@@ -13,9 +13,9 @@ use cdist_core::{
     host::Cancel,
     runs::{ProgramPaths, RunMaker, RunOptions},
     trigger::{
-        job::Kind,
-        runner::{Binding, End, Ended, Order, Runner},
-        worker::{HostKeyPolicy, JobRules, JobWorker, TargetName},
+        attempt::{Attempt, Binding, End, Ended, JobWorker},
+        job::JobKind,
+        worker::{EngineWorker, HostKeyPolicy, JobRules, TargetName},
     },
 };
 
@@ -76,7 +76,7 @@ impl Lab {
         normal(&fs::read_to_string(self.path("printed")).unwrap(), &self.path("tmp"))
     }
 
-    fn worker(&self, more: &str, host_keys: HostKeyPolicy) -> JobWorker {
+    fn worker(&self, more: &str, host_keys: HostKeyPolicy) -> EngineWorker {
         let (conf, home) = (self.path("none"), Some(self.path("home")));
         let paths = ProgramPaths { program: program(), conf, home };
         let (_, begin) = tokio::sync::watch::channel(true);
@@ -86,15 +86,15 @@ impl Lab {
         let options = RunOptions::from(&args);
         let manifest = options.manifest(&settings);
         let maker = RunMaker::new(options, settings.clone(), paths, manifest);
-        JobWorker::new(maker, rules, Box::new(JobLines::new(args, settings))).unwrap()
+        EngineWorker::new(maker, rules, Box::new(JobLines::new(args, settings))).unwrap()
     }
 
-    fn order(&self, kind: Kind) -> Order {
-        Order {
+    fn attempt(&self, kind: JobKind) -> Attempt {
+        Attempt {
             job: 1,
             kind,
-            address: HOST.into(),
-            attempt: 1,
+            address: HOST.parse().unwrap(),
+            number: 1,
             ssh_host_keys: Vec::new(),
             machine: 7,
             log: self.path("1.log"),
@@ -107,7 +107,7 @@ impl Lab {
     /// A job with these options: how it ended, and its log.
     async fn job(&self, more: &str) -> (Ended, String) {
         let _ = fs::remove_file(self.path("1.log"));
-        let ended = self.worker(more, HostKeyPolicy::Strict).run(self.order(Kind::Config)).await;
+        let ended = self.worker(more, HostKeyPolicy::Strict).run(self.attempt(JobKind::Config)).await;
         (ended, normal(&self.log(), &self.path("work")))
     }
 
@@ -209,17 +209,17 @@ async fn a_failure_is_reported_and_its_files_stay() {
     assert_eq!(fs::metadata(lab.path("1.log")).unwrap().permissions().mode() & 0o777, 0o600);
     // The next attempt adds to the log.
     let before = lab.log().len();
-    lab.worker("", HostKeyPolicy::Strict).run(lab.order(Kind::Config)).await;
+    lab.worker("", HostKeyPolicy::Strict).run(lab.attempt(JobKind::Config)).await;
     assert!(lab.log().len() > before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_can_be_stopped() {
     let lab = Lab::new("__x a <<'EOF'\ntouch \"$__object/../../../../begun\"; sleep 61.5\nEOF\n");
-    let order = lab.order(Kind::Config);
-    let cancel = order.cancel.clone();
+    let attempt = lab.attempt(JobKind::Config);
+    let cancel = attempt.cancel.clone();
     let worker = lab.worker("", HostKeyPolicy::Strict);
-    let job = tokio::spawn(async move { worker.run(order).await });
+    let job = tokio::spawn(async move { worker.run(attempt).await });
     while !lab.path("remote").exists() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -230,8 +230,8 @@ async fn a_job_can_be_stopped() {
     assert!(!lab.log().contains("Failed to configure"), "{}", lab.log());
     assert!(lab.is_work_dir_empty());
     // One that is stopped before it begins does nothing.
-    let order = Order { cancel, ..lab.order(Kind::Config) };
-    assert_eq!(lab.worker("", HostKeyPolicy::Strict).run(order).await.end, End::Cancelled);
+    let attempt = Attempt { cancel, ..lab.attempt(JobKind::Config) };
+    assert_eq!(lab.worker("", HostKeyPolicy::Strict).run(attempt).await.end, End::Cancelled);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -241,7 +241,7 @@ async fn an_install_forgets_the_accepted_host_key() {
     lab.write("state/known_hosts/7", "cdist-target ssh-ed25519 AAAA\n");
     lab.write("state/known_hosts/8", "cdist-target ssh-ed25519 AAAA\n");
     let worker = lab.worker("", HostKeyPolicy::AcceptNew);
-    let ended = worker.run(lab.order(Kind::Install)).await;
+    let ended = worker.run(lab.attempt(JobKind::Install)).await;
     assert_eq!((ended.end, ended.report.objects), (End::Succeeded, 1), "{}", lab.log());
     assert!(!lab.path("state/known_hosts/7").exists() && lab.path("state/known_hosts/8").exists());
 }

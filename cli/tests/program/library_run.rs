@@ -9,7 +9,7 @@ use std::{
 };
 
 use cdist_core::{
-    config::{self, ConfigError, Manifest, Report, Run},
+    config::{self, ConfigError, Manifest, Run, RunReport},
     connector::Local,
     host::quote,
 };
@@ -47,7 +47,7 @@ impl Lab {
         run
     }
 
-    fn configure(&self, run: Run) -> Result<Report, ConfigError> {
+    fn configure(&self, run: Run) -> Result<RunReport, ConfigError> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let result = runtime.block_on(config::configure(run));
         assert!(!self.path("remote").exists(), "work directory on the target");

@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, sync::Arc};
 
 use cdist_core::{
-    config::{self, ConfigError, Manifest, Report, Run},
+    config::{self, ConfigError, Manifest, Run, RunReport},
     connector::Local,
 };
 
@@ -31,7 +31,7 @@ impl Lab {
     }
 
     /// Runs a manifest to which `show OBJECT FILE` prints a file of an object.
-    fn run(&self, manifest: &str) -> Result<Report, ConfigError> {
+    fn run(&self, manifest: &str) -> Result<RunReport, ConfigError> {
         let show = r#"show() { cat "$__global/object/$1/$__cdist_object_marker/$2" >> "@" 2>/dev/null || echo none >> "@"; }"#;
         let text = format!("{}\n{manifest}", show.replace('@', self.path("shown").to_str().unwrap()));
         let program = env!("CARGO_BIN_EXE_cdist");

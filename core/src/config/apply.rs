@@ -3,16 +3,16 @@
 use std::{fs, os::unix::ffi::OsStrExt};
 
 use super::{
-    code::Place,
+    code::Side,
     declare::{object::ObjectName, parameters},
     engine::Engine,
     entity::Entity,
     error::{ConfigError, wrap},
     here::forked::Forks,
     log::Level,
-    profile::Kind,
+    profile::SpanKind,
     request::Streams,
-    target::batch::{Batch, Replies, Step, contents},
+    target::batch::{Batch, BatchStep, Replies, contents},
 };
 
 impl Engine {
@@ -25,7 +25,7 @@ impl Engine {
         self.run_type_explorers(objects).await?;
         let mut forks = Forks::new(objects.len());
         for object in objects {
-            let _span = self.span(Kind::Object, || format!("{object}: manifest"));
+            let _span = self.span(SpanKind::Object, || format!("{object}: manifest"));
             let done = self.run_type_manifest(object, &mut forks).await;
             done.map_err(|source| self.blame(object, source))?;
             self.write_state(object, "prepared")?;
@@ -41,10 +41,10 @@ impl Engine {
         let mut waiting = Vec::new();
         let mut forks = Forks::new(objects.len());
         for object in objects {
-            let generating = self.span(Kind::Object, || format!("{object}: gencode"));
-            let local = self.generate_code(object, Place::Local, &mut forks).await;
+            let generating = self.span(SpanKind::Object, || format!("{object}: gencode"));
+            let local = self.generate_code(object, Side::Local, &mut forks).await;
             let local = local.map_err(|e| self.blame(object, e))?;
-            let remote = self.generate_code(object, Place::Remote, &mut forks).await;
+            let remote = self.generate_code(object, Side::Remote, &mut forks).await;
             let remote = remote.map_err(|e| self.blame(object, e))?;
             drop(generating);
             if local || remote {
@@ -73,9 +73,9 @@ impl Engine {
     }
 
     async fn run_code_local(&self, object: &ObjectName) -> Result<(), ConfigError> {
-        let _span = self.span(Kind::Object, || format!("{object}: code-local"));
+        let _span = self.span(SpanKind::Object, || format!("{object}: code-local"));
         let dir = self.stage.object_dir(object);
-        let name = Place::Local.code();
+        let name = Side::Local.code();
         // Generated code knows its object, but neither its name nor its type, like the original's.
         let mut variables = self.object_variables(object);
         variables.retain(|(key, _)| *key != "__object_name" && *key != "__type");
@@ -88,13 +88,13 @@ impl Engine {
     /// Sends and runs the code of `objects`, one after the other, and empties the list.
     async fn run_code_remote(&self, objects: &mut Vec<&ObjectName>) -> Result<(), ConfigError> {
         let objects = std::mem::take(objects);
-        let name = Place::Remote.code();
+        let name = Side::Remote.code();
         let mut batch = Batch::default();
         let mut steps = Vec::new();
         for object in &objects {
             let dir = self.stage.remote_object_dir(object);
             let code = contents(&self.stage.object_dir(object), &[name.into()], &dir)?;
-            steps.push(Step {
+            steps.push(BatchStep {
                 script: dir.join(name),
                 variables: self.code_remote_variables(object),
                 is_forked: code.iter().all(|(_, text)| self.is_forked(text)),
@@ -127,17 +127,22 @@ impl Engine {
         Ok(())
     }
 
-    async fn run_code_alone(&self, object: &ObjectName, step: &Step) -> Result<(), ConfigError> {
+    async fn run_code_alone(&self, object: &ObjectName, step: &BatchStep) -> Result<(), ConfigError> {
         let dir = self.stage.object_dir(object);
-        let name = Place::Remote.code();
+        let name = Side::Remote.code();
         let stdout = self.output(&dir, "stdout", name)?;
         let stderr = self.output(&dir, "stderr", name)?;
         self.remote_script(&step.script, &step.variables, stdout, stderr).await
     }
 
-    fn take_code(&self, object: &ObjectName, step: &Step, replies: &mut Replies) -> Result<(), ConfigError> {
+    fn take_code(
+        &self,
+        object: &ObjectName,
+        step: &BatchStep,
+        replies: &mut Replies,
+    ) -> Result<(), ConfigError> {
         let dir = self.stage.object_dir(object);
-        let name = Place::Remote.code();
+        let name = Side::Remote.code();
         let mut stdout = self.sink(&dir.join("stdout").join(name))?;
         let mut stderr = self.sink(&dir.join("stderr").join(name))?;
         match replies.next(&mut stdout, &mut stderr)? {

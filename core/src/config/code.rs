@@ -1,15 +1,15 @@
-//! The two places where the code of an object runs, and the names of its files.
+//! The two sides on which the code of an object runs, and the names of its files.
 
 /// Where code runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Side {
     /// On this machine.
     Local,
     /// On the target.
     Remote,
 }
 
-impl Place {
+impl Side {
     /// The script that makes the code.
     pub(super) fn gencode(self) -> &'static str {
         match self {

@@ -15,12 +15,12 @@ use super::{
     log::Level,
     log_server::{LogServer, SOCKET_VARIABLE},
     names::HostNames,
-    profile::{Kind, Open},
+    profile::{Open, SpanKind},
     request::{Mode, Run},
     stage::Stage,
     variables::Variables,
 };
-use crate::connector::Context;
+use crate::connector::RunContext;
 
 /// One host's run. The parts of the engine add their methods to it.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(super) struct Engine {
     /// The environment that local scripts start with.
     pub(super) base: Vec<(OsString, OsString)>,
     /// For the connector.
-    pub(super) context: Context,
+    pub(super) context: RunContext,
     /// Helper programs of the connector; not part of what is kept.
     pub(super) connector_dir: PathBuf,
     log_server: Option<LogServer>,
@@ -73,7 +73,7 @@ impl Engine {
         } else {
             None
         };
-        let context = Context { host: run.host.clone(), env: Vec::new(), cancel: run.cancel.clone() };
+        let context = RunContext { host: run.host.clone(), env: Vec::new(), cancel: run.cancel.clone() };
         let mut engine = Self {
             run,
             stage,
@@ -97,7 +97,7 @@ impl Engine {
     }
 
     /// Begins a span of the profile.
-    pub(super) fn span(&self, kind: Kind, name: impl FnOnce() -> String) -> Open {
+    pub(super) fn span(&self, kind: SpanKind, name: impl FnOnce() -> String) -> Open {
         self.run.profile.begin(kind, &self.run.host, name)
     }
 

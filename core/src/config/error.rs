@@ -73,7 +73,7 @@ pub enum ConfigError {
     #[error("'{}' cannot be the work directory on the target, for it is wiped at each run; it has to begin with / and have a name", .0.display())]
     RemoteDir(PathBuf),
     /// Objects that wait for each other.
-    #[error("Cycle detected in object dependencies:\n{}!", super::order::dependency::cycle_text(.0))]
+    #[error("Cycle detected in object dependencies:\n{}!", super::schedule::dependency::cycle_text(.0))]
     Cycle(Vec<ObjectName>),
     /// Objects that wait for what never comes.
     #[error("The requirements of the following objects could not be resolved:{0}")]

@@ -14,7 +14,7 @@ use super::{
         emulator_args,
         object::{self, ObjectName},
         parameters::{Value, with_defaults},
-        types::{Kind, Parameter},
+        types::{Parameter, ParameterKind},
     },
     settings::Settings,
 };
@@ -38,9 +38,9 @@ pub fn emulator_args(data: &[u8]) {
         let parameter = declared.iter().find(|p| p.name == *name);
         let kind = parameter.map(|p| p.kind);
         let fits = match value {
-            Value::Given => kind == Some(Kind::Boolean),
-            Value::Multiple(all) => kind.is_some_and(Kind::is_multiple) && !all.is_empty(),
-            Value::Single(_) => matches!(kind, Some(Kind::Required | Kind::Optional)),
+            Value::Given => kind == Some(ParameterKind::Boolean),
+            Value::Multiple(all) => kind.is_some_and(ParameterKind::is_multiple) && !all.is_empty(),
+            Value::Single(_) => matches!(kind, Some(ParameterKind::Required | ParameterKind::Optional)),
         };
         assert!(fits, "{name:?}: {value:?} for {kind:?}");
     }
@@ -70,7 +70,7 @@ fn declared(text: &[u8]) -> Vec<Parameter> {
     let mut all: Vec<Parameter> = Vec::new();
     for line in text.split(|&b| b == b'\n') {
         let Some((kind, name)) = line.split_first().filter(|(_, name)| !name.is_empty()) else { continue };
-        let (kind, _) = Kind::ALL[usize::from(*kind) % Kind::ALL.len()];
+        let (kind, _) = ParameterKind::ALL[usize::from(*kind) % ParameterKind::ALL.len()];
         let name = OsStr::from_bytes(name).to_owned();
         if all.iter().all(|p| p.name != name) {
             all.push(Parameter { name, kind, default: None });

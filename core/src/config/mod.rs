@@ -1,9 +1,9 @@
 //! The configuration engine: shell types, explorers and manifests against one host.
 //!
-//! - Entry: [`Run`] describes the work on one host, [`configure`] does it, [`Report`] and [`ConfigError`] tell.
+//! - Entry: [`Run`] describes the work on one host, [`configure`] does it, [`RunReport`] and [`ConfigError`] tell.
 //! - [`declare`]: configuration directories are merged into one view, which holds types; what a manifest declares by calling
 //!   them ends up in [`emulator`], and becomes an object with parameters and relations.
-//! - [`order`]: which object comes next. [`apply`] prepares and runs it.
+//! - [`schedule`]: which object comes next. [`apply`] prepares and runs it.
 //! - [`here`]: scripts on this machine, manifests and gencode. [`target`]: what runs there, many scripts in one call.
 //! - [`preview`]: what objects change in files.
 //! - [`profile`] records what takes how long.
@@ -50,12 +50,12 @@ mod here;
 pub mod log;
 pub mod log_server;
 pub mod names;
-mod order;
-mod outcome;
 mod preview;
 pub mod profile;
 mod request;
 mod run;
+mod run_report;
+mod schedule;
 pub mod settings;
 mod stage;
 mod target;
@@ -66,11 +66,11 @@ pub use declare::{
     conf_dirs::without_repetitions,
     emulator,
     object::{IdError, ObjectName},
-    types::{Kind, Parameter, Type},
+    types::{Parameter, ParameterKind, Type},
 };
 pub use entity::Entity;
 pub use error::ConfigError;
-pub use outcome::{Outcome, Report};
 pub use request::{Manifest, Mode, Names, Run, Streams, host_dir, is_work_dir};
-pub use run::{attempt, configure};
+pub use run::{configure, outcome_of};
+pub use run_report::{Outcome, RunReport};
 pub use variables::inherited;

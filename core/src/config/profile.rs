@@ -4,6 +4,7 @@
 //! trace, and what was done at the same time is in different threads of it, so that in each thread spans nest.
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 
 /// What a span is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum SpanKind {
     /// The whole work on a host.
     Run,
     /// A part of it, such as the global explorers.
@@ -30,7 +31,7 @@ pub enum Kind {
     Script,
 }
 
-impl Kind {
+impl SpanKind {
     fn name(self) -> &'static str {
         match self {
             Self::Run => "run",
@@ -50,7 +51,7 @@ pub struct Span {
     /// The host that it was for.
     pub host: String,
     /// What it is.
-    pub kind: Kind,
+    pub kind: SpanKind,
     /// What the user sees.
     pub name: String,
     /// When it began.
@@ -90,7 +91,7 @@ impl Profile {
     }
 
     /// Begins a span. `name` is asked only if this records.
-    pub fn begin(&self, kind: Kind, host: &str, name: impl FnOnce() -> String) -> Open {
+    pub fn begin(&self, kind: SpanKind, host: &str, name: impl FnOnce() -> String) -> Open {
         let span = self.0.as_ref().map(|recording| {
             let begin = recording.start.elapsed();
             Span { host: host.to_owned(), kind, name: name(), begin, end: begin }
@@ -117,18 +118,11 @@ impl Drop for Open {
 
 /// The spans as a document in Chrome's trace event format.
 pub fn trace(spans: &[Span]) -> Value {
-    let mut hosts: Vec<&str> = Vec::new();
-    for span in spans {
-        if !hosts.contains(&span.host.as_str()) {
-            hosts.push(&span.host);
-        }
-    }
     let mut events = Vec::new();
-    for (process, host) in (1..).zip(&hosts) {
+    for (process, (host, own)) in (1..).zip(by_host(spans)) {
         events.push(
             json!({"ph": "M", "name": "process_name", "pid": process, "tid": 0, "args": {"name": host}}),
         );
-        let own: Vec<&Span> = spans.iter().filter(|span| span.host == **host).collect();
         for (span, thread) in threads(own) {
             events.push(json!({
                 "ph": "X",
@@ -142,6 +136,20 @@ pub fn trace(spans: &[Span]) -> Value {
         }
     }
     json!({"displayTimeUnit": "ms", "traceEvents": events})
+}
+
+/// The spans of each host; hosts are in the order of their first spans.
+fn by_host(spans: &[Span]) -> Vec<(&str, Vec<&Span>)> {
+    let mut hosts: Vec<(&str, Vec<&Span>)> = Vec::new();
+    let mut positions = HashMap::new();
+    for span in spans {
+        let position = *positions.entry(span.host.as_str()).or_insert(hosts.len());
+        match hosts.get_mut(position) {
+            Some((_, own)) => own.push(span),
+            None => hosts.push((&span.host, vec![span])),
+        }
+    }
+    hosts
 }
 
 /// Viewers add begin and length, so both are whole numbers: nanoseconds would not add up in their floating point numbers.
@@ -191,7 +199,7 @@ mod tests {
 
     fn span(host: &str, name: &str, begin: u64, end: u64) -> Span {
         let [begin, end] = [begin, end].map(Duration::from_micros);
-        Span { host: host.to_owned(), kind: Kind::Object, name: name.to_owned(), begin, end }
+        Span { host: host.to_owned(), kind: SpanKind::Object, name: name.to_owned(), begin, end }
     }
 
     fn events(spans: &[Span]) -> Vec<Value> {
@@ -204,14 +212,14 @@ mod tests {
     #[test]
     fn spans_are_recorded_when_they_end() {
         let profile = Profile::recording();
-        let outer = profile.begin(Kind::Run, "h", || "outer".to_owned());
-        drop(profile.begin(Kind::Program, "h", || "inner".to_owned()));
+        let outer = profile.begin(SpanKind::Run, "h", || "outer".to_owned());
+        drop(profile.begin(SpanKind::Program, "h", || "inner".to_owned()));
         assert_eq!(profile.spans().len(), 1);
         drop(outer);
         let names: Vec<_> = events(&profile.spans()).iter().map(|e| e["name"].clone()).collect();
         assert_eq!(names, ["process_name", "outer", "inner"]);
         let silent = Profile::default();
-        drop(silent.begin(Kind::Run, "h", || unreachable!()));
+        drop(silent.begin(SpanKind::Run, "h", || unreachable!()));
         assert!(silent.spans().is_empty());
     }
 
@@ -224,6 +232,17 @@ mod tests {
             (&events[1]["ts"], &events[1]["dur"], &events[1]["cat"]),
             (&json!(3), &json!(7), &json!("object"))
         );
+    }
+
+    #[test]
+    fn a_host_is_one_process_wherever_its_spans_are() {
+        let spans = [("h", "a"), ("i", "b"), ("h", "c"), ("j", "d"), ("i", "e")];
+        let events = events(&spans.map(|(host, name)| span(host, name, 1, 2)));
+        let processes: Vec<_> =
+            events.iter().map(|e| (e["name"].as_str().unwrap(), e["pid"].clone())).collect();
+        let expected = [("process_name", 1), ("c", 1), ("a", 1), ("process_name", 2), ("e", 2), ("b", 2)];
+        assert_eq!(processes[..6], expected.map(|(name, process)| (name, json!(process))));
+        assert_eq!((events.len(), &events[6]["args"]["name"]), (8, &json!("j")));
     }
 
     #[test]

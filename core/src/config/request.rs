@@ -89,7 +89,7 @@ pub struct Run {
     pub jobs: Option<NonZeroUsize>,
     /// Everything but running code. Nothing on the target stays changed.
     pub dry_run: bool,
-    /// Finds out what objects change in files, for [`super::Report::diff`].
+    /// Finds out what objects change in files, for [`super::RunReport::diff`].
     pub diff: bool,
     /// Shows in that also what is marked as secret.
     pub reveal_secrets: bool,

@@ -11,21 +11,21 @@ use std::{
 
 use super::{
     cache,
-    code::Place,
+    code::Side,
     declare::{conf_dirs, object::ObjectName, relations},
     engine::Engine,
     error::ConfigError,
     log::Level,
     names,
-    order::scheduler::{Scheduler, Worker},
-    outcome::{Outcome, Report},
-    profile::Kind,
+    profile::SpanKind,
     request::{Names, Run, host_dir, is_work_dir},
+    run_report::{Outcome, RunReport},
+    schedule::scheduler::{Scheduler, Workload},
     stage::Stage,
     target::dry_run,
 };
 use crate::{
-    connector::{Context, Locked},
+    connector::{Locked, RunContext},
     host::{self, Cancel, OwnDir},
     progress::{Step, Unit},
     trust,
@@ -36,21 +36,21 @@ use crate::{
 /// # Errors
 ///
 /// The first thing that fails. With `jobs`, objects that were worked on at the same time come to their end first.
-pub async fn configure(run: Run) -> Result<Report, ConfigError> {
-    let Outcome { report, error } = attempt(run).await;
+pub async fn configure(run: Run) -> Result<RunReport, ConfigError> {
+    let Outcome { report, error } = outcome_of(run).await;
     error.map_or(Ok(report), Err)
 }
 
 /// Configures one host, and tells after a failure too what was done.
-pub async fn attempt(run: Run) -> Outcome {
+pub async fn outcome_of(run: Run) -> Outcome {
     let started = Instant::now();
-    let mut report = Report::default();
-    let error = attempt_with(run, started, &mut report).await.err();
+    let mut report = RunReport::default();
+    let error = work_on(run, started, &mut report).await.err();
     report.elapsed = started.elapsed();
     Outcome { report, error }
 }
 
-async fn attempt_with(mut run: Run, started: Instant, report: &mut Report) -> Result<(), ConfigError> {
+async fn work_on(mut run: Run, started: Instant, report: &mut RunReport) -> Result<(), ConfigError> {
     // One directory to remove, whatever happens in it. Kept until the end: dropping it removes the directory.
     let temporary = OwnDir::make(&run.temporary)
         .map_err(ConfigError::io(format!("making a directory in {}", run.temporary.display())))?;
@@ -70,7 +70,7 @@ async fn attempt_with(mut run: Run, started: Instant, report: &mut Report) -> Re
         run.connector = Arc::new(Locked::new(run.connector, &run.remote_dir, holder));
     }
     let step = run.progress.step(format!("configuring {}", run.host));
-    let _whole = run.profile.begin(Kind::Run, &run.host, || format!("configuring {}", run.host));
+    let _whole = run.profile.begin(SpanKind::Run, &run.host, || format!("configuring {}", run.host));
     run.log(Level::Info, if run.dry_run { "Starting dry run" } else { "Starting configuration run" });
     let host_base = base.join(host_dir(&run.host));
     let engine = Arc::new(prepare(run, &host_base).await?);
@@ -108,7 +108,7 @@ async fn attempt_with(mut run: Run, started: Instant, report: &mut Report) -> Re
 impl Engine {
     /// The stages that touch the target. Returns how many objects there were and which had code.
     async fn work(self: Arc<Self>, step: &Step) -> Result<(usize, Vec<ObjectName>), ConfigError> {
-        let stage = self.span(Kind::Stage, || "opening the way to the target".to_owned());
+        let stage = self.span(SpanKind::Stage, || "opening the way to the target".to_owned());
         self.run.connector.open(&self.context).await?;
         drop(stage);
         self.reached.store(true, Ordering::Relaxed);
@@ -116,22 +116,22 @@ impl Engine {
             self.note_missing_parents().await?;
         }
         step.doing("global explorers");
-        let stage = self.span(Kind::Stage, || "global explorers".to_owned());
+        let stage = self.span(SpanKind::Stage, || "global explorers".to_owned());
         Arc::clone(&self).run_global_explorers().await?;
         drop(stage);
         step.doing("initial manifest");
-        let stage = self.span(Kind::Stage, || "initial manifest".to_owned());
+        let stage = self.span(SpanKind::Stage, || "initial manifest".to_owned());
         self.run_initial_manifest().await?;
         drop(stage);
-        let _stage = self.span(Kind::Stage, || "objects".to_owned());
+        let _stage = self.span(SpanKind::Stage, || "objects".to_owned());
         Scheduler::new(Arc::clone(&self)).run(step).await
     }
 
     /// What must happen after success and failure alike. Nothing of it changes the result.
     async fn finish(&self) {
-        let _stage = self.span(Kind::Stage, || "cleaning up".to_owned());
+        let _stage = self.span(SpanKind::Stage, || "cleaning up".to_owned());
         // The user's wish to stop has been heard; cleaning up is not what it was about.
-        let context = Context { cancel: Cancel::default(), ..self.context.clone() };
+        let context = RunContext { cancel: Cancel::default(), ..self.context.clone() };
         if self.run.remove_remote_dir
             && self.reached.load(Ordering::Relaxed)
             && let Err(error) = self.remove_remote_dir(&context).await
@@ -151,7 +151,7 @@ impl Engine {
     }
 
     /// Reads from the run's files how far it came, for a run that ended before the scheduler could tell.
-    fn progress_of_files(&self, report: &mut Report) {
+    fn progress_of_files(&self, report: &mut RunReport) {
         // A run that failed early has no list of objects.
         let calls = self.called_since(&mut 0).unwrap_or_default();
         let mut known = HashSet::new();
@@ -162,7 +162,7 @@ impl Engine {
                 continue;
             }
             report.done += 1;
-            if [Place::Local, Place::Remote].iter().any(|place| dir.join(place.code()).is_file()) {
+            if [Side::Local, Side::Remote].iter().any(|side| dir.join(side.code()).is_file()) {
                 report.changed.push(object);
             }
         }

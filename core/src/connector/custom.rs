@@ -7,7 +7,9 @@ use std::{ffi::OsString, io, net::IpAddr, path::Path};
 
 use async_trait::async_trait;
 
-use super::{Commands, Connector, ConnectorError, Context, Copy, CopyTo, Done, Exec, Input, Process, shown};
+use super::{
+    Commands, Connector, ConnectorError, Copy, CopyTo, Done, Exec, Input, Process, RunContext, shown,
+};
 
 /// A connector that calls two programs.
 #[derive(Clone, Debug)]
@@ -52,7 +54,7 @@ pub(super) fn bracketed(host: &str) -> String {
 
 #[async_trait]
 impl Connector for Custom {
-    async fn exec(&self, context: &Context, exec: Exec) -> Result<Done, ConnectorError> {
+    async fn exec(&self, context: &RunContext, exec: Exec) -> Result<Done, ConnectorError> {
         let process = Process {
             argv: self.exec_argv(&context.host, &exec.words),
             env: context.env.clone(),
@@ -64,7 +66,7 @@ impl Connector for Custom {
         Ok(process.run().await?)
     }
 
-    async fn copy(&self, context: &Context, copy: Copy) -> Result<(), ConnectorError> {
+    async fn copy(&self, context: &RunContext, copy: Copy) -> Result<(), ConnectorError> {
         let argv = self.copy_argv(&context.host, &copy);
         let command = shown(&argv);
         let process = Process {
@@ -92,7 +94,7 @@ impl Connector for Custom {
         Ok(Commands { exec: self.exec.clone().into(), copy: self.copy.clone().into() })
     }
 
-    fn shown(&self, context: &Context, words: &[OsString]) -> String {
+    fn shown(&self, context: &RunContext, words: &[OsString]) -> String {
         shown(&self.exec_argv(&context.host, words))
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{Commands, Connector, ConnectorError, Context, Copy, CopyTo, Done, Exec, Process, shown};
+use super::{Commands, Connector, ConnectorError, Copy, CopyTo, Done, Exec, Process, RunContext, shown};
 use crate::host::quote;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -89,7 +89,7 @@ impl Direct {
         argv
     }
 
-    async fn exec(&self, context: &Context, exec: Exec) -> Result<Done, ConnectorError> {
+    async fn exec(&self, context: &RunContext, exec: Exec) -> Result<Done, ConnectorError> {
         let process = Process {
             argv: self.argv(&exec.words),
             env: self.env.clone(),
@@ -260,11 +260,11 @@ macro_rules! delegate {
     ($type:ty) => {
         #[async_trait]
         impl Connector for $type {
-            async fn exec(&self, context: &Context, exec: Exec) -> Result<Done, ConnectorError> {
+            async fn exec(&self, context: &RunContext, exec: Exec) -> Result<Done, ConnectorError> {
                 self.0.exec(context, exec).await
             }
 
-            async fn copy(&self, _context: &Context, copy: Copy) -> Result<(), ConnectorError> {
+            async fn copy(&self, _context: &RunContext, copy: Copy) -> Result<(), ConnectorError> {
                 self.0.copy(&copy)
             }
 
@@ -272,7 +272,7 @@ macro_rules! delegate {
                 self.0.commands(dir)
             }
 
-            fn shown(&self, _context: &Context, words: &[OsString]) -> String {
+            fn shown(&self, _context: &RunContext, words: &[OsString]) -> String {
                 shown(&self.0.argv(words))
             }
         }

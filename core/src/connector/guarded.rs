@@ -4,7 +4,7 @@ use std::{ffi::OsString, fmt, io, path::Path, sync::Arc};
 
 use async_trait::async_trait;
 
-use super::{Commands, Connector, ConnectorError, Context, Copy, Done, Exec};
+use super::{Commands, Connector, ConnectorError, Copy, Done, Exec, RunContext};
 
 /// Decides whether a target is still the machine that is meant.
 #[async_trait]
@@ -41,18 +41,18 @@ impl Guarded {
 
 #[async_trait]
 impl Connector for Guarded {
-    async fn open(&self, context: &Context) -> Result<(), ConnectorError> {
+    async fn open(&self, context: &RunContext) -> Result<(), ConnectorError> {
         self.inner.open(context).await?;
         self.check().await
     }
 
-    async fn exec(&self, context: &Context, exec: Exec) -> Result<Done, ConnectorError> {
+    async fn exec(&self, context: &RunContext, exec: Exec) -> Result<Done, ConnectorError> {
         self.check().await?;
         self.guard.reach();
         self.inner.exec(context, exec).await
     }
 
-    async fn copy(&self, context: &Context, copy: Copy) -> Result<(), ConnectorError> {
+    async fn copy(&self, context: &RunContext, copy: Copy) -> Result<(), ConnectorError> {
         self.check().await?;
         self.guard.reach();
         self.inner.copy(context, copy).await
@@ -66,11 +66,11 @@ impl Connector for Guarded {
         self.inner.takes_scripts_on_stdin()
     }
 
-    fn shown(&self, context: &Context, words: &[OsString]) -> String {
+    fn shown(&self, context: &RunContext, words: &[OsString]) -> String {
         self.inner.shown(context, words)
     }
 
-    async fn close(&self, context: &Context) -> Result<(), ConnectorError> {
+    async fn close(&self, context: &RunContext) -> Result<(), ConnectorError> {
         self.inner.close(context).await
     }
 }
@@ -107,7 +107,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_runs_when_the_guard_is_against_it() {
         let dir = tempfile::tempdir().unwrap();
-        let context = Context { host: "h".into(), env: Vec::new(), cancel: Cancel::default() };
+        let context = RunContext { host: "h".into(), env: Vec::new(), cancel: Cancel::default() };
         let touch = |name: &str| Exec {
             words: vec!["touch".into(), dir.path().join(name).into()],
             stdin: Input::Null,

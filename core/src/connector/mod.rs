@@ -32,7 +32,7 @@ pub use guarded::{Guard, Guarded};
 pub use lock::{Holder, LockError, Locked};
 pub use process::{Done, Input, Output, Process, ProcessError, shown};
 pub use quota::{OutputLimit, OverQuota, Quota};
-pub use ssh::{HostKeys, Problem, Ssh, SshError, SshOptions};
+pub use ssh::{HostKeys, Ssh, SshError, SshOptions, SshProblem};
 pub(crate) use standing::{StandingShell, Written};
 
 use crate::host::Cancel;
@@ -42,7 +42,7 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// What a connector needs to know of the run that uses it.
 #[derive(Clone, Debug)]
-pub struct Context {
+pub struct RunContext {
     /// The host as the user wrote it.
     pub host: String,
     /// The environment of programs that the connector starts on this machine.
@@ -149,7 +149,7 @@ impl ConnectorError {
 }
 
 /// `work`, unless the user asks to stop before it is done; then it is dropped.
-async fn cancellable<T>(context: &Context, work: impl Future<Output = T>) -> Result<T, ConnectorError> {
+async fn cancellable<T>(context: &RunContext, work: impl Future<Output = T>) -> Result<T, ConnectorError> {
     let cancelled = async {
         while !context.cancel.is_cancelled() {
             sleep(POLL).await;
@@ -165,15 +165,15 @@ async fn cancellable<T>(context: &Context, work: impl Future<Output = T>) -> Res
 #[async_trait]
 pub trait Connector: Send + Sync + fmt::Debug {
     /// Makes the connection. Called once, before everything else but [`commands`](Self::commands).
-    async fn open(&self, _context: &Context) -> Result<(), ConnectorError> {
+    async fn open(&self, _context: &RunContext) -> Result<(), ConnectorError> {
         Ok(())
     }
 
     /// Runs a command on the target. A bad exit status is no error.
-    async fn exec(&self, context: &Context, exec: Exec) -> Result<Done, ConnectorError>;
+    async fn exec(&self, context: &RunContext, exec: Exec) -> Result<Done, ConnectorError>;
 
     /// Copies files to the target.
-    async fn copy(&self, context: &Context, copy: Copy) -> Result<(), ConnectorError>;
+    async fn copy(&self, context: &RunContext, copy: Copy) -> Result<(), ConnectorError>;
 
     /// The commands for local scripts that reach the target by themselves. Whatever files they need are made
     /// in `dir`, which lives as long as the run.
@@ -190,10 +190,10 @@ pub trait Connector: Send + Sync + fmt::Debug {
     }
 
     /// The argv that `exec` starts on this machine, for error messages.
-    fn shown(&self, context: &Context, words: &[OsString]) -> String;
+    fn shown(&self, context: &RunContext, words: &[OsString]) -> String;
 
     /// Ends what the connector keeps open, after the run.
-    async fn close(&self, _context: &Context) -> Result<(), ConnectorError> {
+    async fn close(&self, _context: &RunContext) -> Result<(), ConnectorError> {
         Ok(())
     }
 }

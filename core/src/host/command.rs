@@ -56,7 +56,7 @@ const PASSED_ON: [&str; 11] = [
 
 /// What a program that ended well left.
 #[derive(Debug, Default, Clone)]
-pub struct Output {
+pub struct CommandOutput {
     /// Standard output, whole. Empty when it went to a line handler.
     pub stdout: Vec<u8>,
     /// The last part of standard error, at most 1 KiB.
@@ -244,7 +244,7 @@ impl<'a> Command<'a> {
     /// # Errors
     ///
     /// It cannot be started, it fails, or [`Cancel`] is set.
-    pub fn run(mut self) -> Result<Output, CommandError> {
+    pub fn run(mut self) -> Result<CommandOutput, CommandError> {
         let program = self.program();
         let mut command = std::process::Command::new(&self.argv[0]);
         command
@@ -280,7 +280,7 @@ impl<'a> Command<'a> {
             read_lines(stderr, Stream::Stderr, sender);
         }
 
-        let mut output = Output::default();
+        let mut output = CommandOutput::default();
         let mut asked_to_stop: Option<Instant> = None;
         let mut is_too_much = false;
         let mut quiet_since = Instant::now();
@@ -322,7 +322,7 @@ impl<'a> Command<'a> {
         Err(CommandError::Failed { command: self.shown(), status, stderr_tail: output.stderr_tail })
     }
 
-    fn take_line(&mut self, stream: Stream, line: &[u8], whole: bool, output: &mut Output) {
+    fn take_line(&mut self, stream: Stream, line: &[u8], whole: bool, output: &mut CommandOutput) {
         let text = line.strip_suffix(b"\n").unwrap_or(line);
         if stream == Stream::Stderr {
             output.stderr_tail.extend_from_slice(line);

@@ -21,7 +21,7 @@ pub mod start;
 
 pub use cancel::Cancel;
 pub(crate) use command::CAPTURED_MAX;
-pub use command::{Command, CommandError, Output, Stream, describe};
+pub use command::{Command, CommandError, CommandOutput, Stream, describe};
 pub use family::Family;
 pub use file_error::FileError;
 pub use own_dir::OwnDir;

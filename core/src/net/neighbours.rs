@@ -25,8 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const DISCARD: u16 = 9;
 
 /// An address on a network: the same one may be another machine's on another interface.
-type Place = (u32, IpAddr);
-type Table = HashMap<Place, String>;
+type ScopedAddress = (u32, IpAddr);
+type Table = HashMap<ScopedAddress, String>;
 
 /// The table, read again when it is too old.
 #[derive(Debug, Default)]
@@ -96,7 +96,7 @@ fn peer_of(target: &str) -> Option<SocketAddr> {
 }
 
 /// The network that leads to a peer without a router in between: the kernel sends there, whatever else the table has.
-fn place_of(peer: SocketAddr) -> io::Result<Option<Place>> {
+fn place_of(peer: SocketAddr) -> io::Result<Option<ScopedAddress>> {
     let address = peer.ip().to_canonical();
     if address.is_loopback() {
         return Ok(None);
@@ -178,7 +178,7 @@ fn ask(request: RouteNetlinkMessage, all: bool, mut take: impl FnMut(RouteNetlin
     }
 }
 
-fn entry(row: &NeighbourMessage) -> Option<(Place, String)> {
+fn entry(row: &NeighbourMessage) -> Option<(ScopedAddress, String)> {
     if matches!(row.header.state, NeighbourState::Incomplete | NeighbourState::Failed | NeighbourState::Noarp)
     {
         return None;

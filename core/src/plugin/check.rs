@@ -19,7 +19,7 @@ use crate::{
 
 /// Why a file is not used. The messages complete the line "skipped FILE: …".
 #[derive(Debug, thiserror::Error)]
-pub enum CheckError {
+pub enum FileCheckError {
     /// The search passes over it.
     #[error("its name ends in neither .so nor .py")]
     Name,
@@ -69,9 +69,9 @@ impl Checker {
     /// # Errors
     ///
     /// Those of [`Trust::open`], or the name is not a plugin's.
-    pub fn open(&mut self, path: &Path) -> Result<(File, Metadata), CheckError> {
+    pub fn open(&mut self, path: &Path) -> Result<(File, Metadata), FileCheckError> {
         let opened = self.trust.open(path)?;
-        if search::is_plugin(path) { Ok(opened) } else { Err(CheckError::Name) }
+        if search::is_plugin(path) { Ok(opened) } else { Err(FileCheckError::Name) }
     }
 
     /// What the opened file `path` is.
@@ -80,7 +80,7 @@ impl Checker {
     ///
     /// It is not what the record of its directory says; or it is no Python file, and no library with a PreOS, or one that
     /// this program cannot load.
-    pub fn content(&mut self, path: &Path, file: &File) -> Result<Content, CheckError> {
+    pub fn content(&mut self, path: &Path, file: &File) -> Result<Content, FileCheckError> {
         let directory = parent_of(path);
         let sums = match self.sums.get(directory) {
             Some(sums) => sums,
@@ -103,7 +103,7 @@ impl Checker {
     /// # Errors
     ///
     /// Those of [`open`](Self::open) and [`content`](Self::content).
-    pub fn check(&mut self, path: &Path) -> Result<Content, CheckError> {
+    pub fn check(&mut self, path: &Path) -> Result<Content, FileCheckError> {
         let (file, _) = self.open(path)?;
         self.content(path, &file)
     }

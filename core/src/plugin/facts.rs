@@ -27,7 +27,7 @@ const TABLE: &[u8] = b"_cdist_preos_c1";
 
 /// Facts about a file.
 #[derive(Debug)]
-pub struct Facts {
+pub struct PluginFacts {
     /// Bytes.
     pub size: u64,
     /// Name of the owner.
@@ -44,7 +44,7 @@ pub struct Facts {
 
 /// What a library is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum LibraryKind {
     /// It has the C face of the plugin API, whatever language it is written in.
     C,
     /// The Rust compiler made it.
@@ -74,7 +74,7 @@ pub struct ElfFacts {
     /// For which processor.
     pub machine: String,
     /// What it is.
-    pub kind: Kind,
+    pub kind: LibraryKind,
     /// The libraries it needs, DT_NEEDED.
     pub needed: Vec<String>,
     /// The highest version of glibc that it needs, as in `2.34`.
@@ -85,7 +85,7 @@ pub struct ElfFacts {
     pub stripped: bool,
 }
 
-impl Facts {
+impl PluginFacts {
     /// Reads a file. Links are followed: what they lead to is what would be loaded.
     ///
     /// # Errors
@@ -147,9 +147,9 @@ impl ElfFacts {
             .unwrap_or_default();
         let rust = symbols.exports_module || memchr::memmem::find(comment, b"rustc version").is_some();
         let kind = match (symbols.exports_table, rust) {
-            (true, _) => Kind::C,
-            (false, true) => Kind::Rust,
-            (false, false) => Kind::Other,
+            (true, _) => LibraryKind::C,
+            (false, true) => LibraryKind::Rust,
+            (false, false) => LibraryKind::Other,
         };
         Some(Self {
             class,
@@ -197,10 +197,10 @@ impl Symbols {
     /// The panic runtime that is linked into a Rust library raises an exception, or aborts and never raises one. The rest
     /// of the standard library takes the other functions of the unwinder from libgcc either way. A library that takes none
     /// from there may have an unwinder of its own, and then nothing is known. No panic becomes an error of C.
-    fn panic_strategy(&self, kind: Kind) -> Panic {
+    fn panic_strategy(&self, kind: LibraryKind) -> Panic {
         match (kind, self.imports_raise, self.imports_resume) {
-            (Kind::Rust, true, _) => Panic::Unwind,
-            (Kind::Rust, false, true) => Panic::Abort,
+            (LibraryKind::Rust, true, _) => Panic::Unwind,
+            (LibraryKind::Rust, false, true) => Panic::Abort,
             _ => Panic::Unknown,
         }
     }
@@ -272,9 +272,9 @@ mod tests {
 
     #[test]
     fn facts_of_this_test() {
-        let facts = Facts::read(&std::env::current_exe().unwrap()).unwrap();
+        let facts = PluginFacts::read(&std::env::current_exe().unwrap()).unwrap();
         let elf = facts.elf.unwrap();
-        assert_eq!((elf.class, elf.kind, elf.panic), (64, Kind::Rust, Panic::Unwind));
+        assert_eq!((elf.class, elf.kind, elf.panic), (64, LibraryKind::Rust, Panic::Unwind));
         assert!(elf.needed.iter().any(|name| name.starts_with("libc.so")), "{elf:?}");
         assert!(elf.glibc.unwrap().starts_with("2."));
         assert!(!elf.stripped);
@@ -283,8 +283,8 @@ mod tests {
 
     #[test]
     fn a_program_in_another_language_has_no_panic_strategy() {
-        let elf = Facts::read(Path::new("/bin/true")).unwrap().elf.unwrap();
-        assert_eq!((elf.kind, elf.panic, elf.stripped), (Kind::Other, Panic::Unknown, true));
+        let elf = PluginFacts::read(Path::new("/bin/true")).unwrap().elf.unwrap();
+        assert_eq!((elf.kind, elf.panic, elf.stripped), (LibraryKind::Other, Panic::Unknown, true));
     }
 
     #[test]
@@ -292,18 +292,21 @@ mod tests {
         for bytes in [&b""[..], b"#!/bin/sh\n", b"\x7fELF\x02\x01\x01", b"\x7fELF\x01\x01\x01"] {
             assert_eq!(ElfFacts::of(bytes), None);
         }
-        assert_eq!(Facts::read(Path::new("/dev/null")).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(
+            PluginFacts::read(Path::new("/dev/null")).unwrap_err().kind(),
+            io::ErrorKind::InvalidInput
+        );
     }
 
     #[test]
     fn panic_strategies() {
         let with =
             |imports_raise, imports_resume| Symbols { imports_raise, imports_resume, ..Symbols::default() };
-        assert_eq!(with(true, true).panic_strategy(Kind::Rust), Panic::Unwind);
-        assert_eq!(with(false, true).panic_strategy(Kind::Rust), Panic::Abort);
-        assert_eq!(with(false, false).panic_strategy(Kind::Rust), Panic::Unknown);
-        assert_eq!(with(true, true).panic_strategy(Kind::C), Panic::Unknown);
-        assert_eq!(with(true, true).panic_strategy(Kind::Other), Panic::Unknown);
+        assert_eq!(with(true, true).panic_strategy(LibraryKind::Rust), Panic::Unwind);
+        assert_eq!(with(false, true).panic_strategy(LibraryKind::Rust), Panic::Abort);
+        assert_eq!(with(false, false).panic_strategy(LibraryKind::Rust), Panic::Unknown);
+        assert_eq!(with(true, true).panic_strategy(LibraryKind::C), Panic::Unknown);
+        assert_eq!(with(true, true).panic_strategy(LibraryKind::Other), Panic::Unknown);
     }
 
     proptest::proptest! {

@@ -14,7 +14,7 @@ use std::{
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use super::{
-    check::{CheckError, Checker, Content},
+    check::{Checker, Content, FileCheckError},
     elf,
     python::Listing,
     registry::{Registry, Skipped},
@@ -39,7 +39,7 @@ pub enum InstallError {
         /// The file.
         file: PathBuf,
         /// Why.
-        reason: CheckError,
+        reason: FileCheckError,
     },
     /// It would not be looked for, or could not be named.
     #[error(

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    check::{CheckError, Checker, Content},
+    check::{Checker, Content, FileCheckError},
     python::{self, Listing},
     search::{self, SearchPath},
     text::PreosText,
@@ -192,7 +192,7 @@ fn read(
     file: &Path,
     checker: &mut Checker,
     seen: &mut HashSet<(u64, u64)>,
-) -> Result<Option<Content>, CheckError> {
+) -> Result<Option<Content>, FileCheckError> {
     let (opened, metadata) = checker.open(file)?;
     if !seen.insert((metadata.dev(), metadata.ino())) {
         return Ok(None);

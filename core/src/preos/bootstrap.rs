@@ -11,7 +11,7 @@ use std::{
 use super::{
     Environment,
     archive::{self, Probe},
-    chroot::{self, Chroot, ChrootError},
+    chroot::{self, ChrootError, PreparedRoot},
     recipe::Bootstrap,
     staging::{Staging, StagingError},
 };
@@ -277,7 +277,7 @@ fn install_packages(
     let config = root.join("etc/dpkg/dpkg.cfg.d/preos");
     fs::write(&config, format!("force-unsafe-io\n{options}")).map_err(file("writing", &config))?;
     trust_keyring(root, bootstrap)?;
-    let chroot = Chroot::open(root)?;
+    let chroot = PreparedRoot::open(root)?;
     let explain = |error| explain(error, environment);
     for command in NO_INITRD {
         let mut words = command.split(' ');

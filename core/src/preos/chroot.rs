@@ -65,13 +65,13 @@ const DEVICES: [(&str, u64, u64); 6] =
 /// unmounts too, for the early return by `?`, but can only log.
 #[derive(Debug)]
 #[must_use = "dropping this unmounts the file systems at once"]
-pub struct Chroot {
+pub struct PreparedRoot {
     root: PathBuf,
     /// In mount order.
     mounted: Vec<PathBuf>,
 }
 
-impl Chroot {
+impl PreparedRoot {
     /// Prepares `root`, which a bootstrap has filled. Its links are not followed out of it.
     ///
     /// # Errors
@@ -208,7 +208,7 @@ impl Chroot {
     }
 }
 
-impl Drop for Chroot {
+impl Drop for PreparedRoot {
     fn drop(&mut self) {
         if let Err(error) = self.undo() {
             tracing::warn!("{error}: {}; it vanishes when the build's process ends", error.source);

@@ -5,7 +5,7 @@ use std::{ffi::OsString, num::NonZeroUsize, path::Path, path::PathBuf, sync::Arc
 
 use super::{
     Environment, archive,
-    chroot::{Chroot, ChrootError},
+    chroot::{ChrootError, PreparedRoot},
     keys::{self, KeyError},
     recipe::{Configure, Secret},
 };
@@ -58,7 +58,7 @@ pub fn run(root: &Path, request: &Configure, environment: &Environment) -> Resul
     let parameters = Parameters::parse(&request.parameters)?;
     let manifest = manifest(request)?;
     trust::directory_for_root("the root directory", root)?;
-    let chroot = Chroot::open(root)?;
+    let chroot = PreparedRoot::open(root)?;
     let connector: Arc<dyn Connector> = match (&request.remote_exec, &request.remote_copy) {
         (Some(exec), Some(copy)) => Arc::new(connector::Custom::new(exec.as_str(), copy.as_str())),
         _ => Arc::new(
@@ -76,7 +76,7 @@ pub fn run(root: &Path, request: &Configure, environment: &Environment) -> Resul
         &environment.cdist_exe,
     );
     run.remote_dir = WORK_DIR.into();
-    run.remote_path = Some(Chroot::path());
+    run.remote_path = Some(PreparedRoot::path());
     run.jobs = parameters.jobs;
     run.log_level = parameters.log_level();
     run.cancel = environment.cancel.clone();
@@ -134,7 +134,7 @@ fn manifest(request: &Configure) -> Result<Vec<u8>, ConfigureError> {
 }
 
 fn set_root_password(
-    chroot: &Chroot,
+    chroot: &PreparedRoot,
     password: &str,
     environment: &Environment,
 ) -> Result<(), ConfigureError> {

@@ -10,6 +10,7 @@
 //! [`services`] is what a plugin sees of all this.
 
 pub mod archive;
+pub mod boot_dir;
 pub mod bootstrap;
 pub mod build_log;
 pub mod chroot;
@@ -18,7 +19,6 @@ pub mod configure;
 pub mod initramfs;
 pub mod kernel;
 pub mod keys;
-pub mod pxe;
 pub mod recipe;
 pub mod seal;
 pub mod services;
@@ -114,7 +114,7 @@ pub enum BuildError {
     },
     /// The netboot directory was not written.
     #[error("writing the netboot directory")]
-    Pxe(#[from] pxe::PxeError),
+    Pxe(#[from] boot_dir::BootDirError),
     /// The root directory could not be removed at the end.
     #[error("removing the root directory")]
     Remove(#[from] RemoveError),
@@ -128,7 +128,7 @@ impl BuildError {
                 matches!(error, CommandError::Cancelled { .. })
             }
             Self::Configure { source, .. } => matches!(source, configure::ConfigureError::Cancelled),
-            Self::Pxe(pxe::PxeError::Initramfs(InitramfsError::Cancelled)) => true,
+            Self::Pxe(boot_dir::BootDirError::Initramfs(InitramfsError::Cancelled)) => true,
             Self::Remove(RemoveError::Cancelled(_)) => true,
             _ => false,
         }
@@ -196,7 +196,7 @@ pub fn build(recipe: &Recipe, environment: &Environment) -> Result<Record, Build
     }
     if let Some(step) = &recipe.pxe {
         let options = step.options()?;
-        let summary = pxe::write_pxe_dir(
+        let summary = boot_dir::write_boot_dir(
             &recipe.target,
             &step.dir,
             &options,

@@ -22,7 +22,7 @@ use crate::{
 
 /// What a plugin's run knows of the program around it.
 #[derive(Debug)]
-pub struct Context {
+pub struct PluginContext {
     /// The name of the PreOS.
     pub preos: String,
     /// The plugin's file.
@@ -48,14 +48,14 @@ pub struct Context {
 /// The services of one plugin run.
 #[derive(Debug)]
 pub struct Services {
-    context: Context,
+    context: PluginContext,
     steps: Mutex<(StepId, HashMap<StepId, Step>)>,
     log: Mutex<Option<BuildLog>>,
 }
 
 impl Services {
     /// The services for a run.
-    pub fn new(context: Context) -> Self {
+    pub fn new(context: PluginContext) -> Self {
         Self { context, steps: Mutex::default(), log: Mutex::default() }
     }
 

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use super::{HostResult, Observer, Piped, RunError, RunMaker, State, Target};
+use super::{HostResult, HostState, Observer, Piped, RunError, RunMaker, Target};
 use crate::{
     config::{self, Mode, Run, Streams, log::Level},
     host::{Cancel, OwnDir},
@@ -95,7 +95,7 @@ impl HostRuns<'_> {
         let results = self.configure_all().await;
         let elapsed = started.elapsed();
         let failed: Vec<&str> =
-            results.iter().filter(|r| r.state != State::Done).map(|r| r.host.as_str()).collect();
+            results.iter().filter(|r| r.state != HostState::Done).map(|r| r.host.as_str()).collect();
         let status = stopped().unwrap_or_else(|| u8::from(!failed.is_empty() || self.observer.is_lost()));
         self.observer.log(
             Level::Verbose,
@@ -195,7 +195,7 @@ impl HostTask {
         }
         let heard = self.observer.begin(&self.host);
         self.run.progress = heard.progress();
-        let mut result = HostResult::new(self.host, config::attempt(self.run).await);
+        let mut result = HostResult::new(self.host, config::outcome_of(self.run).await);
         result.advice = self.host_key_advice.filter(|_| result.is_host_key_refused());
         if self.drops_unanswered && !result.report.answered {
             result.report.files = None;

@@ -20,7 +20,7 @@ pub use maker::{ProgramPaths, RunError, RunMaker, Target, at_a_time, conf_dirs, 
 pub use observer::{HostObserver, Observer};
 pub use options::RunOptions;
 pub use piped::Piped;
-pub use result::{Failure, HostResult, State, Stream};
+pub use result::{HostFailure, HostResult, HostState, NamedStream};
 
 /// What the callers of this module need of the engine.
 pub use crate::config::{

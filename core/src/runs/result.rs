@@ -5,15 +5,15 @@ use std::{collections::BTreeMap, os::unix::process::ExitStatusExt, path::PathBuf
 use serde::Serialize;
 
 use crate::{
-    config::{ConfigError, Outcome, Report},
-    connector::{ConnectorError, Problem, SshError},
+    config::{ConfigError, Outcome, RunReport},
+    connector::{ConnectorError, SshError, SshProblem},
     host,
 };
 
 /// How the work on a host ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum HostState {
     /// All objects are done.
     Done,
     /// Something failed.
@@ -28,9 +28,9 @@ pub struct HostResult {
     /// As the user wrote it.
     pub host: String,
     /// How it ended.
-    pub state: State,
+    pub state: HostState,
     /// What was done.
-    pub report: Report,
+    pub report: RunReport,
     /// Why it failed.
     pub error: Option<ConfigError>,
     /// Why it failed, in one line.
@@ -44,9 +44,9 @@ impl HostResult {
     pub fn new(host: String, outcome: Outcome) -> Self {
         let Outcome { report, error } = outcome;
         let state = match &error {
-            None => State::Done,
-            Some(error) if error.is_cancelled() => State::Cancelled,
-            Some(_) => State::Failed,
+            None => HostState::Done,
+            Some(error) if error.is_cancelled() => HostState::Cancelled,
+            Some(_) => HostState::Failed,
         };
         let reason = error.as_ref().map(ConfigError::reason);
         Self { host, state, report, error, reason, advice: None }
@@ -54,19 +54,19 @@ impl HostResult {
 
     /// A host whose work could not begin.
     pub fn refused(host: String, reason: String) -> Self {
-        let report = Report::default();
-        Self { host, state: State::Failed, report, error: None, reason: Some(reason), advice: None }
+        let report = RunReport::default();
+        Self { host, state: HostState::Failed, report, error: None, reason: Some(reason), advice: None }
     }
 
     /// A host whose turn did not come.
     pub fn skipped(host: String) -> Self {
-        let report = Report::default();
-        Self { host, state: State::Cancelled, report, error: None, reason: None, advice: None }
+        let report = RunReport::default();
+        Self { host, state: HostState::Cancelled, report, error: None, reason: None, advice: None }
     }
 
     /// Where the files of a failed run are.
     pub fn kept(&self) -> Option<&PathBuf> {
-        self.report.files.as_ref().filter(|dir| self.state == State::Failed && dir.exists())
+        self.report.files.as_ref().filter(|dir| self.state == HostState::Failed && dir.exists())
     }
 
     /// Where the files of the run are, if they are still there.
@@ -75,13 +75,13 @@ impl HostResult {
     }
 
     /// Why the host failed, if it did.
-    pub fn failure(&self) -> Option<Failure> {
-        if self.state != State::Failed {
+    pub fn failure(&self) -> Option<HostFailure> {
+        if self.state != HostState::Failed {
             return None;
         }
         let reason = self.reason.clone().unwrap_or_default();
         let Some(error) = &self.error else {
-            return Some(Failure { text: reason.clone(), reason, ..Failure::default() });
+            return Some(HostFailure { text: reason.clone(), reason, ..HostFailure::default() });
         };
         let entity = error.entity();
         let streams = entity.map(|e| e.streams.as_slice()).unwrap_or_default();
@@ -89,7 +89,7 @@ impl HostResult {
             ConfigError::Entity { source, .. } => source,
             other => other,
         };
-        Some(Failure {
+        Some(HostFailure {
             reason,
             what: entity.map(|e| e.what.clone()),
             script: error.script(),
@@ -98,7 +98,7 @@ impl HostResult {
             facts: entity.map(|e| e.facts.iter().cloned().collect()).unwrap_or_default(),
             streams: streams
                 .iter()
-                .map(|(name, text)| Stream { name: name.clone(), text: text.clone() })
+                .map(|(name, text)| NamedStream { name: name.clone(), text: text.clone() })
                 .collect(),
             text: cause.report(),
             hint: error.hint(),
@@ -114,7 +114,7 @@ impl HostResult {
         matches!(
             error,
             Some(ConfigError::Connector(ConnectorError::Ssh(SshError {
-                problem: Problem::HostKeyUnknown | Problem::HostKeyChanged,
+                problem: SshProblem::HostKeyUnknown | SshProblem::HostKeyChanged,
                 on_the_way: false,
                 ..
             })))
@@ -147,7 +147,7 @@ impl HostResult {
 
 /// Why a host failed. Its fields are those of the JSON report.
 #[derive(Debug, Default, Serialize)]
-pub struct Failure {
+pub struct HostFailure {
     /// In one line.
     pub reason: String,
     /// What was worked on, such as `object '__file/etc/motd'`.
@@ -161,7 +161,7 @@ pub struct Failure {
     /// Name, path, source, line and type of what was worked on, as far as they are known.
     pub facts: BTreeMap<&'static str, String>,
     /// What its scripts have said.
-    pub streams: Vec<Stream>,
+    pub streams: Vec<NamedStream>,
     /// The cause, without what is in the other fields.
     pub text: String,
     /// What to try next.
@@ -170,7 +170,7 @@ pub struct Failure {
 
 /// What a script has said.
 #[derive(Debug, Serialize)]
-pub struct Stream {
+pub struct NamedStream {
     /// Such as `code-remote:stderr`.
     pub name: String,
     /// What it said.
@@ -182,20 +182,20 @@ mod tests {
     use super::*;
     use crate::config::Entity;
 
-    fn refused(problem: Problem, on_the_way: bool) -> HostResult {
+    fn refused(problem: SshProblem, on_the_way: bool) -> HostResult {
         let error = SshError { host: "10.0.0.5".into(), problem, on_the_way, said: String::new() };
         let source = ConfigError::Connector(ConnectorError::Ssh(error));
         let error = ConfigError::Entity { entity: Box::new(Entity::default()), source: Box::new(source) };
-        HostResult::new("10.0.0.5".into(), Outcome { report: Report::default(), error: Some(error) })
+        HostResult::new("10.0.0.5".into(), Outcome { report: RunReport::default(), error: Some(error) })
     }
 
     #[test]
     fn only_the_host_key_of_the_target_itself_is_refused() {
-        for problem in [Problem::HostKeyUnknown, Problem::HostKeyChanged] {
+        for problem in [SshProblem::HostKeyUnknown, SshProblem::HostKeyChanged] {
             assert!(refused(problem, false).is_host_key_refused());
             assert!(!refused(problem, true).is_host_key_refused());
         }
-        assert!(!refused(Problem::HostKeyNotTold, false).is_host_key_refused());
+        assert!(!refused(SshProblem::HostKeyNotTold, false).is_host_key_refused());
         assert!(!HostResult::skipped("web1".into()).is_host_key_refused());
     }
 }

@@ -10,7 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use tokio::{net::UnixStream, runtime::Runtime};
 
-use super::{socket, status::ProblemView};
+use super::admin::{api::ProblemView, socket};
 
 /// What stands for itself in a path (RFC 3986, `unreserved`), and the colons of addresses.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');

@@ -7,7 +7,7 @@ use std::{cell::RefCell, time::Duration};
 use tokio::runtime::Runtime;
 
 use super::{
-    job::{Job, JobId, Kind},
+    job::{Job, JobId, JobKind},
     ledger::Rules,
     machines::server::Access,
     policy::InstallPolicy,
@@ -74,7 +74,7 @@ impl Fuzzed {
 }
 
 /// The bytes have a request for it somewhere: a method, and the prefix as a path or in a URL.
-fn is_asked_for(data: &[u8], kind: Kind) -> bool {
+fn is_asked_for(data: &[u8], kind: JobKind) -> bool {
     let prefix = format!("/{kind}/");
     let has = |word: &[u8]| data.windows(word.len()).any(|part| part == word);
     has(prefix.as_bytes()) && (has(b"GET ") || has(b"POST "))

@@ -2,14 +2,13 @@
 
 use std::{
     fmt,
-    net::IpAddr,
     str::FromStr,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::{facts::Facts, identity::is_mac, report::RunReport};
+use super::{address::TargetAddress, facts::Facts, identity::is_mac, report::AttemptReport};
 
 /// Number of a job; grows, and is never given twice.
 pub type JobId = i64;
@@ -27,7 +26,7 @@ pub(super) fn now() -> Millis {
 /// What is done to a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum JobKind {
     /// `cdist install`.
     Install,
     /// `cdist config`.
@@ -37,7 +36,7 @@ pub enum Kind {
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum JobState {
     /// Waits for its turn.
     Queued,
     /// Is being worked on.
@@ -52,7 +51,7 @@ pub enum State {
     Cancelled,
 }
 
-impl State {
+impl JobState {
     /// All of them, in the order of a job's life.
     pub const ALL: [Self; 6] =
         [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Interrupted, Self::Cancelled];
@@ -75,7 +74,7 @@ impl State {
     }
 }
 
-impl Kind {
+impl JobKind {
     /// The word for it.
     pub fn name(self) -> &'static str {
         match self {
@@ -90,7 +89,7 @@ impl Kind {
 #[error("{0:?} is no {1}")]
 pub struct UnknownWord(String, &'static str);
 
-impl FromStr for State {
+impl FromStr for JobState {
     type Err = UnknownWord;
 
     fn from_str(word: &str) -> Result<Self, UnknownWord> {
@@ -99,7 +98,7 @@ impl FromStr for State {
     }
 }
 
-impl FromStr for Kind {
+impl FromStr for JobKind {
     type Err = UnknownWord;
 
     fn from_str(word: &str) -> Result<Self, UnknownWord> {
@@ -108,13 +107,13 @@ impl FromStr for Kind {
     }
 }
 
-impl fmt::Display for State {
+impl fmt::Display for JobState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for JobKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
@@ -126,13 +125,13 @@ pub struct Job {
     /// Its number.
     pub id: JobId,
     /// Install or configure.
-    pub kind: Kind,
+    pub kind: JobKind,
     /// Where it stands.
-    pub state: State,
+    pub state: JobState,
     /// Whose job it is.
     pub machine: MachineId,
-    /// The address that called, and that is worked on. IPv6 addresses are bare; a link-local one has its zone.
-    pub address: String,
+    /// The address that called, and that is worked on.
+    pub address: TargetAddress,
     /// What stood after the prefix in the request; recorded, never interpreted.
     pub path: String,
     /// What the machine has told of itself.
@@ -152,7 +151,7 @@ pub struct Job {
     /// A cancel was requested while it runs.
     pub stopping: bool,
     /// What the last attempt has done.
-    pub report: Option<Box<RunReport>>,
+    pub report: Option<Box<AttemptReport>>,
     /// Why it is in its state, when no attempt tells: who cancelled, what interrupted.
     pub note: Option<String>,
     /// Machines whose arm it has used up, and until when they were armed. They get it back if the job ends before it has
@@ -171,19 +170,19 @@ pub struct Machine {
     /// with serial number.
     pub keys: Vec<String>,
     /// Its last address.
-    pub address: String,
+    pub address: TargetAddress,
     /// Another machine has called from that address since, so nothing is done there for this one.
     pub has_lost_address: bool,
     /// Addresses where nothing is installed without asking if nothing proves whose they are: it was there since its install. Of a machine that was not installed they mean nothing.
-    pub places: Vec<String>,
+    pub places: Vec<TargetAddress>,
     /// The newest facts.
     pub facts: Facts,
     /// When it called first.
     pub first_seen: Millis,
     /// When it called last.
     pub last_seen: Millis,
-    /// How its last install came out, if there was one; [`State::Queued`] and [`State::Running`] do not stand here.
-    pub install: Option<State>,
+    /// How its last install came out, if there was one; [`JobState::Queued`] and [`JobState::Running`] do not stand here.
+    pub install: Option<JobState>,
     /// When that was.
     pub installed: Option<Millis>,
     /// May be installed once more until then.
@@ -195,16 +194,11 @@ pub struct Machine {
 impl Machine {
     /// True if an install has come to an end after which another one would be an accident.
     pub fn is_protected(&self) -> bool {
-        matches!(self.install, Some(State::Succeeded | State::Interrupted | State::Cancelled))
+        matches!(self.install, Some(JobState::Succeeded | JobState::Interrupted | JobState::Cancelled))
     }
 
     /// The hardware addresses of its cards.
     pub fn macs(&self) -> impl Iterator<Item = &str> {
         self.keys.iter().map(String::as_str).filter(|key| is_mac(key))
     }
-}
-
-/// The peer of a connection, as the target of a job: an IPv4-mapped address is an IPv4 one.
-pub fn unmapped(address: IpAddr) -> IpAddr {
-    address.to_canonical()
 }

@@ -2,9 +2,12 @@
 //!
 //! - [`machines`]: what machines call. [`admin`]: what people and programs ask.
 //! - [`dispatcher`]: the one thread that decides, by the rules of the [`ledger`], and keeps what it decides in the [`store`].
-//! - [`runner`]: what the dispatcher asks of the part that does the work of a job, and [`report`], what comes back.
+//! - [`attempt`]: what a worker is asked to do for a job, and [`report`], what comes back.
+//! - [`address`]: where a machine is, from its call to the ssh that works on it.
 
+pub mod address;
 pub mod admin;
+pub mod attempt;
 pub mod client;
 pub mod counters;
 pub mod dispatcher;
@@ -18,7 +21,6 @@ pub mod ledger;
 pub mod machines;
 pub mod policy;
 pub mod report;
-pub mod runner;
 pub mod service;
 pub mod state_dir;
 pub mod store;
@@ -26,8 +28,4 @@ pub mod store;
 mod testing;
 pub mod worker;
 
-pub use admin::{api as status, socket};
 pub use facts::{Facts, FactsError};
-pub use machines::server;
-
-pub use crate::net::{connections, listener};

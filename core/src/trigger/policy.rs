@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::job::{Machine, State};
+use super::job::{JobState, Machine};
 
 /// The rule for `/install/` requests of machines. What the administrator asks for by name is not subject to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,9 +77,9 @@ impl InstallPolicy {
             return Ok(());
         }
         match machine.install {
-            Some(State::Succeeded) => Err(Refusal::Installed),
-            Some(State::Interrupted) => Err(Refusal::Interrupted),
-            Some(State::Cancelled) => Err(Refusal::Stopped),
+            Some(JobState::Succeeded) => Err(Refusal::Installed),
+            Some(JobState::Interrupted) => Err(Refusal::Interrupted),
+            Some(JobState::Cancelled) => Err(Refusal::Stopped),
             _ if self == Self::Armed => Err(Refusal::NotArmed),
             _ => Ok(()),
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// What an attempt has done. Stored as JSON; new fields may be added.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct RunReport {
+pub struct AttemptReport {
     /// How many objects there are.
     pub objects: usize,
     /// How many of them are done.

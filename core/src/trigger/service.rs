@@ -15,14 +15,13 @@ use async_trait::async_trait;
 use tokio::{runtime::Handle, sync::watch, task::JoinSet};
 
 use super::{
-    connections::Connections,
-    dispatcher::{Dispatcher, Settings},
-    runner::Runner,
-    server::{Access, Server},
-    status::{Status, guard::Guard, view::ListenerView},
+    admin::api::{Status, guard::AccessGuard, view::ListenerView},
+    attempt::JobWorker,
+    dispatcher::{Dispatcher, DispatcherSettings},
+    machines::server::{Access, Server},
     store::{Sqlite, StoreError},
 };
-use crate::host::OwnDir;
+use crate::{host::OwnDir, net::connections::Connections};
 
 /// Most connections of administrators and their monitoring.
 const STATUS_CONNECTIONS: usize = 512;
@@ -44,7 +43,7 @@ pub trait Manager: Send + Sync {
 #[derive(Debug)]
 pub struct Service {
     /// The rules, and where everything is kept.
-    pub settings: Settings,
+    pub settings: DispatcherSettings,
     /// Most connections of machines.
     pub connections: usize,
     /// How long running jobs may go on when the server ends.
@@ -54,7 +53,7 @@ pub struct Service {
     /// Where machines call.
     pub listeners: Vec<TcpListener>,
     /// Who may use the status page.
-    pub guard: Guard,
+    pub guard: AccessGuard,
     /// Where the status page and the API listen, if they do.
     pub page: Option<TcpListener>,
     /// Where the command line asks.
@@ -62,7 +61,7 @@ pub struct Service {
     /// Keeps machines and jobs.
     pub store: Sqlite,
     /// Does the work of jobs.
-    pub runner: Arc<dyn Runner>,
+    pub worker: Arc<dyn JobWorker>,
 }
 
 impl Service {
@@ -73,7 +72,7 @@ impl Service {
     /// The store cannot be used.
     pub async fn run(self, jobs: Handle, manager: Arc<dyn Manager>) -> Result<(), StoreError> {
         let (dispatcher, thread) =
-            Dispatcher::start(&self.settings, Box::new(self.store), self.runner, jobs)?;
+            Dispatcher::start(&self.settings, Box::new(self.store), self.worker, jobs)?;
         let (stop, stopped) = watch::channel(false);
         let connections = Connections::new(self.connections);
         let server = Server::new(dispatcher.clone(), self.access, connections, stopped);

@@ -1,4 +1,4 @@
-//! What tests and fuzzing of the server share: a runner that does as it is told, and a server without a network.
+//! What tests and fuzzing of the server share: a worker that does as it is told, and a server without a network.
 
 use std::{
     collections::VecDeque,
@@ -15,10 +15,10 @@ use tokio::{
 };
 
 use super::{
-    dispatcher::{Dispatcher, Settings, Thread},
+    attempt::{Attempt, AttemptReport, End, Ended, JobWorker},
+    dispatcher::{Dispatcher, DispatcherSettings, Thread},
     ledger::Rules,
     machines::server::{Access, Server},
-    runner::{End, Ended, Order, RunReport, Runner},
     store::{Memory, Store},
 };
 use crate::net::connections::Connections;
@@ -27,37 +27,37 @@ use crate::net::connections::Connections;
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     ends: Mutex<VecDeque<End>>,
-    pub(crate) orders: Mutex<Vec<Order>>,
+    pub(crate) attempts: Mutex<Vec<Attempt>>,
     /// How long an attempt takes; it may be cancelled meanwhile.
     pub(crate) takes: Duration,
 }
 
 impl Told {
     pub(crate) fn new(ends: &[End], takes: Duration) -> Arc<Self> {
-        Arc::new(Self { ends: Mutex::new(ends.iter().copied().collect()), orders: Mutex::default(), takes })
+        Arc::new(Self { ends: Mutex::new(ends.iter().copied().collect()), attempts: Mutex::default(), takes })
     }
 
     /// What it was asked for.
     #[cfg(test)]
-    pub(crate) fn orders(&self) -> Vec<Order> {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn attempts(&self) -> Vec<Attempt> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 #[async_trait]
-impl Runner for Told {
-    async fn run(&self, order: Order) -> Ended {
-        let cancel = order.cancel.clone();
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner).push(order);
+impl JobWorker for Told {
+    async fn run(&self, attempt: Attempt) -> Ended {
+        let cancel = attempt.cancel.clone();
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).push(attempt);
         let begin = std::time::Instant::now();
         while begin.elapsed() < self.takes {
             if cancel.is_cancelled() {
-                return Ended { end: End::Cancelled, report: RunReport::default() };
+                return Ended { end: End::Cancelled, report: AttemptReport::default() };
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let end = self.ends.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        Ended { end: end.unwrap_or(End::Succeeded), report: RunReport::default() }
+        Ended { end: end.unwrap_or(End::Succeeded), report: AttemptReport::default() }
     }
 }
 
@@ -74,24 +74,24 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    pub(crate) fn new(rules: Rules, access: Access, runner: Arc<dyn Runner>) -> Self {
-        Self::with_store(rules, access, runner, Box::new(Memory::default()))
+    pub(crate) fn new(rules: Rules, access: Access, worker: Arc<dyn JobWorker>) -> Self {
+        Self::with_store(rules, access, worker, Box::new(Memory::default()))
     }
 
     pub(crate) fn with_store(
         rules: Rules,
         access: Access,
-        runner: Arc<dyn Runner>,
+        worker: Arc<dyn JobWorker>,
         store: Box<dyn Store>,
     ) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let settings = Settings {
+        let settings = DispatcherSettings {
             rules,
             state_dir: dir.path().to_owned(),
             keep: Duration::from_secs(3600),
             job_time: Duration::from_secs(3600),
         };
-        let started = Dispatcher::start(&settings, store, runner, Handle::current());
+        let started = Dispatcher::start(&settings, store, worker, Handle::current());
         let (dispatcher, thread) = started.expect("a store in memory");
         let (stop, stopped) = watch::channel(false);
         let server = Server::answering(dispatcher.clone(), access, Connections::new(64), stopped, true);

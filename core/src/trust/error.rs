@@ -56,17 +56,19 @@ pub enum TrustError {
 
 impl TrustError {
     /// The flaw of the component `path`.
-    pub(super) fn of(flaw: Flaw, path: &Path, owner: u32, place: Place) -> Self {
+    pub(super) fn of(flaw: Flaw, path: &Path, owner: u32, part: PathPart) -> Self {
         let path = path.display().to_string();
         if flaw == Flaw::Writable {
             return Self::Writable { path };
         }
         let (owner, user) = (name_of(owner), name_of(Uid::effective().as_raw()));
-        let remedy = match place {
+        let remedy = match part {
             // A home directory stays its owner's.
-            Place::Way => format!("copy what you trust to a directory of {user}'s, or run cdist as {owner}"),
-            Place::End => format!("if you trust it: chown {user} {path}"),
-            Place::Tree => format!("if you trust it: chown -hR {user} {path}"),
+            PathPart::Way => {
+                format!("copy what you trust to a directory of {user}'s, or run cdist as {owner}")
+            }
+            PathPart::End => format!("if you trust it: chown {user} {path}"),
+            PathPart::Tree => format!("if you trust it: chown -hR {user} {path}"),
         };
         Self::Owner { path, owner: format!("belongs to {owner}, but cdist runs as {user}"), remedy }
     }
@@ -90,7 +92,7 @@ impl TrustError {
 
 /// Where in a path a component is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum PathPart {
     /// Further components of the path follow.
     Way,
     /// The last component: the file or directory that was asked about.

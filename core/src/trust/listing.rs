@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Flaw;
-use super::rules::{Component, Kind, Use, flaw};
+use super::rules::{Component, ComponentKind, Use, flaw};
 
 /// What a target has said about the way to a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,12 +45,12 @@ fn said_of(line: &str) -> Option<String> {
     let mut words = line.split_whitespace();
     let (mode, owner) = (words.next()?.as_bytes(), words.nth(1)?.parse().ok()?);
     let is = |at: usize, letters: &[u8]| mode.get(at).is_some_and(|letter| letters.contains(letter));
-    let kind = if is(0, b"l") { Kind::Link } else { Kind::Directory };
+    let kind = if is(0, b"l") { ComponentKind::Link } else { ComponentKind::Directory };
     let bits = [(is(5, b"w"), 0o020), (is(8, b"w"), 0o002), (is(9, b"tT"), 0o1000)];
     let mode = bits.iter().filter(|(is_set, _)| *is_set).map(|(_, bit)| bit).sum();
     let shown = line.get(line.find(" /")? + 1..)?;
     // Behind a link's name stands where it leads to.
-    let name = if kind == Kind::Link { shown.split(" -> ").next()? } else { shown };
+    let name = if kind == ComponentKind::Link { shown.split(" -> ").next()? } else { shown };
     Some(match flaw(&Component { kind, owner, mode }, Use::Passed, 0)? {
         Flaw::Owner => format!("{name} belongs to user {owner}, who could change what root does there"),
         _ => format!("{name} is writable by group or others"),

@@ -21,7 +21,7 @@ use nix::unistd::{Uid, User};
 
 pub use error::{Flaw, TrustError, Untrusted};
 pub(crate) use listing::{list_command, read_listing};
-pub use rules::{Component, Kind, Use, flaw};
+pub use rules::{Component, ComponentKind, Use, flaw};
 pub use walk::Trust;
 
 /// Checks, if this process is root's, that others cannot change what is at `path`, or what it is found by; `what` it is

@@ -4,7 +4,7 @@ use super::Flaw;
 
 /// What a component of a path is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ComponentKind {
     /// A directory.
     Directory,
     /// A symbolic link, which is followed.
@@ -19,7 +19,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Component {
     /// What it is.
-    pub kind: Kind,
+    pub kind: ComponentKind,
     /// The number of its owner.
     pub owner: u32,
     /// Permission bits, with the sticky bit.
@@ -44,8 +44,10 @@ pub fn flaw(component: &Component, used: Use, user: u32) -> Option<Flaw> {
     if component.owner != 0 && component.owner != user {
         return Some(Flaw::Owner);
     }
-    let others_write = component.mode & 0o022 != 0 && matches!(component.kind, Kind::Directory | Kind::File);
-    let guarded = component.kind == Kind::Directory && component.mode & 0o1000 != 0 && used == Use::Passed;
+    let others_write = component.mode & 0o022 != 0
+        && matches!(component.kind, ComponentKind::Directory | ComponentKind::File);
+    let guarded =
+        component.kind == ComponentKind::Directory && component.mode & 0o1000 != 0 && used == Use::Passed;
     (others_write && !guarded).then_some(Flaw::Writable)
 }
 
@@ -59,7 +61,7 @@ mod tests {
 
     #[test]
     fn the_table() {
-        use Kind::{Device, Directory, File, Link};
+        use ComponentKind::{Device, Directory, File, Link};
         use Use::{Filled, Passed};
         for (kind, owner, mode, used, expected) in [
             (Directory, 0, 0o755, Passed, None),
@@ -87,7 +89,12 @@ mod tests {
     }
 
     fn component() -> impl Strategy<Value = Component> {
-        let kind = prop_oneof![Just(Kind::Directory), Just(Kind::Link), Just(Kind::Device), Just(Kind::File)];
+        let kind = prop_oneof![
+            Just(ComponentKind::Directory),
+            Just(ComponentKind::Link),
+            Just(ComponentKind::Device),
+            Just(ComponentKind::File)
+        ];
         let owner = prop_oneof![Just(0), Just(USER), any::<u32>()];
         (kind, owner, 0u32..0o10000).prop_map(|(kind, owner, mode)| Component { kind, owner, mode })
     }
@@ -107,7 +114,7 @@ mod tests {
         #[test]
         fn what_others_own_or_can_write_is_never_trusted(component in component()) {
             let theirs = component.owner != 0 && component.owner != USER;
-            let open = component.kind == Kind::File && component.mode & 0o022 != 0;
+            let open = component.kind == ComponentKind::File && component.mode & 0o022 != 0;
             prop_assert!(!(theirs || open) || flaw(&component, Use::Passed, USER).is_some());
         }
     }

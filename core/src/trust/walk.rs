@@ -22,7 +22,7 @@ use nix::{
     unistd::Uid,
 };
 
-use super::{Component, Kind, TrustError, Use, error::Place, flaw};
+use super::{Component, ComponentKind, TrustError, Use, error::PathPart, flaw};
 
 /// As many symbolic links as the kernel follows in one path, path_resolution(7).
 const LINKS_MAX: usize = 40;
@@ -158,7 +158,7 @@ impl Trust {
             for entry in fs::read_dir(&directory).map_err(TrustError::Open)? {
                 let entry = entry.map_err(TrustError::Open)?;
                 let (path, metadata) = (entry.path(), entry.metadata().map_err(TrustError::Open)?);
-                self.judge(&path, metadata.uid(), metadata.mode(), Use::Filled, Place::Tree)?;
+                self.judge(&path, metadata.uid(), metadata.mode(), Use::Filled, PathPart::Tree)?;
                 if metadata.is_dir() {
                     left.push(path);
                 } else if metadata.is_symlink() {
@@ -174,15 +174,15 @@ impl Trust {
         Ok(true)
     }
 
-    fn judge(&self, path: &Path, owner: u32, mode: u32, used: Use, place: Place) -> Result<(), TrustError> {
+    fn judge(&self, path: &Path, owner: u32, mode: u32, used: Use, part: PathPart) -> Result<(), TrustError> {
         let kind = match SFlag::from_bits_truncate(mode) & SFlag::S_IFMT {
-            SFlag::S_IFDIR => Kind::Directory,
-            SFlag::S_IFLNK => Kind::Link,
-            SFlag::S_IFCHR => Kind::Device,
-            _ => Kind::File,
+            SFlag::S_IFDIR => ComponentKind::Directory,
+            SFlag::S_IFLNK => ComponentKind::Link,
+            SFlag::S_IFCHR => ComponentKind::Device,
+            _ => ComponentKind::File,
         };
         match flaw(&Component { kind, owner, mode: mode & 0o7777 }, used, self.user) {
-            Some(flaw) => Err(TrustError::of(flaw, path, owner, place)),
+            Some(flaw) => Err(TrustError::of(flaw, path, owner, part)),
             None => Ok(()),
         }
     }
@@ -199,7 +199,7 @@ impl Trust {
             .map_err(system)?;
         let stat = fstat(&root).map_err(system)?;
         let (mut shown, mut links) = (PathBuf::from("/"), 0);
-        self.judge(&shown, stat.st_uid, stat.st_mode, Use::Passed, Place::Way)?;
+        self.judge(&shown, stat.st_uid, stat.st_mode, Use::Passed, PathPart::Way)?;
         // The directories from the root to where the walk is.
         let mut above: Vec<(OwnedFd, FileStat)> = vec![(root, stat)];
         while let Some(name) = left.pop() {
@@ -236,7 +236,7 @@ impl Trust {
                     stat = fstat(&found).map_err(system)?;
                     (by_descriptor, by_text) = (true, false);
                 } else {
-                    self.judge(&shown, stat.st_uid, stat.st_mode, Use::Passed, Place::Way)?;
+                    self.judge(&shown, stat.st_uid, stat.st_mode, Use::Passed, PathPart::Way)?;
                     links += 1;
                     if links > LINKS_MAX {
                         return Err(system(Errno::ELOOP));
@@ -256,9 +256,9 @@ impl Trust {
             // A pipe that this process was handed has no name that others could use.
             let is_handed = by_descriptor && kind_of(&stat) == SFlag::S_IFIFO;
             if !is_handed {
-                let (used, place) = if is_last { (used, Place::End) } else { (Use::Passed, Place::Way) };
+                let (used, part) = if is_last { (used, PathPart::End) } else { (Use::Passed, PathPart::Way) };
                 let shown = if is_last && end_is_given { given } else { &shown };
-                self.judge(shown, stat.st_uid, stat.st_mode, used, place)?;
+                self.judge(shown, stat.st_uid, stat.st_mode, used, part)?;
             }
             if is_last {
                 let place = Some((directory.try_clone().map_err(TrustError::Open)?, name));
@@ -271,7 +271,7 @@ impl Trust {
         }
         // The path is the root, or has ended in `..`.
         let (_, stat) = above.pop().ok_or_else(|| system(Errno::ENOENT))?;
-        self.judge(&shown, stat.st_uid, stat.st_mode, used, Place::End)?;
+        self.judge(&shown, stat.st_uid, stat.st_mode, used, PathPart::End)?;
         Ok(End { place: None, by_descriptor: false, stat })
     }
 }

@@ -14,10 +14,10 @@ use std::{
 
 use cdist_core::trigger::{
     Facts,
-    job::{JobId, Kind, State},
+    attempt::{AttemptReport, End, Ended},
+    job::{JobId, JobKind, JobState},
     ledger::{Answer, Call, Ledger, Moment, Rules},
     policy::Refusal,
-    runner::{End, Ended, RunReport},
     store::{JobFilter, Memory, Reader, Store},
 };
 use cdist_tests::{
@@ -243,8 +243,8 @@ impl Server {
         self.store();
     }
 
-    fn call(&mut self, kind: Kind, address: &str) -> Answer {
-        let (address, path, now) = (address.to_owned(), String::new(), self.moment());
+    fn call(&mut self, kind: JobKind, address: &str) -> Answer {
+        let (address, path, now) = (address.parse().unwrap(), String::new(), self.moment());
         self.ledger.call(Call { kind, address, neighbour: None, facts: Facts::default(), path }, now)
     }
 
@@ -252,13 +252,13 @@ impl Server {
     fn turn(&mut self) {
         while let Some((_, job)) = self.ends.first().copied().filter(|(at, _)| *at <= self.now) {
             self.ends.pop_first();
-            let ended = Ended { end: End::Succeeded, report: RunReport::default() };
+            let ended = Ended { end: End::Succeeded, report: AttemptReport::default() };
             self.ledger.finish(job, ended, self.moment(), 0.5);
         }
         let jobs = self.ledger.start(self.moment());
         self.store();
         for job in jobs {
-            *self.begun.entry(job.address).or_default() += 1;
+            *self.begun.entry(job.address.to_string()).or_default() += 1;
             self.ends.insert((self.now + JOB, job.id));
         }
         assert_eq!(self.ledger.running(), self.ends.len());
@@ -267,7 +267,7 @@ impl Server {
 
     /// Takes these calls, each of which must be queued, and goes on until nothing waits or runs. With `life` the server is
     /// killed each time that it has lived for so long.
-    fn work(&mut self, kind: Kind, calls: &[(Duration, String)], life: Option<Duration>) {
+    fn work(&mut self, kind: JobKind, calls: &[(Duration, String)], life: Option<Duration>) {
         let mut calls = calls.iter().peekable();
         loop {
             let killed = life.map(|life| self.born + life);
@@ -291,7 +291,7 @@ impl Server {
     }
 
     /// How many jobs have come to their end in this way.
-    fn count(&mut self, state: State) -> usize {
+    fn count(&mut self, state: JobState) -> usize {
         let filter = JobFilter { state: Some(state), limit: 10 * MACHINES, ..JobFilter::default() };
         self.memory.jobs(&filter).unwrap().len()
     }
@@ -310,10 +310,10 @@ fn least() -> f64 {
 #[test]
 fn a_server_that_comes_back_works_on_a_thousand_machines() {
     let calls = calls_after_the_outage(0.0);
-    for kind in [Kind::Config, Kind::Install] {
+    for kind in [JobKind::Config, JobKind::Install] {
         let mut server = Server::new(Duration::from_secs_f64(OUTAGE));
         server.work(kind, &calls, None);
-        assert_eq!(server.count(State::Succeeded), MACHINES);
+        assert_eq!(server.count(JobState::Succeeded), MACHINES);
         assert_eq!(server.most, AT_ONCE);
         assert!(server.begun.len() == MACHINES && server.begun.values().all(|times| *times == 1));
         tell(&format!("{kind} of {MACHINES} machines after the outage: {:.1} min", server.minutes()));
@@ -326,8 +326,8 @@ fn a_server_that_comes_back_works_on_a_thousand_machines() {
 fn a_server_that_is_killed_every_five_minutes_configures_a_thousand_machines() {
     let calls = calls_after_the_outage(0.0);
     let mut server = Server::new(Duration::from_secs_f64(OUTAGE));
-    server.work(Kind::Config, &calls, Some(LIFE));
-    assert_eq!(server.count(State::Succeeded), MACHINES);
+    server.work(JobKind::Config, &calls, Some(LIFE));
+    assert_eq!(server.count(JobState::Succeeded), MACHINES);
     assert_eq!((server.begun.len(), server.most), (MACHINES, AT_ONCE));
     let again: usize = server.begun.values().map(|times| times - 1).sum();
     tell(&format!("killed every 5 min: {:.1} min, {again} configurations begun again", server.minutes()));
@@ -340,8 +340,8 @@ fn a_server_that_is_killed_every_five_minutes_configures_a_thousand_machines() {
 fn a_server_that_is_killed_every_five_minutes_installs_no_machine_twice() {
     let calls = calls_after_the_outage(0.0);
     let mut server = Server::new(Duration::from_secs_f64(OUTAGE));
-    server.work(Kind::Install, &calls, Some(LIFE));
-    let (good, interrupted) = (server.count(State::Succeeded), server.count(State::Interrupted));
+    server.work(JobKind::Install, &calls, Some(LIFE));
+    let (good, interrupted) = (server.count(JobState::Succeeded), server.count(JobState::Interrupted));
     tell(&format!("killed every 5 min: {good} installed, {interrupted} interrupted"));
     assert_eq!(good + interrupted, MACHINES);
     assert!(interrupted >= AT_ONCE, "{interrupted}");
@@ -349,7 +349,7 @@ fn a_server_that_is_killed_every_five_minutes_installs_no_machine_twice() {
     // All boot again and ask again: no machine is installed without the administrator.
     let mut wait = Vec::new();
     for (_, address) in &calls {
-        match server.call(Kind::Install, address) {
+        match server.call(JobKind::Install, address) {
             Answer::Refused(Refusal::Installed, _) => {}
             Answer::Refused(Refusal::Interrupted, machine) => wait.push((machine, address.clone())),
             other => panic!("{address}: {other:?}"),
@@ -363,8 +363,8 @@ fn a_server_that_is_killed_every_five_minutes_installs_no_machine_twice() {
         server.ledger.arm(*machine, Duration::from_secs(3600), now).unwrap();
     }
     let calls: Vec<_> = wait.iter().map(|(_, address)| (server.now, address.clone())).collect();
-    server.work(Kind::Install, &calls, None);
-    assert_eq!(server.count(State::Succeeded), MACHINES);
+    server.work(JobKind::Install, &calls, None);
+    assert_eq!(server.count(JobState::Succeeded), MACHINES);
     let twice = server.begun.values().filter(|times| **times == 2).count();
     assert_eq!((twice, server.begun.values().sum()), (interrupted, MACHINES + interrupted));
 }

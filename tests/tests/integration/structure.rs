@@ -31,7 +31,7 @@ const INVENTORY: &str = "core/src/inventory";
 const CONNECTOR: &str = "core/src/connector";
 const CONFIG: &str = "core/src/config";
 const DECLARE: &str = "core/src/config/declare";
-const ORDER: &str = "core/src/config/order";
+const SCHEDULE: &str = "core/src/config/schedule";
 const HERE: &str = "core/src/config/here";
 const TARGET: &str = "core/src/config/target";
 const PREVIEW: &str = "core/src/config/preview";
@@ -67,7 +67,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         path: CONFIG,
-        uses: &[CHAIN, PROGRESS, HOST, TRUST, CONNECTOR, DECLARE, ORDER, HERE, TARGET],
+        uses: &[CHAIN, PROGRESS, HOST, TRUST, CONNECTOR, DECLARE, SCHEDULE, HERE, TARGET],
         why: "a run leads through its stages; who works on a run, or for which service, it does not know",
     },
     Room {
@@ -76,7 +76,7 @@ const ROOMS: &[Room] = &[
         why: "a type call is a process of its own and knows no engine",
     },
     Room {
-        path: ORDER,
+        path: SCHEDULE,
         uses: &[PROGRESS, CONFIG, DECLARE],
         why: "the order of objects does not depend on where they run",
     },
@@ -87,7 +87,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         path: TARGET,
-        uses: &[HOST, TRUST, CONNECTOR, CONFIG, DECLARE, ORDER, HERE],
+        uses: &[HOST, TRUST, CONNECTOR, CONFIG, DECLARE, SCHEDULE, HERE],
         why: "explorers run in pieces, as the order has them, and what they print is kept as that of scripts here",
     },
     Room {

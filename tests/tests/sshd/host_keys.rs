@@ -4,7 +4,8 @@ use std::{fs, path::PathBuf, process::Command};
 
 use cdist_core::{
     connector::{
-        Connector, ConnectorError, Context, Exec, HostKeys, Input, Output, Problem, Ssh, SshError, SshOptions,
+        Connector, ConnectorError, Exec, HostKeys, Input, Output, RunContext, Ssh, SshError, SshOptions,
+        SshProblem,
     },
     host::Cancel,
 };
@@ -85,8 +86,8 @@ impl Lab {
     }
 }
 
-fn context() -> Context {
-    Context { host: HOST.into(), env: std::env::vars_os().collect(), cancel: Cancel::default() }
+fn context() -> RunContext {
+    RunContext { host: HOST.into(), env: std::env::vars_os().collect(), cancel: Cancel::default() }
 }
 
 #[tokio::test]
@@ -109,7 +110,7 @@ async fn what_the_user_has_configured_does_not_count_for_the_machine() {
     lab.try_out(HostKeys::Known(vec![lab.told("rsa")])).await.unwrap();
     let other = Lab::new("");
     let error = lab.try_out(HostKeys::Known(vec![other.told("ed25519")])).await.unwrap_err();
-    assert_eq!(error.problem, Problem::HostKeyNotTold);
+    assert_eq!(error.problem, SshProblem::HostKeyNotTold);
     // It would have been accepted.
     lab.try_out(HostKeys::Configured).await.unwrap();
 }
@@ -119,7 +120,7 @@ async fn another_key_than_those_told_is_refused() {
     let (lab, other) = (Lab::new(""), Lab::new(""));
     for kind in ["ed25519", "ecdsa", "rsa"] {
         let error = lab.try_out(HostKeys::Known(vec![other.told(kind)])).await.unwrap_err();
-        assert_eq!(error.problem, Problem::HostKeyNotTold, "{kind}");
+        assert_eq!(error.problem, SshProblem::HostKeyNotTold, "{kind}");
         let text = error.to_string();
         assert!(text.starts_with("cannot reach 127.0.0.1: its host key is none of those"), "{text}");
         assert!(text.contains("key SHA256:"), "{text}");
@@ -128,7 +129,7 @@ async fn another_key_than_those_told_is_refused() {
     assert_eq!(lab.logins(), 0);
     // Without told keys all is as ever.
     let error = lab.try_out(HostKeys::Configured).await.unwrap_err();
-    assert_eq!(error.problem, Problem::HostKeyUnknown);
+    assert_eq!(error.problem, SshProblem::HostKeyUnknown);
 }
 
 #[tokio::test]
@@ -142,7 +143,7 @@ async fn the_first_key_is_kept_and_then_the_only_one() {
         assert!(kept.starts_with("cdist-target "), "{kept}");
     }
     let error = other.try_out(HostKeys::AcceptNew(file.clone())).await.unwrap_err();
-    assert_eq!(error.problem, Problem::HostKeyNotFirst);
+    assert_eq!(error.problem, SshProblem::HostKeyNotFirst);
     assert!(error.to_string().contains("known hosts/7"), "{error}");
     fs::write(&file, "").unwrap();
     other.try_out(HostKeys::AcceptNew(file)).await.unwrap();
@@ -190,7 +191,7 @@ async fn a_jump_host_is_checked_as_ever() {
     fs::write(&lab.config, format!("{jump}Host *\n  User root\n{before}")).unwrap();
     let keys = || HostKeys::Known(vec![lab.told("ed25519")]);
     let error = lab.try_out(keys()).await.unwrap_err();
-    assert_eq!((error.problem, error.on_the_way), (Problem::HostKeyUnknown, true), "{error}");
+    assert_eq!((error.problem, error.on_the_way), (SshProblem::HostKeyUnknown, true), "{error}");
     let known = lab.dir.path().join("known_hosts");
     fs::write(&known, lab.sshd.known_hosts_line()).unwrap();
     fs::write(

@@ -12,7 +12,7 @@ use std::{
 pub(crate) use cdist_core::plugin::checks::PROBE_WORD;
 use cdist_core::plugin::checks::{self, Check, CheckError, Request};
 
-use self::report::{Report, Row};
+use self::report::{CheckReport, Row};
 use crate::{
     layout::Layout,
     signals,
@@ -92,7 +92,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<i32, Failure> {
         program: Layout::find_or_fail()?.program,
         stop: stop_on_signals()?,
     };
-    let mut report = Report::new(file, seed, args);
+    let mut report = CheckReport::new(file, seed, args);
     checks::run(request, wanted, |check, verdict| report.add(Row { check, verdict }))?;
     report.finish()
 }

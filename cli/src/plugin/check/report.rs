@@ -39,7 +39,7 @@ fn shortened(text: &str) -> String {
     }
 }
 
-pub(super) struct Report {
+pub(super) struct CheckReport {
     file: String,
     seed: u64,
     json: bool,
@@ -48,7 +48,7 @@ pub(super) struct Report {
     rows: Vec<Row>,
 }
 
-impl Report {
+impl CheckReport {
     pub(super) fn new(file: &Path, seed: u64, args: &CheckArgs) -> Self {
         let word = |word: &OsStr| line(&quoted(Path::new(word)));
         let mut more =

@@ -1,8 +1,8 @@
 //! `cdist trigger hosts`.
 
 use cdist_core::trigger::{
+    admin::api::view::{MachineList, MachineView},
     client::{self, Client, ClientError},
-    status::view::{MachineList, MachineView},
 };
 
 use super::{screen::Screen, table::Table};

@@ -5,9 +5,9 @@ use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
 use cdist_core::{
     host,
     trigger::{
-        job::State,
-        runner::{RunReport, StreamEnd},
-        status::view::{Action, JobDetails},
+        admin::api::view::{Action, JobDetails},
+        attempt::{AttemptReport, StreamEnd},
+        job::JobState,
     },
 };
 
@@ -32,9 +32,9 @@ pub(super) fn text(job: &JobDetails, screen: &Screen, next: &dyn Fn(&str) -> Str
     let failure = job.report.as_deref().filter(|report| report.reason.is_some());
     above.sentence("note", job.job.note.as_deref());
     match job.job.state {
-        State::Succeeded => above.sentence("done", job.report.as_deref().map(done).as_deref()),
+        JobState::Succeeded => above.sentence("done", job.report.as_deref().map(done).as_deref()),
         // A further attempt waits or runs; the report is that of the last one.
-        State::Running | State::Queued if failure.is_some() => {
+        JobState::Running | JobState::Queued if failure.is_some() => {
             above.sentence("before", Some("the attempt before failed:"));
             above.failure(failure);
         }
@@ -57,11 +57,11 @@ pub(super) fn text(job: &JobDetails, screen: &Screen, next: &dyn Fn(&str) -> Str
 
 fn title(job: &JobDetails, screen: &Screen) -> String {
     let job = &job.job;
-    let state = if job.state == State::Failed { "FAILED".to_owned() } else { job.state.to_string() };
+    let state = if job.state == JobState::Failed { "FAILED".to_owned() } else { job.state.to_string() };
     let seconds = job.seconds.map(took);
     let after = match (job.state, seconds) {
-        (State::Running, Some(time)) => format!(" for {time}"),
-        (State::Queued, _) | (_, None) => String::new(),
+        (JobState::Running, Some(time)) => format!(" for {time}"),
+        (JobState::Queued, _) | (_, None) => String::new(),
         (_, Some(time)) => format!(" after {time}"),
     };
     let attempt = if job.attempts > 0 { format!(", attempt {}", job.attempts) } else { String::new() };
@@ -90,8 +90,8 @@ fn machine(job: &JobDetails) -> String {
     format!("machine {}: {}", job.machine, words.join(", "))
 }
 
-fn done(report: &RunReport) -> String {
-    let RunReport { objects, changed, round_trips, .. } = report;
+fn done(report: &AttemptReport) -> String {
+    let AttemptReport { objects, changed, round_trips, .. } = report;
     let s = |count: u64| if count == 1 { "" } else { "s" };
     let (objects_s, trips_s) = (s(*objects as u64), s(*round_trips));
     format!("{objects} object{objects_s}, {changed} changed, {round_trips} round trip{trips_s}")
@@ -101,7 +101,7 @@ fn done(report: &RunReport) -> String {
 fn commands(job: &JobDetails) -> Vec<String> {
     let id = job.job.id;
     let log = match job.job.state {
-        State::Running => Some(format!("log -f {id}")),
+        JobState::Running => Some(format!("log -f {id}")),
         _ if job.job.attempts > 0 => Some(format!("log {id}")),
         _ => None,
     };
@@ -113,7 +113,7 @@ fn commands(job: &JobDetails) -> Vec<String> {
 }
 
 /// The last lines that the script has said, and then those of others, for as long as there is room.
-fn streams(failure: Option<&RunReport>, room: Option<usize>) -> Vec<String> {
+fn streams(failure: Option<&AttemptReport>, room: Option<usize>) -> Vec<String> {
     let Some(report) = failure else { return Vec::new() };
     let is_of_script = |stream: &&StreamEnd| match &report.script {
         Some(script) => stream.name.starts_with(script.as_str()),
@@ -186,7 +186,7 @@ impl<'a> Rows<'a> {
         self.rows.push(format!("{name:<NAMES$}{text}"));
     }
 
-    fn failure(&mut self, report: Option<&RunReport>) {
+    fn failure(&mut self, report: Option<&AttemptReport>) {
         let Some(report) = report else { return };
         self.sentence("reason", report.reason.as_deref());
         self.sentence("worked on", report.what.as_deref());
@@ -211,7 +211,7 @@ impl<'a> Rows<'a> {
         let file = fact(&["explorer path"]).or_else(|| fact(&["path"]).filter(|_| source.is_none()));
         self.whole("file", file.as_deref());
         if report.objects > 0 {
-            let RunReport { objects, done, changed, .. } = report;
+            let AttemptReport { objects, done, changed, .. } = report;
             self.row("objects", &format!("{done} of {objects} done, {changed} changed"));
         }
     }

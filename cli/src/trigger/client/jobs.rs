@@ -1,14 +1,14 @@
 //! `cdist trigger jobs`.
 
 use cdist_core::trigger::{
-    job::{Kind, State},
-    status::view::{JobList, JobView},
+    admin::api::view::{JobList, JobView},
+    job::{JobKind, JobState},
 };
 
 use super::{screen::Screen, table::Table, times::took};
 
 /// What to ask for.
-pub(super) fn path(state: Option<State>, kind: Option<Kind>, host: Option<&str>, limit: u32) -> String {
+pub(super) fn path(state: Option<JobState>, kind: Option<JobKind>, host: Option<&str>, limit: u32) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("limit", &limit.to_string());
     if let Some(state) = state {
@@ -45,11 +45,11 @@ pub(super) fn table(list: &JobList, screen: &Screen) -> String {
 
 /// Why a job is where it is, as far as that is not plain.
 fn why(job: &JobView) -> String {
-    let reason = job.reason.clone().filter(|_| job.state != State::Succeeded);
+    let reason = job.reason.clone().filter(|_| job.state != JobState::Succeeded);
     match (job.state, reason, &job.note) {
         // The reason of the last attempt is not why the job was cancelled.
-        (State::Interrupted | State::Cancelled, _, Some(note)) => note.clone(),
+        (JobState::Interrupted | JobState::Cancelled, _, Some(note)) => note.clone(),
         (_, Some(reason), _) => reason,
-        (_, None, note) => note.clone().filter(|_| job.state != State::Succeeded).unwrap_or_default(),
+        (_, None, note) => note.clone().filter(|_| job.state != JobState::Succeeded).unwrap_or_default(),
     }
 }

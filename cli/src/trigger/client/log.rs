@@ -3,9 +3,9 @@
 use std::io::Write;
 
 use cdist_core::trigger::{
+    admin::api::view::JobDetails,
     client::{self, Client},
-    job::{JobId, State},
-    status::view::JobDetails,
+    job::{JobId, JobState},
 };
 
 use super::{Stopped, screen::Screen};
@@ -42,17 +42,17 @@ pub(super) fn print(
     let job: JobDetails = client::read(&client.get(&format!("/jobs/{id}"))?)?;
     let job = job.job;
     match (job.state, job.not_before) {
-        (State::Succeeded, _) => Ok(0),
-        (State::Queued, Some(at)) => {
+        (JobState::Succeeded, _) => Ok(0),
+        (JobState::Queued, Some(at)) => {
             let (attempts, at) = (job.attempts, screen.clock.date(&at));
             Err(Failure::new(format!("attempt {attempts} of job {id} failed; the next one begins at {at}"))
                 .into())
         }
-        (State::Queued | State::Running, _) => {
+        (JobState::Queued | JobState::Running, _) => {
             Err(Failure::new(format!("job {id} is {} again", job.state)).into())
         }
         (state, _) => {
-            let has = if state == State::Failed { "has" } else { "was" };
+            let has = if state == JobState::Failed { "has" } else { "was" };
             let failure = Failure::new(format!("job {id} {has} {state}"));
             Err(failure.hint(format!("`{}` tells why", next(&format!("show {id}")))).into())
         }

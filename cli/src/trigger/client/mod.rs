@@ -20,9 +20,9 @@ use std::{
 use cdist_core::{
     host::parent_of,
     trigger::{
+        admin::api::view::{JobDetails, JobDone, MachineDone, StatusView},
         client::{self, Client, ClientError},
-        job::{JobId, Kind, State},
-        status::view::{JobDetails, JobDone, MachineDone, StatusView},
+        job::{JobId, JobKind, JobState},
         store,
     },
     trust,
@@ -47,10 +47,10 @@ pub(crate) enum TriggerCommand {
     Jobs {
         /// Jobs in this state: queued, running, succeeded, failed, interrupted, cancelled
         #[arg(short, long)]
-        state: Option<State>,
+        state: Option<JobState>,
         /// Jobs of this kind: install, config
         #[arg(short, long)]
-        kind: Option<Kind>,
+        kind: Option<JobKind>,
         /// Jobs of this machine: its number, hardware address or address
         #[arg(short = 'H', long, value_name = "HOST")]
         host: Option<String>,

@@ -1,6 +1,6 @@
 //! `cdist trigger status`.
 
-use cdist_core::trigger::status::view::StatusView;
+use cdist_core::trigger::admin::api::view::StatusView;
 
 use super::{screen::Screen, times::took};
 use crate::terminal::printable::line;

@@ -16,12 +16,14 @@ use std::{
 use async_trait::async_trait;
 use cdist_core::trigger::{
     Facts,
-    dispatcher::{Dispatcher, Settings},
-    job::Kind,
+    admin::{
+        api::{Status, guard::AccessGuard, view::JobDetails},
+        socket,
+    },
+    attempt::{Attempt, AttemptReport, End, Ended, JobWorker},
+    dispatcher::{Dispatcher, DispatcherSettings},
+    job::JobKind,
     ledger::{Call, Rules},
-    runner::{End, Ended, Order, RunReport, Runner},
-    socket,
-    status::{Status, guard::Guard, view::JobDetails},
     store::Sqlite,
 };
 use clap::Parser;
@@ -50,25 +52,25 @@ struct Script {
 }
 
 #[async_trait]
-impl Runner for Script {
-    async fn run(&self, order: Order) -> Ended {
-        fs::write(&order.log, "begin\n").unwrap();
-        if order.kind == Kind::Install {
-            let report = RunReport { reason: Some("no disk".into()), ..RunReport::default() };
+impl JobWorker for Script {
+    async fn run(&self, attempt: Attempt) -> Ended {
+        fs::write(&attempt.log, "begin\n").unwrap();
+        if attempt.kind == JobKind::Install {
+            let report = AttemptReport { reason: Some("no disk".into()), ..AttemptReport::default() };
             return Ended { end: End::Failed, report };
         }
-        while !self.go.load(Ordering::SeqCst) && !order.cancel.is_cancelled() {
+        while !self.go.load(Ordering::SeqCst) && !attempt.cancel.is_cancelled() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let end = if order.cancel.is_cancelled() { End::Cancelled } else { End::Succeeded };
-        Ended { end, report: RunReport::default() }
+        let end = if attempt.cancel.is_cancelled() { End::Cancelled } else { End::Succeeded };
+        Ended { end, report: AttemptReport::default() }
     }
 }
 
 /// A server with two machines: the first one is being configured, the second one could not be installed.
 struct Lab {
     dir: tempfile::TempDir,
-    runner: Arc<Script>,
+    worker: Arc<Script>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -77,18 +79,18 @@ impl Lab {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let state_dir = dir.path().join("state");
-        let runner = Arc::<Script>::default();
+        let worker = Arc::<Script>::default();
         let (stop, stopped) = watch::channel(false);
         let (ready, is_ready) = mpsc::channel();
         let thread = std::thread::spawn({
-            let runner = Arc::clone(&runner);
+            let worker = Arc::clone(&worker);
             move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                runtime.block_on(serve(&state_dir, runner, stopped, &ready));
+                runtime.block_on(serve(&state_dir, worker, stopped, &ready));
             }
         });
         is_ready.recv().unwrap();
-        Self { dir, runner, stop, thread: Some(thread) }
+        Self { dir, worker, stop, thread: Some(thread) }
     }
 
     /// Output, and how it ended.
@@ -150,9 +152,9 @@ impl Drop for Lab {
     }
 }
 
-async fn serve(dir: &Path, runner: Arc<Script>, stop: watch::Receiver<bool>, ready: &mpsc::Sender<()>) {
+async fn serve(dir: &Path, worker: Arc<Script>, stop: watch::Receiver<bool>, ready: &mpsc::Sender<()>) {
     let rules = Rules { retries: 0, ..Rules::default() };
-    let settings = Settings {
+    let settings = DispatcherSettings {
         rules,
         state_dir: dir.to_owned(),
         keep: Duration::from_secs(1000),
@@ -160,13 +162,13 @@ async fn serve(dir: &Path, runner: Arc<Script>, stop: watch::Receiver<bool>, rea
     };
     let store = Box::new(Sqlite::open(dir).unwrap());
     let runtime = tokio::runtime::Handle::current();
-    let (dispatcher, thread) = Dispatcher::start(&settings, store, runner, runtime).unwrap();
-    for (kind, number) in [(Kind::Config, 1), (Kind::Install, 2)] {
+    let (dispatcher, thread) = Dispatcher::start(&settings, store, worker, runtime).unwrap();
+    for (kind, number) in [(JobKind::Config, 1), (JobKind::Install, 2)] {
         let facts = Facts { mac: Some(format!("52:54:00:00:00:0{number}")), ..Facts::default() };
-        let (address, path) = (format!("10.0.0.{number}"), String::new());
+        let (address, path) = (format!("10.0.0.{number}").parse().unwrap(), String::new());
         dispatcher.call(Call { kind, address, neighbour: None, facts, path }).await.unwrap();
     }
-    let guard = Guard::new([127, 0, 0, 1].into(), Vec::new(), None, dir).unwrap();
+    let guard = AccessGuard::new([127, 0, 0, 1].into(), Vec::new(), None, dir).unwrap();
     let status = Status::new(dispatcher.clone(), guard, dir.to_owned(), Vec::new(), stop);
     let listener = tokio::net::UnixListener::from_std(socket::listen(dir).unwrap()).unwrap();
     ready.send(()).unwrap();
@@ -234,7 +236,7 @@ fn a_server_is_asked_and_told() {
     assert_eq!(lab.run(&format!("backup {copy}")), (String::new(), Ok(0)));
     assert!(Path::new(&copy).exists());
 
-    let followed = lab.followed(|| lab.runner.go.store(true, Ordering::SeqCst));
+    let followed = lab.followed(|| lab.worker.go.store(true, Ordering::SeqCst));
     assert_eq!(followed, ("begin\n".into(), Ok(0)));
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     parameters::Value,
-    types::{Kind, Parameter},
+    types::{Parameter, ParameterKind},
 };
 
 /// What a type call says.
@@ -87,11 +87,11 @@ pub(in crate::config) fn parse(
             Word::Option(parameter, explicit) => {
                 let option = || parameter.name.to_string_lossy().into_owned();
                 let value = match (parameter.kind, explicit) {
-                    (Kind::Boolean, None) => {
+                    (ParameterKind::Boolean, None) => {
                         parsed.values.insert(parameter.name.clone(), Value::Given);
                         continue;
                     }
-                    (Kind::Boolean, Some(value)) => {
+                    (ParameterKind::Boolean, Some(value)) => {
                         let value = String::from_utf8_lossy(value).into_owned();
                         return Err(ArgsError::ValueForBoolean { option: option(), value });
                     }
@@ -203,7 +203,7 @@ pub(in crate::config) fn usage(type_name: &OsStr, parameters: &[Parameter], sing
         let value = OsString::from_vec(parameter.name.as_bytes().to_ascii_uppercase());
         let value = value.to_string_lossy();
         let text = match parameter.kind {
-            Kind::Boolean => format!(" [--{name}]"),
+            ParameterKind::Boolean => format!(" [--{name}]"),
             kind if kind.is_required() => format!(" --{name} {value}"),
             _ => format!(" [--{name} {value}]"),
         };
@@ -222,12 +222,12 @@ mod tests {
 
     fn parameters() -> Vec<Parameter> {
         [
-            ("req", Kind::Required),
-            ("rm", Kind::RequiredMultiple),
-            ("opt", Kind::Optional),
-            ("option", Kind::Optional),
-            ("om", Kind::OptionalMultiple),
-            ("flag", Kind::Boolean),
+            ("req", ParameterKind::Required),
+            ("rm", ParameterKind::RequiredMultiple),
+            ("opt", ParameterKind::Optional),
+            ("option", ParameterKind::Optional),
+            ("om", ParameterKind::OptionalMultiple),
+            ("flag", ParameterKind::Boolean),
         ]
         .into_iter()
         .map(|(name, kind)| Parameter { name: name.into(), kind, default: None })

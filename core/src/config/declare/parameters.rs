@@ -10,7 +10,7 @@ use std::{
     path::Path,
 };
 
-use super::types::{Kind, Parameter};
+use super::types::{Parameter, ParameterKind};
 
 /// The value of one parameter of one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(in crate::config) fn with_defaults(declared: &[Parameter], given: &BTreeMap<
         let value = match (given.get(&parameter.name), &parameter.default) {
             (Some(value), _) => value.clone(),
             (None, None) => continue,
-            (None, Some(text)) if parameter.kind == Kind::OptionalMultiple => {
+            (None, Some(text)) if parameter.kind == ParameterKind::OptionalMultiple => {
                 if text.is_empty() {
                     continue;
                 }
@@ -111,7 +111,7 @@ mod tests {
     use crate::config::declare::types::strip;
     use proptest::prelude::*;
 
-    fn optional(name: &str, kind: Kind, default: Option<&str>) -> Parameter {
+    fn optional(name: &str, kind: ParameterKind, default: Option<&str>) -> Parameter {
         Parameter { name: name.into(), kind, default: default.map(|d| d.as_bytes().to_vec()) }
     }
 
@@ -125,15 +125,17 @@ mod tests {
 
     #[test]
     fn an_empty_default_is_a_value_of_a_single_parameter_only() {
-        let declared =
-            [optional("o", Kind::Optional, Some("")), optional("m", Kind::OptionalMultiple, Some(""))];
+        let declared = [
+            optional("o", ParameterKind::Optional, Some("")),
+            optional("m", ParameterKind::OptionalMultiple, Some("")),
+        ];
         let stored = with_defaults(&declared, &BTreeMap::new());
         assert_eq!(stored, Stored::from([("o".into(), vec![])]));
     }
 
     #[test]
     fn a_default_given_as_value_is_equal() {
-        let declared = [optional("m", Kind::OptionalMultiple, Some("l1\n\nl3"))];
+        let declared = [optional("m", ParameterKind::OptionalMultiple, Some("l1\n\nl3"))];
         let values = ["l1", "", "l3"].map(|v| v.as_bytes().to_vec()).to_vec();
         let given = BTreeMap::from([("m".into(), Value::Multiple(values))]);
         assert_eq!(with_defaults(&declared, &given), with_defaults(&declared, &BTreeMap::new()));
@@ -145,19 +147,20 @@ mod tests {
 
     /// Parameters as types declare them, and values as type calls give them.
     fn object() -> impl Strategy<Value = (Vec<Parameter>, BTreeMap<OsString, Value>)> {
-        let kind = prop::sample::select(Kind::ALL.map(|(kind, _)| kind).to_vec());
+        let kind = prop::sample::select(ParameterKind::ALL.map(|(kind, _)| kind).to_vec());
         let default = prop::option::of("[a-c\n]{0,4}".prop_map(String::into_bytes));
         let one = (kind, default, prop::collection::vec(text(), 1..4), any::<bool>());
         prop::collection::btree_map("[a-z][a-z0-9_-]{0,5}", one, 0..6).prop_map(|all| {
             let mut declared = Vec::new();
             let mut given = BTreeMap::new();
             for (name, (kind, default, mut values, is_given)) in all {
-                let may_have_default = matches!(kind, Kind::Optional | Kind::OptionalMultiple);
+                let may_have_default =
+                    matches!(kind, ParameterKind::Optional | ParameterKind::OptionalMultiple);
                 let default = default.filter(|_| may_have_default).map(|d| strip(&d).to_vec());
                 declared.push(Parameter { name: name.clone().into(), kind, default });
                 if is_given || kind.is_required() {
                     let value = match kind {
-                        Kind::Boolean => Value::Given,
+                        ParameterKind::Boolean => Value::Given,
                         kind if kind.is_multiple() => Value::Multiple(values),
                         _ => Value::Single(values.swap_remove(0)),
                     };
@@ -193,10 +196,10 @@ mod tests {
             let mut spelled = given.clone();
             for parameter in declared.iter().filter(|p| !given.contains_key(&p.name)) {
                 match (&parameter.default, parameter.kind) {
-                    (Some(text), Kind::Optional) => {
+                    (Some(text), ParameterKind::Optional) => {
                         spelled.insert(parameter.name.clone(), Value::Single(text.clone()));
                     }
-                    (Some(text), Kind::OptionalMultiple) if !text.is_empty() => {
+                    (Some(text), ParameterKind::OptionalMultiple) if !text.is_empty() => {
                         let values = text.split(|&b| b == b'\n').map(<[u8]>::to_vec).collect();
                         spelled.insert(parameter.name.clone(), Value::Multiple(values));
                     }
@@ -221,7 +224,7 @@ mod tests {
         /// A call that says something else is not equal, and the message names what differs and nothing else.
         #[test]
         fn another_value_is_a_conflict_that_is_named((declared, mut given) in object(), value in "[A-Z]{7}", at: prop::sample::Index) {
-            let values: Vec<&Parameter> = declared.iter().filter(|p| p.kind != Kind::Boolean).collect();
+            let values: Vec<&Parameter> = declared.iter().filter(|p| p.kind != ParameterKind::Boolean).collect();
             prop_assume!(!values.is_empty());
             let parameter = *at.get(&values);
             let stored = with_defaults(&declared, &given);

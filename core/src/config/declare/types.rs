@@ -9,7 +9,7 @@ use std::{
 
 /// What kind of parameter a type declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ParameterKind {
     /// One value, must be given.
     Required,
     /// One or more values.
@@ -22,7 +22,7 @@ pub enum Kind {
     Boolean,
 }
 
-impl Kind {
+impl ParameterKind {
     /// In the order in which a usage message lists them, with the file that declares them.
     pub const ALL: [(Self, &'static str); 5] = [
         (Self::Required, "required"),
@@ -49,7 +49,7 @@ pub struct Parameter {
     /// Name without dashes.
     pub name: OsString,
     /// Kind.
-    pub kind: Kind,
+    pub kind: ParameterKind,
     /// Default, stripped of white space at both ends; for kinds that may have one.
     pub default: Option<Vec<u8>>,
 }
@@ -120,7 +120,7 @@ impl Type {
     pub fn parameters(&self) -> Vec<Parameter> {
         let dir = self.dir.join("parameter");
         let mut all: Vec<Parameter> = Vec::new();
-        for (kind, file) in Kind::ALL {
+        for (kind, file) in ParameterKind::ALL {
             let Ok(text) = fs::read(dir.join(file)) else { continue };
             for name in text.split(|&b| b == b'\n').map(strip).filter(|n| !n.is_empty()) {
                 let name = OsStr::from_bytes(name).to_owned();
@@ -128,7 +128,9 @@ impl Type {
                     continue;
                 }
                 let default = match kind {
-                    Kind::Optional | Kind::OptionalMultiple => fs::read(dir.join("default").join(&name)).ok(),
+                    ParameterKind::Optional | ParameterKind::OptionalMultiple => {
+                        fs::read(dir.join("default").join(&name)).ok()
+                    }
                     _ => None,
                 };
                 all.push(Parameter { name, kind, default: default.map(|d| strip(&d).to_vec()) });

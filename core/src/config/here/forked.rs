@@ -17,7 +17,7 @@ use crate::{
         engine::Engine,
         error::ConfigError,
         log::Level,
-        profile::Kind,
+        profile::SpanKind,
         request::Streams,
         stage::{open_append, random_letters},
         variables::Variables,
@@ -151,7 +151,7 @@ impl Engine {
     ) -> Result<(), ConfigError> {
         let command = shown(&script.argv);
         self.log(Level::Trace, &format!("Running {command}"));
-        let _span = self.span(Kind::Script, || command.clone());
+        let _span = self.span(SpanKind::Script, || command.clone());
         let (out, err) = (open_append(stdout)?, open_append(stderr)?);
         let length = |file: &File, path: &Path| {
             file.metadata()

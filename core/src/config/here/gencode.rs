@@ -9,7 +9,7 @@ use std::{
 use super::forked::Forks;
 use crate::{
     config::{
-        code::Place, declare::object::ObjectName, engine::Engine, error::ConfigError, stage::end_with_newline,
+        code::Side, declare::object::ObjectName, engine::Engine, error::ConfigError, stage::end_with_newline,
     },
     connector::Output,
 };
@@ -19,13 +19,13 @@ impl Engine {
     pub(in crate::config) async fn generate_code(
         &self,
         object: &ObjectName,
-        place: Place,
+        side: Side,
         forks: &mut Forks,
     ) -> Result<bool, ConfigError> {
         let dir = self.stage.object_dir(object);
-        let code = dir.join(place.code());
-        let Some(script) = self.stage.type_of(object).script(place.gencode()) else {
-            return if place == Place::Remote { take_left_code(&code) } else { Ok(false) };
+        let code = dir.join(side.code());
+        let Some(script) = self.stage.type_of(object).script(side.gencode()) else {
+            return if side == Side::Remote { take_left_code(&code) } else { Ok(false) };
         };
         let writing = || format!("writing {}", code.display());
         let plain = self.plain(forks, &script);
@@ -38,12 +38,12 @@ impl Engine {
         variables.push(("__messages_out", messages.output.as_os_str().to_owned()));
         variables.extend(self.log_server_variables());
         let result = if let Some(script) = &plain {
-            let stderr = dir.join("stderr").join(place.gencode());
+            let stderr = dir.join("stderr").join(side.gencode());
             self.run_plain(forks, script, &variables, &written, &stderr).await
         } else {
             let copy = file.try_clone().map_err(ConfigError::io(writing()))?;
             let stdout = Output::Limited(copy, self.run.output_limit.quota());
-            let stderr = self.output(&dir, "stderr", place.gencode())?;
+            let stderr = self.output(&dir, "stderr", side.gencode())?;
             self.run_script(&script, variables, stdout, stderr).await
         };
         let collected = messages.collect();

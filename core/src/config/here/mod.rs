@@ -5,4 +5,4 @@ mod gencode;
 mod manifest;
 pub(super) mod messages;
 mod no_type;
-pub(super) mod script;
+pub(super) mod run_script;

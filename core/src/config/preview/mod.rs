@@ -1,4 +1,4 @@
 //! What objects change in files, told without changing them.
 
-mod diff;
 mod file_diff;
+mod object_diff;

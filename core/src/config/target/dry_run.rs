@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     config::{engine::Engine, error::ConfigError, stage::random_letters},
-    connector::{Context, Exec, Input, Output},
+    connector::{Exec, Input, Output, RunContext},
     host::quote::{posix, posix_always},
 };
 
@@ -55,7 +55,7 @@ impl Engine {
     }
 
     /// Removes the parents that were missing, as far as they are empty still.
-    pub(in crate::config) async fn remove_missing_parents(&self, context: &Context) {
+    pub(in crate::config) async fn remove_missing_parents(&self, context: &RunContext) {
         let Some(missing) = self.missing_parents.get().filter(|all| !all.is_empty()) else { return };
         let mut words = vec![OsString::from("rmdir")];
         words.extend(missing.iter().map(posix));

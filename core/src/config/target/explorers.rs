@@ -10,13 +10,13 @@ use std::{
     sync::Arc,
 };
 
-use super::batch::{Batch, Replies, Step, contents};
+use super::batch::{Batch, BatchStep, Replies, contents};
 use crate::config::{
     declare::{object::ObjectName, types::visible_entries},
     engine::Engine,
     entity::Entity,
     error::{ConfigError, wrap},
-    order::scheduler::concurrently,
+    schedule::scheduler::concurrently,
     stage::end_with_newline,
 };
 
@@ -57,15 +57,15 @@ impl Engine {
         .await
     }
 
-    fn global_explorer(&self, (name, is_forked): &(OsString, bool)) -> Step {
+    fn global_explorer(&self, (name, is_forked): &(OsString, bool)) -> BatchStep {
         let script = self.stage.remote_explorers().join(name);
-        Step { script, variables: self.explorer_variables(), is_forked: *is_forked }
+        BatchStep { script, variables: self.explorer_variables(), is_forked: *is_forked }
     }
 
     fn take_global_explorers(
         &self,
         explorers: &[(OsString, bool)],
-        steps: &[Step],
+        steps: &[BatchStep],
         mut replies: Replies,
     ) -> Result<(), ConfigError> {
         for ((name, _), step) in explorers.iter().zip(steps) {
@@ -104,7 +104,7 @@ impl Engine {
                     // What cannot be read has been told when it was sent.
                     fs::read(own).is_ok_and(|text| self.is_forked(&text))
                 });
-                batch.steps.push(Step { script, variables: variables.clone(), is_forked });
+                batch.steps.push(BatchStep { script, variables: variables.clone(), is_forked });
                 work.push((object, results.join(&name), name));
             }
         }
@@ -173,7 +173,12 @@ impl Engine {
     }
 
     /// Puts the output of one explorer into the file `result`. What a failed one has said is no result.
-    fn take_explorer(&self, step: &Step, replies: &mut Replies, result: &Path) -> Result<File, ConfigError> {
+    fn take_explorer(
+        &self,
+        step: &BatchStep,
+        replies: &mut Replies,
+        result: &Path,
+    ) -> Result<File, ConfigError> {
         let file = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(result);
         let mut file = file.map_err(ConfigError::io(format!("writing {}", result.display())))?;
         let done = match replies.next(&mut file, &mut self.remote_stderr()?) {

@@ -9,8 +9,8 @@ use std::{
 };
 
 use crate::{
-    config::{engine::Engine, error::ConfigError, log::Level, profile::Kind, variables::Variables},
-    connector::{Context, Done, Exec, Output},
+    config::{engine::Engine, error::ConfigError, log::Level, profile::SpanKind, variables::Variables},
+    connector::{Done, Exec, Output, RunContext},
     host::{
         parent_of,
         quote::{posix, posix_always},
@@ -44,7 +44,7 @@ impl Engine {
 
     async fn list_way(&self, dir: &Path) -> Result<Option<PathBuf>, ConfigError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        let _span = self.span(Kind::Call, || format!("looking at the way to {}", dir.display()));
+        let _span = self.span(SpanKind::Call, || format!("looking at the way to {}", dir.display()));
         let command = list_command(dir, |path| posix(path).to_string_lossy().into_owned());
         let words = ["/bin/sh".into(), "-c".into(), posix_always(command)];
         let stderr = self.output(&self.stage.out, "stderr", "remote")?;
@@ -62,7 +62,7 @@ impl Engine {
     }
 
     /// Removes the work directory.
-    pub(in crate::config) async fn remove_remote_dir(&self, context: &Context) -> Result<(), ConfigError> {
+    pub(in crate::config) async fn remove_remote_dir(&self, context: &RunContext) -> Result<(), ConfigError> {
         self.remote_plain(context, &["rm".into(), "-rf".into(), posix(&self.stage.remote)]).await
     }
 
@@ -81,7 +81,7 @@ impl Engine {
     /// Runs a plain command, whose words are quoted already.
     pub(in crate::config) async fn remote_plain(
         &self,
-        context: &Context,
+        context: &RunContext,
         words: &[OsString],
     ) -> Result<(), ConfigError> {
         let stdout = self.output(&self.stage.out, "stdout", "remote")?;
@@ -91,7 +91,7 @@ impl Engine {
 
     async fn remote_exec(
         &self,
-        context: &Context,
+        context: &RunContext,
         words: &[OsString],
         stdout: Output,
         stderr: Output,
@@ -100,7 +100,7 @@ impl Engine {
         if self.run.log_level <= Level::Trace {
             self.log(Level::Trace, &format!("Running {}", self.run.connector.shown(context, words)));
         }
-        let _span = self.span(Kind::Call, || self.run.connector.shown(context, words));
+        let _span = self.span(SpanKind::Call, || self.run.connector.shown(context, words));
         let exec = Exec { words: words.to_vec(), stdin: self.input(), stdout, stderr };
         let done = self.run.connector.exec(context, exec).await?;
         if done.status.success() {

@@ -32,8 +32,8 @@ use tokio::{
 pub use error::LockError;
 
 use super::{
-    Commands, Connector, ConnectorError, Context, Copy, Done, Exec, Input, Output, ProcessError,
-    ssh::{Problem, SshError},
+    Commands, Connector, ConnectorError, Copy, Done, Exec, Input, Output, ProcessError, RunContext,
+    ssh::{SshError, SshProblem},
 };
 use crate::host::{
     Cancel,
@@ -102,7 +102,7 @@ impl Locked {
     }
 
     /// Sees to it that the lock is held: for the first time, or again after the connection was lost between two commands.
-    async fn ensure(&self, context: &Context) -> Result<(), ConnectorError> {
+    async fn ensure(&self, context: &RunContext) -> Result<(), ConnectorError> {
         let mut hold = self.hold.lock().await;
         if hold.as_ref().is_some_and(|hold| !hold.task.is_finished()) {
             return Ok(());
@@ -136,7 +136,7 @@ impl Locked {
     }
 
     /// Starts the shell on the target and waits for its answer.
-    async fn take(&self, context: &Context, push: &str) -> Result<Answer, ConnectorError> {
+    async fn take(&self, context: &RunContext, push: &str) -> Result<Answer, ConnectorError> {
         let prepare = |source| self.error(context, LockError::prepare(source));
         let (stdin, pipe) = io::pipe().map_err(prepare)?;
         let (answer, stdout) = io::pipe().map_err(prepare)?;
@@ -152,7 +152,7 @@ impl Locked {
             stderr: Output::Capture,
         };
         // The holder is told to release the lock and is not killed: it also ends what is still running.
-        let own = Context { cancel: Cancel::default(), ..context.clone() };
+        let own = RunContext { cancel: Cancel::default(), ..context.clone() };
         let inner = Arc::clone(&self.inner);
         let task = tokio::spawn(async move { inner.exec(&own, exec).await });
         let pipe = super::cancellable(context, send_script(pipe)).await?.map_err(prepare)?;
@@ -186,7 +186,7 @@ impl Locked {
         }
     }
 
-    fn error(&self, context: &Context, make: impl FnOnce(String, String) -> LockError) -> LockError {
+    fn error(&self, context: &RunContext, make: impl FnOnce(String, String) -> LockError) -> LockError {
         make(context.host.clone(), self.dir.display().to_string())
     }
 
@@ -207,7 +207,7 @@ impl Locked {
     fn watch<T>(&self, result: Result<T, ConnectorError>) -> Result<T, ConnectorError> {
         let left = match &result {
             Ok(_) => false,
-            Err(ConnectorError::Ssh(SshError { problem, .. })) => *problem == Problem::Lost,
+            Err(ConnectorError::Ssh(SshError { problem, .. })) => *problem == SshProblem::Lost,
             Err(error) => error.is_cancelled(),
         };
         if left {
@@ -234,18 +234,18 @@ enum Answer {
 
 #[async_trait]
 impl Connector for Locked {
-    async fn open(&self, context: &Context) -> Result<(), ConnectorError> {
+    async fn open(&self, context: &RunContext) -> Result<(), ConnectorError> {
         self.inner.open(context).await?;
         self.ensure(context).await
     }
 
-    async fn exec(&self, context: &Context, mut exec: Exec) -> Result<Done, ConnectorError> {
+    async fn exec(&self, context: &RunContext, mut exec: Exec) -> Result<Done, ConnectorError> {
         self.ensure(context).await?;
         exec.words.insert(0, self.note());
         self.watch(self.inner.exec(context, exec).await)
     }
 
-    async fn copy(&self, context: &Context, copy: Copy) -> Result<(), ConnectorError> {
+    async fn copy(&self, context: &RunContext, copy: Copy) -> Result<(), ConnectorError> {
         self.ensure(context).await?;
         self.watch(self.inner.copy(context, copy).await)
     }
@@ -258,11 +258,11 @@ impl Connector for Locked {
         self.inner.takes_scripts_on_stdin()
     }
 
-    fn shown(&self, context: &Context, words: &[OsString]) -> String {
+    fn shown(&self, context: &RunContext, words: &[OsString]) -> String {
         self.inner.shown(context, words)
     }
 
-    async fn close(&self, context: &Context) -> Result<(), ConnectorError> {
+    async fn close(&self, context: &RunContext) -> Result<(), ConnectorError> {
         if let Some(mut hold) = self.hold.lock().await.take() {
             if !self.abandoned.load(Ordering::Relaxed) {
                 // If it is gone already, there is nothing to release.

@@ -12,8 +12,8 @@ use std::{
     process::{Command, Stdio},
 };
 
-fn context() -> Context {
-    Context { host: "web1".into(), env: vec![], cancel: Cancel::default() }
+fn context() -> RunContext {
+    RunContext { host: "web1".into(), env: vec![], cancel: Cancel::default() }
 }
 
 fn locked(dir: &Path, holder: &str) -> Locked {
@@ -58,12 +58,12 @@ struct Chatty(Local);
 
 #[async_trait]
 impl Connector for Chatty {
-    async fn exec(&self, context: &Context, mut exec: Exec) -> Result<Done, ConnectorError> {
+    async fn exec(&self, context: &RunContext, mut exec: Exec) -> Result<Done, ConnectorError> {
         exec.words.insert(0, "echo welcome; printf 'cdist-lockless without a line end';".into());
         self.0.exec(context, exec).await
     }
 
-    async fn copy(&self, context: &Context, copy: Copy) -> Result<(), ConnectorError> {
+    async fn copy(&self, context: &RunContext, copy: Copy) -> Result<(), ConnectorError> {
         self.0.copy(context, copy).await
     }
 
@@ -71,7 +71,7 @@ impl Connector for Chatty {
         self.0.commands(dir)
     }
 
-    fn shown(&self, context: &Context, words: &[OsString]) -> String {
+    fn shown(&self, context: &RunContext, words: &[OsString]) -> String {
         self.0.shown(context, words)
     }
 }

@@ -7,8 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Problem, SshError, place::is_plain};
-use crate::connector::Context;
+use super::{SshError, SshProblem, control_dir::is_plain};
+use crate::connector::RunContext;
 
 /// What the host is called in files of keys. So neither its port nor the zone of its address matters.
 const ALIAS: &str = "cdist-target";
@@ -38,16 +38,16 @@ pub enum HostKeys {
 
 impl HostKeys {
     /// The beginning of ssh's configuration. Files that it names are made in `dir`, which is plain to ssh.
-    pub(super) fn block(&self, dir: &Path, context: &Context) -> Result<String, SshError> {
+    pub(super) fn block(&self, dir: &Path, context: &RunContext) -> Result<String, SshError> {
         let (file, checking, algorithms) = match self {
             Self::Configured => return Ok(String::new()),
             Self::Known(keys) => (write_known(dir, keys), "yes", preferred(keys)),
             Self::AcceptNew(file) => (make_reachable(dir, file), "accept-new", String::new()),
         };
-        let file = file.map_err(|source| super::no_place(context, &source))?;
+        let file = file.map_err(|source| super::no_control_dir(context, &source))?;
         let host = context.host.rsplit('@').next().unwrap_or(&context.host);
         if !is_literal(host) {
-            return Err(SshError::new(context, Problem::Name, ""));
+            return Err(SshError::new(context, SshProblem::Name, ""));
         }
         // The user's words for other ways to trust a key must not count.
         Ok(format!(
@@ -61,17 +61,19 @@ impl HostKeys {
     /// A refused key in words that fit: the file that ssh names is none that the user knows. `said` is all that ssh has
     /// said.
     pub(super) fn explain(&self, mut error: SshError, said: &str) -> SshError {
-        if error.on_the_way || !matches!(error.problem, Problem::HostKeyUnknown | Problem::HostKeyChanged) {
+        if error.on_the_way
+            || !matches!(error.problem, SshProblem::HostKeyUnknown | SshProblem::HostKeyChanged)
+        {
             return error;
         }
         match self {
             Self::Configured => {}
             Self::Known(_) => {
-                error.problem = Problem::HostKeyNotTold;
+                error.problem = SshProblem::HostKeyNotTold;
                 error.said = sent_key(said).unwrap_or_default();
             }
             Self::AcceptNew(file) => {
-                error.problem = Problem::HostKeyNotFirst;
+                error.problem = SshProblem::HostKeyNotFirst;
                 error.said = format!("the accepted one is in {}", file.display());
             }
         }
@@ -138,8 +140,8 @@ mod tests {
     use super::*;
     use crate::host::Cancel;
 
-    fn context(host: &str) -> Context {
-        Context { host: host.into(), env: vec![], cancel: Cancel::default() }
+    fn context(host: &str) -> RunContext {
+        RunContext { host: host.into(), env: vec![], cancel: Cancel::default() }
     }
 
     #[test]
@@ -165,11 +167,11 @@ mod tests {
         let keys = HostKeys::Known(vec!["ssh-ed25519 AAAC".into()]);
         for host in ["*", "a b", "!x", "web?", "ssh://x", "", "a\nHost *"] {
             let error = keys.block(dir.path(), &context(host)).unwrap_err();
-            assert_eq!(error.problem, Problem::Name, "{host}");
+            assert_eq!(error.problem, SshProblem::Name, "{host}");
         }
         for key in ["ssh-ed25519", "@revoked AAAC", "ssh-ed25519 AAAC\n* x", "a b c"] {
             let error = HostKeys::Known(vec![key.into()]).block(dir.path(), &context("x")).unwrap_err();
-            assert_eq!(error.problem, Problem::NoPlace, "{key}");
+            assert_eq!(error.problem, SshProblem::NoControlDir, "{key}");
         }
     }
 
@@ -196,7 +198,7 @@ mod tests {
                     changed and you have requested strict checking.";
         let error = || SshError::of_start(&context("web1"), said, None);
         let known = HostKeys::Known(vec![]).explain(error(), said);
-        assert_eq!(known.problem, Problem::HostKeyNotTold);
+        assert_eq!(known.problem, SshProblem::HostKeyNotTold);
         assert!(known.to_string().ends_with("(it has the ED25519 key SHA256:abc)"), "{known}");
         assert!(known.remedy().contains("call again"));
         let first = HostKeys::AcceptNew("/state/7".into()).explain(error(), said);

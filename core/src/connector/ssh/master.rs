@@ -24,9 +24,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Place, Problem, SshError, SshOptions, user};
+use super::{ControlDir, SshError, SshOptions, SshProblem, user};
 use crate::{
-    connector::{ConnectorError, Context, cancellable, process::has_terminal},
+    connector::{ConnectorError, RunContext, cancellable, process::has_terminal},
     host::{Family, limits},
 };
 
@@ -74,23 +74,24 @@ impl Master {
     /// Connects. If keys are not enough and there is a terminal, ssh may ask there.
     pub(super) async fn start(
         options: &SshOptions,
-        place: &Place,
-        context: &Context,
+        control_dir: &ControlDir,
+        context: &RunContext,
     ) -> Result<Self, ConnectorError> {
         let host = &context.host;
         if host.starts_with('-') || host.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err(SshError::new(context, Problem::Name, "").into());
+            return Err(SshError::new(context, SshProblem::Name, "").into());
         }
-        let refused = match cancellable(context, timeout(START_MAX, insist(options, place, context))).await? {
-            Ok(result) => match result {
-                Err(error) if error.problem == Problem::Authentication && can_ask(options) => error,
-                result => return Ok(result?),
-            },
-            Err(_) => return Err(SshError::new(context, Problem::Timeout, "").into()),
-        };
+        let refused =
+            match cancellable(context, timeout(START_MAX, insist(options, control_dir, context))).await? {
+                Ok(result) => match result {
+                    Err(error) if error.problem == SshProblem::Authentication && can_ask(options) => error,
+                    result => return Ok(result?),
+                },
+                Err(_) => return Err(SshError::new(context, SshProblem::Timeout, "").into()),
+            };
         tracing::debug!(host, "asking on the terminal: {refused}");
         let _turn = TERMINAL.lock().await;
-        Ok(cancellable(context, start(options, place, context, true)).await??)
+        Ok(cancellable(context, start(options, control_dir, context, true)).await??)
     }
 
     /// For commands on the target.
@@ -139,10 +140,14 @@ impl Master {
 }
 
 /// Starts, also when the connection is dropped a few times.
-async fn insist(options: &SshOptions, place: &Place, context: &Context) -> Result<Master, SshError> {
+async fn insist(
+    options: &SshOptions,
+    control_dir: &ControlDir,
+    context: &RunContext,
+) -> Result<Master, SshError> {
     for mean in PAUSES {
-        match start(options, place, context, false).await {
-            Err(error) if error.problem == Problem::Dropped => {
+        match start(options, control_dir, context, false).await {
+            Err(error) if error.problem == SshProblem::Dropped => {
                 let pause = spread(mean, getrandom::u32().unwrap_or(u32::MAX / 2));
                 tracing::debug!(host = context.host, "trying again in {pause:?}: {error}");
                 sleep(pause).await;
@@ -150,7 +155,7 @@ async fn insist(options: &SshOptions, place: &Place, context: &Context) -> Resul
             result => return result,
         }
     }
-    start(options, place, context, false).await
+    start(options, control_dir, context, false).await
 }
 
 /// From a half of `mean` to one and a half, so that connections that were dropped together are not tried again together.
@@ -164,15 +169,15 @@ fn can_ask(options: &SshOptions) -> bool {
 
 async fn start(
     options: &SshOptions,
-    place: &Place,
-    context: &Context,
+    control_dir: &ControlDir,
+    context: &RunContext,
     may_ask: bool,
 ) -> Result<Master, SshError> {
     // That of a dead master would make ssh go on without being one.
-    let _ = std::fs::remove_file(place.socket());
+    let _ = std::fs::remove_file(control_dir.socket());
     let mut command = Command::new("ssh");
     command
-        .args(arguments(options, place, &context.host, may_ask))
+        .args(arguments(options, control_dir, &context.host, may_ask))
         .env_clear()
         .envs(context.env.iter().map(|(k, v)| (k, v)))
         .stdin(Stdio::piped())
@@ -185,7 +190,7 @@ async fn start(
         command.process_group(0);
     }
     let mut child =
-        command.spawn().map_err(|e| SshError::new(context, Problem::NotInstalled, &e.to_string()))?;
+        command.spawn().map_err(|e| SshError::new(context, SshProblem::NotInstalled, &e.to_string()))?;
     limits::restore_for(child.id());
     let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
     let stdin = child.stdin.take();
@@ -214,7 +219,7 @@ async fn start(
         let _ = end.send(true);
     });
     Ok(Master {
-        session: Session::resume_mux(place.socket().into(), None),
+        session: Session::resume_mux(control_dir.socket().into(), None),
         pid,
         stdin: Mutex::new(stdin),
         ended,
@@ -223,15 +228,15 @@ async fn start(
     })
 }
 
-fn arguments(options: &SshOptions, place: &Place, host: &str, may_ask: bool) -> Vec<OsString> {
-    let mut all: Vec<OsString> = vec!["-F".into(), place.config().into()];
+fn arguments(options: &SshOptions, control_dir: &ControlDir, host: &str, may_ask: bool) -> Vec<OsString> {
+    let mut all: Vec<OsString> = vec!["-F".into(), control_dir.config().into()];
     all.extend(user(host).iter().map(OsString::from));
     all.extend(match options.family {
         Family::Any => None,
         Family::V4 => Some("-4".into()),
         Family::V6 => Some("-6".into()),
     });
-    all.extend(["-M".into(), "-S".into(), place.socket().into()]);
+    all.extend(["-M".into(), "-S".into(), control_dir.socket().into()]);
     let batch = if may_ask { "BatchMode=no" } else { "BatchMode=yes" };
     // What a user's configuration may say for logins, and what would be wrong here.
     let fixed = [

@@ -5,10 +5,10 @@
 //! session over its control socket. `$__remote_exec` leads ssh to the same socket, and so does `$__remote_copy`, which takes the
 //! words of scp but needs no sftp-server there.
 
+mod control_dir;
 mod error;
 mod host_keys;
 mod master;
-mod place;
 mod send;
 
 use std::{
@@ -33,12 +33,12 @@ use tokio::{
     time::sleep,
 };
 
-pub use error::{Problem, SshError};
+pub use error::{SshError, SshProblem};
 pub use host_keys::HostKeys;
 
-use self::{master::Master, place::Place};
+use self::{control_dir::ControlDir, master::Master};
 use super::{
-    Commands, Connector, ConnectorError, Context, Copy, Done, Exec, Input, Output, POLL, ProcessError,
+    Commands, Connector, ConnectorError, Copy, Done, Exec, Input, Output, POLL, ProcessError, RunContext,
     cancellable, quota::Quota, shown,
 };
 use crate::host::{CAPTURED_MAX, Family};
@@ -68,29 +68,34 @@ pub struct SshOptions {
 #[derive(Debug)]
 pub struct Ssh {
     options: SshOptions,
-    place: OnceLock<Place>,
+    control_dir: OnceLock<ControlDir>,
     master: Mutex<Option<Arc<Master>>>,
     sessions: Semaphore,
 }
 
 impl Ssh {
-    /// A host whose name comes with the [`Context`].
+    /// A host whose name comes with the [`RunContext`].
     pub fn new(options: SshOptions) -> Self {
-        Self { options, place: OnceLock::new(), master: Mutex::default(), sessions: Semaphore::new(SESSIONS) }
+        Self {
+            options,
+            control_dir: OnceLock::new(),
+            master: Mutex::default(),
+            sessions: Semaphore::new(SESSIONS),
+        }
     }
 
-    fn place(&self) -> io::Result<&Place> {
-        if let Some(place) = self.place.get() {
-            return Ok(place);
+    fn control_dir(&self) -> io::Result<&ControlDir> {
+        if let Some(control_dir) = self.control_dir.get() {
+            return Ok(control_dir);
         }
-        let place = Place::make(self.options.config.as_deref())?;
+        let control_dir = ControlDir::make(self.options.config.as_deref())?;
         // Another caller's may have come first; then this one goes.
-        let _ = self.place.set(place);
-        self.place.get().ok_or_else(|| io::Error::other("no directory for the control socket"))
+        let _ = self.control_dir.set(control_dir);
+        self.control_dir.get().ok_or_else(|| io::Error::other("no directory for the control socket"))
     }
 
     /// The living connection. If there is none, or none any more, one is made.
-    async fn master(&self, context: &Context) -> Result<Arc<Master>, ConnectorError> {
+    async fn master(&self, context: &RunContext) -> Result<Arc<Master>, ConnectorError> {
         let mut slot = self.master.lock().await;
         if let Some(master) = slot.as_ref() {
             if master.answers().await {
@@ -101,10 +106,10 @@ impl Ssh {
                 old.stop().await;
             }
         }
-        let place = self.place().map_err(|source| no_place(context, &source))?;
-        let block = self.options.host_keys.block(place.dir(), context)?;
-        place.begin_with(&block).map_err(|source| no_place(context, &source))?;
-        let master = Arc::new(Master::start(&self.options, place, context).await?);
+        let control_dir = self.control_dir().map_err(|source| no_control_dir(context, &source))?;
+        let block = self.options.host_keys.block(control_dir.dir(), context)?;
+        control_dir.begin_with(&block).map_err(|source| no_control_dir(context, &source))?;
+        let master = Arc::new(Master::start(&self.options, control_dir, context).await?);
         *slot = Some(Arc::clone(&master));
         Ok(master)
     }
@@ -113,7 +118,7 @@ impl Ssh {
     async fn spawn<'s>(
         &self,
         master: &Master,
-        context: &Context,
+        context: &RunContext,
         command: &mut openssh::OwningCommand<&'s Session>,
     ) -> Result<openssh::Child<&'s Session>, ConnectorError> {
         let mut waited = Duration::ZERO;
@@ -128,7 +133,7 @@ impl Ssh {
                     cancellable(context, sleep(POLL)).await?;
                 }
                 Err(error) if is_refusal(&error) => {
-                    return Err(SshError::new(context, Problem::SessionRefused, &error.to_string()).into());
+                    return Err(SshError::new(context, SshProblem::SessionRefused, &error.to_string()).into());
                 }
                 Err(error) => return Err(lost(master, context, &error).await.into()),
             }
@@ -138,11 +143,11 @@ impl Ssh {
 
 #[async_trait]
 impl Connector for Ssh {
-    async fn open(&self, context: &Context) -> Result<(), ConnectorError> {
+    async fn open(&self, context: &RunContext) -> Result<(), ConnectorError> {
         self.master(context).await.map(drop)
     }
 
-    async fn exec(&self, context: &Context, exec: Exec) -> Result<Done, ConnectorError> {
+    async fn exec(&self, context: &RunContext, exec: Exec) -> Result<Done, ConnectorError> {
         if context.cancel.is_cancelled() {
             return Err(ProcessError::Cancelled.into());
         }
@@ -221,17 +226,17 @@ impl Connector for Ssh {
         Ok(Done { status, stdout, stderr })
     }
 
-    async fn copy(&self, context: &Context, copy: Copy) -> Result<(), ConnectorError> {
+    async fn copy(&self, context: &RunContext, copy: Copy) -> Result<(), ConnectorError> {
         let has_tar = self.master(context).await?.has_tar();
         send::send(self, context, copy, has_tar).await
     }
 
     fn commands(&self, _dir: &Path) -> io::Result<Commands> {
-        let place = self.place()?;
+        let control_dir = self.control_dir()?;
         let mut options = OsString::from("-F ");
-        options.push(place.config());
+        options.push(control_dir.config());
         options.push(" -o ControlPath=");
-        options.push(place.socket());
+        options.push(control_dir.socket());
         let mut exec = OsString::from(match self.options.family {
             Family::Any => "ssh -o User=root ",
             Family::V4 => "ssh -o User=root -4 ",
@@ -240,7 +245,7 @@ impl Connector for Ssh {
         exec.push(&options);
         // Takes the words of scp, which itself needs more than /bin/sh there.
         let mut copy = OsString::from("/bin/sh ");
-        copy.push(place.copy());
+        copy.push(control_dir.copy());
         copy.push(match self.options.family {
             Family::Any => " -o User=root -q ",
             Family::V4 => " -o User=root -q -4 ",
@@ -250,7 +255,7 @@ impl Connector for Ssh {
         Ok(Commands { exec, copy })
     }
 
-    fn shown(&self, context: &Context, words: &[OsString]) -> String {
+    fn shown(&self, context: &RunContext, words: &[OsString]) -> String {
         let mut argv = argv(context, &[]);
         if let Some(config) = &self.options.config {
             argv.splice(1..1, ["-F".into(), config.clone().into()]);
@@ -260,19 +265,19 @@ impl Connector for Ssh {
         shown(&argv)
     }
 
-    async fn close(&self, _context: &Context) -> Result<(), ConnectorError> {
+    async fn close(&self, _context: &RunContext) -> Result<(), ConnectorError> {
         if let Some(master) = self.master.lock().await.take() {
             master.stop().await;
         }
-        if let Some(place) = self.place.get() {
-            place.remove();
+        if let Some(control_dir) = self.control_dir.get() {
+            control_dir.remove();
         }
         Ok(())
     }
 }
 
 /// ssh without what only we need; a user can type it.
-fn argv(context: &Context, words: &[OsString]) -> Vec<OsString> {
+fn argv(context: &RunContext, words: &[OsString]) -> Vec<OsString> {
     let mut argv: Vec<OsString> = vec!["ssh".into()];
     argv.extend(user(&context.host).iter().map(OsString::from));
     argv.push(context.host.clone().into());
@@ -302,17 +307,17 @@ fn is_refusal(error: &openssh::Error) -> bool {
         && error.source().is_some_and(|source| source.to_string().to_lowercase().contains("refused by peer"))
 }
 
-fn no_place(context: &Context, source: &io::Error) -> SshError {
-    SshError::new(context, Problem::NoPlace, &source.to_string())
+fn no_control_dir(context: &RunContext, source: &io::Error) -> SshError {
+    SshError::new(context, SshProblem::NoControlDir, &source.to_string())
 }
 
 /// The connection has ended, or what talks to it does not understand it.
-async fn lost(master: &Master, context: &Context, error: &openssh::Error) -> SshError {
+async fn lost(master: &Master, context: &RunContext, error: &openssh::Error) -> SshError {
     // Its last words come with its end.
     master.ends_within(NOTICE).await;
     let said = master.said();
     let why = if said.is_empty() { error.to_string() } else { said };
-    SshError::new(context, Problem::Lost, &why)
+    SshError::new(context, SshProblem::Lost, &why)
 }
 
 async fn feed(mut pipe: ChildStdin, bytes: Vec<u8>) {

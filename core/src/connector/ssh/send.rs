@@ -10,7 +10,7 @@ use std::{
 
 use super::Ssh;
 use crate::{
-    connector::{Connector, ConnectorError, Context, Copy, CopyTo, Exec, Input},
+    connector::{Connector, ConnectorError, Copy, CopyTo, Exec, Input, RunContext},
     host::quote::{posix, posix_always},
 };
 
@@ -20,7 +20,7 @@ const CHUNK: usize = 8 * 1024;
 /// Copies to the target. Names, contents and modes travel; the files belong to the user of the login.
 pub(super) async fn send(
     ssh: &Ssh,
-    context: &Context,
+    context: &RunContext,
     copy: Copy,
     has_tar: bool,
 ) -> Result<(), ConnectorError> {

@@ -7,7 +7,7 @@ use crate::{
     plugin::{
         check::Checker,
         elf,
-        facts::{Facts, Kind, Panic},
+        facts::{LibraryKind, Panic, PluginFacts},
         sums::Sums,
         text::{self, PreosText},
     },
@@ -103,7 +103,7 @@ fn summary_warning(summary: &str) -> Option<String> {
 
 /// A warning and no failure: cdist runs such a plugin, and one that never panics is as good as any other.
 fn panic_strategy(path: &Path) -> Verdict {
-    let elf = match Facts::read(path) {
+    let elf = match PluginFacts::read(path) {
         Ok(facts) => facts.elf,
         Err(error) => return Verdict::Failed(format!("reading it: {error}")),
     };
@@ -112,7 +112,7 @@ fn panic_strategy(path: &Path) -> Verdict {
         Some((Panic::Abort, _)) => Verdict::Warning(
             "a panic aborts the process, and its message is lost; build with panic = \"unwind\"".to_owned(),
         ),
-        Some((Panic::Unknown, Kind::C)) => Verdict::Skipped("not for libraries in C".to_owned()),
+        Some((Panic::Unknown, LibraryKind::C)) => Verdict::Skipped("not for libraries in C".to_owned()),
         _ => Verdict::Skipped("the file does not tell what a panic does".to_owned()),
     }
 }

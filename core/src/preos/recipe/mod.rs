@@ -11,10 +11,10 @@ use cdist_plugin_api::RecordError;
 
 use self::parse::VERSIONS;
 use super::{
+    boot_dir::BootDirOptions,
     compress::{Compression, ParseCompressionError},
     initramfs::{Exclude, InitramfsOptions},
     keys::{self, KeyError},
-    pxe::PxeOptions,
     staging::STAGING,
 };
 use crate::token::{Token, TokenError};
@@ -196,14 +196,14 @@ impl Pxe {
     }
 
     /// The options of the step.
-    pub(super) fn options(&self) -> Result<PxeOptions, RecipeError> {
+    pub(super) fn options(&self) -> Result<BootDirOptions, RecipeError> {
         let compression = match &self.compress {
             Some(text) => text
                 .parse()
                 .map_err(|error: ParseCompressionError| RecipeError::Unfit(format!("--compress: {error}")))?,
             None => Compression::default(),
         };
-        let mut options = PxeOptions { group: self.group.clone(), ..PxeOptions::default() };
+        let mut options = BootDirOptions { group: self.group.clone(), ..BootDirOptions::default() };
         if !self.kernel_parameters.is_empty() {
             options.kernel_params = self.kernel_parameters.clone();
         }

@@ -24,12 +24,12 @@ pub const NAME: &str = crate::trigger::state_dir::SOCKET;
 const PATH_MAX: usize = 107;
 
 /// A path that the kernel takes for a socket. A long one leads through an open directory, which must stay open.
-struct Place {
+struct SocketPath {
     path: PathBuf,
     _dir: Option<File>,
 }
 
-impl Place {
+impl SocketPath {
     fn of(state_dir: &Path) -> io::Result<Self> {
         let path = state_dir.join(NAME);
         if path.as_os_str().as_bytes().len() <= PATH_MAX {
@@ -48,15 +48,15 @@ impl Place {
 ///
 /// The socket cannot be made, or something else has its name.
 pub fn listen(state_dir: &Path) -> io::Result<UnixListener> {
-    let place = Place::of(state_dir)?;
-    match fs::symlink_metadata(&place.path) {
-        Ok(found) if found.file_type().is_socket() => fs::remove_file(&place.path)?,
+    let socket = SocketPath::of(state_dir)?;
+    match fs::symlink_metadata(&socket.path) {
+        Ok(found) if found.file_type().is_socket() => fs::remove_file(&socket.path)?,
         Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is there, and is no socket")),
         Err(_) => {}
     }
-    let listener = UnixListener::bind(&place.path)?;
+    let listener = UnixListener::bind(&socket.path)?;
     // No other user gets into the directory meanwhile.
-    fs::set_permissions(&place.path, fs::Permissions::from_mode(0o600))?;
+    fs::set_permissions(&socket.path, fs::Permissions::from_mode(0o600))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
@@ -67,8 +67,8 @@ pub fn listen(state_dir: &Path) -> io::Result<UnixListener> {
 ///
 /// No server listens there, or this user may not talk to it.
 pub fn connect(state_dir: &Path) -> io::Result<UnixStream> {
-    let place = Place::of(state_dir)?;
-    UnixStream::connect(&place.path)
+    let socket = SocketPath::of(state_dir)?;
+    UnixStream::connect(&socket.path)
 }
 
 #[cfg(test)]

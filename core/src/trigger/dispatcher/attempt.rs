@@ -9,8 +9,8 @@ use crate::{
     connector::Guard,
     host::Cancel,
     trigger::{
+        attempt::{Attempt, AttemptReport, Binding, End, Ended, JobWorker},
         job::Job,
-        runner::{self, Binding, End, Ended, RunReport, Runner},
     },
 };
 
@@ -24,12 +24,12 @@ pub(super) async fn run(
     job: &Job,
     cancel: Cancel,
     limit: Duration,
-    runner: Arc<dyn Runner>,
+    worker: Arc<dyn JobWorker>,
     jobs_dir: JobsDir,
     binding: Binding,
 ) -> Ended {
     let failed = |reason: String| {
-        let report = RunReport { reason: Some(reason), ..RunReport::default() };
+        let report = AttemptReport { reason: Some(reason), ..AttemptReport::default() };
         Ended { end: End::Failed, report }
     };
     let missed = |why: String| Ended { end: End::Missed, ..failed(why) };
@@ -37,28 +37,28 @@ pub(super) async fn run(
     if let Err(why) = binding.check().await {
         return missed(why);
     }
-    let (id, attempt) = (job.id, job.attempts);
+    let (id, number) = (job.id, job.attempts);
     let places = jobs_dir.clone();
-    let prepared = tokio::task::spawn_blocking(move || places.prepare(id, attempt)).await;
+    let prepared = tokio::task::spawn_blocking(move || places.prepare(id, number)).await;
     if let Ok(Err(error)) = prepared {
         let mut ended = failed(format!("making the directory of the job: {error}"));
         ended.report.hint =
             Some("see whether the file system of the state directory is full or read-only".to_owned());
         return ended;
     }
-    let order = runner::Order {
+    let attempt = Attempt {
         job: id,
         kind: job.kind,
         address: job.address.clone(),
-        attempt,
+        number,
         ssh_host_keys: job.facts.ssh_host_keys.clone(),
         machine: job.machine,
-        log: jobs_dir.log(id, attempt),
-        work_dir: jobs_dir.work_dir(id, attempt),
+        log: jobs_dir.log(id, number),
+        work_dir: jobs_dir.work_dir(id, number),
         cancel: cancel.clone(),
         binding: binding.clone(),
     };
-    let mut run = tokio::spawn(async move { runner.run(order).await });
+    let mut run = tokio::spawn(async move { worker.run(attempt).await });
     let ended = match timeout(limit, &mut run).await {
         Ok(ended) => ended,
         Err(_) => {
@@ -74,7 +74,7 @@ pub(super) async fn run(
         }
     };
     // Measuring and removing many files may block for long, so a thread for such work does it.
-    drop(tokio::task::spawn_blocking(move || jobs_dir.keep(id, attempt)).await);
+    drop(tokio::task::spawn_blocking(move || jobs_dir.keep(id, number)).await);
     if let Some(why) = binding.missed() {
         return missed(why);
     }

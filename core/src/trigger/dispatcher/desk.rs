@@ -11,16 +11,19 @@ use std::{
 
 use tokio::{runtime::Handle, sync::oneshot};
 
-use super::{Command, Done, Event, JobsDir, Order, Settings, Shared, Unavailable, attempt, clock::Reckoned};
+use super::{
+    DispatcherSettings, JobEvent, JobsDir, Message, Order, OrderDone, Shared, Unavailable, attempt,
+    clock::Reckoned,
+};
 use crate::{
     chain,
     host::Cancel,
     net::neighbours,
     trigger::{
+        attempt::{Binding, End, Ended, JobWorker},
         counters::CommitProblem,
         job::{self, Job, JobId, Millis},
         ledger::{Answer, Change, Ledger, Moment, OrderError, is_one_of},
-        runner::{Binding, End, Ended, Runner},
         store::{Store, StoreError},
     },
 };
@@ -43,9 +46,9 @@ const REST_AFTER: Duration = Duration::from_millis(500);
 const STORE_AGAIN: Duration = Duration::from_secs(2);
 
 pub(super) struct Desk {
-    settings: Settings,
+    settings: DispatcherSettings,
     shared: Arc<Shared>,
-    sender: Sender<Command>,
+    sender: Sender<Message>,
     jobs_dir: JobsDir,
     ledger: Ledger,
     begin: Instant,
@@ -75,7 +78,7 @@ struct Closing {
 /// An answer that is given after the commit.
 enum Reply {
     Call(oneshot::Sender<Result<Answer, Unavailable>>, Answer),
-    Order(oneshot::Sender<Result<Result<Done, OrderError>, Unavailable>>, Result<Done, OrderError>),
+    Order(oneshot::Sender<Result<Result<OrderDone, OrderError>, Unavailable>>, Result<OrderDone, OrderError>),
 }
 
 impl Reply {
@@ -93,10 +96,10 @@ impl Reply {
 impl Desk {
     /// Loads the ledger, and stores what a crash has made of running jobs.
     pub(super) fn new(
-        settings: &Settings,
+        settings: &DispatcherSettings,
         store: &mut Box<dyn Store>,
         shared: Arc<Shared>,
-        sender: Sender<Command>,
+        sender: Sender<Message>,
         jobs_dir: JobsDir,
     ) -> Result<Self, StoreError> {
         let begin = Instant::now();
@@ -142,16 +145,16 @@ impl Desk {
     pub(super) fn work(
         mut self,
         mut store: Box<dyn Store>,
-        runner: &Arc<dyn Runner>,
+        worker: &Arc<dyn JobWorker>,
         runtime: &Handle,
-        receiver: &Receiver<Command>,
+        receiver: &Receiver<Message>,
     ) -> Result<(), StoreError> {
         // What was waiting when the last server ended.
-        self.turn(Vec::new(), store.as_mut(), runner, runtime);
+        self.turn(Vec::new(), store.as_mut(), worker, runtime);
         loop {
             let mut batch = Vec::new();
             match receiver.recv_timeout(self.patience()) {
-                Ok(command) => batch.push(command),
+                Ok(message) => batch.push(message),
                 Err(RecvTimeoutError::Timeout) if !self.rested => {
                     self.rested = true;
                     store.rest();
@@ -160,11 +163,11 @@ impl Desk {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             while batch.len() < BATCH
-                && let Ok(command) = receiver.try_recv()
+                && let Ok(message) = receiver.try_recv()
             {
-                batch.push(command);
+                batch.push(message);
             }
-            self.turn(batch, store.as_mut(), runner, runtime);
+            self.turn(batch, store.as_mut(), worker, runtime);
             if self.is_over() {
                 break;
             }
@@ -195,9 +198,9 @@ impl Desk {
     /// One batch: decide, store, answer, start.
     fn turn(
         &mut self,
-        batch: Vec<Command>,
+        batch: Vec<Message>,
         store: &mut dyn Store,
-        runner: &Arc<dyn Runner>,
+        worker: &Arc<dyn JobWorker>,
         runtime: &Handle,
     ) {
         if self.stale {
@@ -208,8 +211,8 @@ impl Desk {
         for (job, ended) in std::mem::take(&mut self.unstored) {
             self.finish(job, ended, now);
         }
-        for command in batch {
-            self.decide(command, store, now, &mut replies);
+        for message in batch {
+            self.decide(message, store, now, &mut replies);
         }
         self.stop_if_closing();
         self.ledger.expire(now);
@@ -227,17 +230,17 @@ impl Desk {
                 }
             }
             for job in started {
-                self.run(job, runner, runtime);
+                self.run(job, worker, runtime);
             }
         }
         self.tell_sizes();
     }
 
-    fn decide(&mut self, command: Command, store: &dyn Store, now: Moment, replies: &mut Vec<Reply>) {
-        match command {
-            Command::Finished(job, ended) => self.finish(job, ended, now),
-            Command::Old(jobs) => self.old.extend(jobs),
-            Command::Close(grace) => {
+    fn decide(&mut self, message: Message, store: &dyn Store, now: Moment, replies: &mut Vec<Reply>) {
+        match message {
+            Message::Finished(job, ended) => self.finish(job, ended, now),
+            Message::Old(jobs) => self.old.extend(jobs),
+            Message::Close(grace) => {
                 let stop_at = Instant::now() + grace.min(GRACE_MAX);
                 let give_up_at = stop_at + CLEAN_UP;
                 let closing = self.closing.get_or_insert(Closing { stop_at, give_up_at, stopped: false });
@@ -245,13 +248,15 @@ impl Desk {
                 closing.stop_at = closing.stop_at.min(stop_at);
                 closing.give_up_at = closing.give_up_at.min(give_up_at);
             }
-            Command::Call(_, to) if self.closing.is_some() => drop(to.send(Err(Unavailable::Closing))),
-            Command::Call(_, to) if store.shortage().is_some() => {
+            Message::Call(_, to) if self.closing.is_some() => {
+                drop(to.send(Err(Unavailable::Closing)));
+            }
+            Message::Call(_, to) if store.shortage().is_some() => {
                 let why = store.shortage().unwrap_or_default().to_owned();
                 drop(to.send(Err(Unavailable::Store(why))));
             }
-            Command::Call(call, to) => replies.push(Reply::Call(to, self.ledger.call(call, now))),
-            Command::Order(order, to) => match self.order(&order, store, now) {
+            Message::Call(call, to) => replies.push(Reply::Call(to, self.ledger.call(call, now))),
+            Message::Order(order, to) => match self.order(&order, store, now) {
                 Ok(answer) => replies.push(Reply::Order(to, answer)),
                 Err(error) => drop(to.send(Err(Unavailable::Store(chain(&error))))),
             },
@@ -263,7 +268,7 @@ impl Desk {
         order: &Order,
         store: &dyn Store,
         now: Moment,
-    ) -> Result<Result<Done, OrderError>, StoreError> {
+    ) -> Result<Result<OrderDone, OrderError>, StoreError> {
         let ledger = &mut self.ledger;
         let stored = |id| store.reader().and_then(|mut reader| reader.job(id));
         Ok(match order {
@@ -276,7 +281,7 @@ impl Desk {
                     if let (Ok(false), Some(cancel)) = (&result, self.cancels.get(id)) {
                         cancel.cancel();
                     }
-                    result.map(Done::Cancelled)
+                    result.map(OrderDone::Cancelled)
                 }
             },
             Order::Retry(id) => {
@@ -295,18 +300,18 @@ impl Desk {
                     }
                     (None, None) => Vec::new(),
                 };
-                ledger.retry(&old, told, neighbour.as_deref(), now).map(Done::Retried)
+                ledger.retry(&old, told, neighbour.as_deref(), now).map(OrderDone::Retried)
             }
-            Order::Find(word) => ledger.resolve(word).map(Done::Found),
-            Order::Arm(word, time) => ledger
-                .resolve(word)
-                .and_then(|machine| ledger.arm(machine, *time, now).map(|until| Done::Armed(machine, until))),
+            Order::Find(word) => ledger.resolve(word).map(OrderDone::Found),
+            Order::Arm(word, time) => ledger.resolve(word).and_then(|machine| {
+                ledger.arm(machine, *time, now).map(|until| OrderDone::Armed(machine, until))
+            }),
             Order::Disarm(word) => ledger
                 .resolve(word)
-                .and_then(|machine| ledger.take_arm_back(machine).map(|()| Done::Disarmed(machine))),
+                .and_then(|machine| ledger.take_arm_back(machine).map(|()| OrderDone::Disarmed(machine))),
             Order::Forget(word) => ledger
                 .resolve(word)
-                .and_then(|machine| ledger.forget(machine).map(|()| Done::Forgotten(machine))),
+                .and_then(|machine| ledger.forget(machine).map(|()| OrderDone::Forgotten(machine))),
         })
     }
 
@@ -368,7 +373,7 @@ impl Desk {
     fn tell(&self, changes: &[Change]) {
         for change in changes {
             if let Change::Job(job) = change {
-                self.shared.events.tell(Event { job: job.id, state: job.state });
+                self.shared.events.tell(JobEvent { job: job.id, state: job.state });
             }
         }
     }
@@ -399,17 +404,17 @@ impl Desk {
         }
     }
 
-    fn run(&mut self, job: Job, runner: &Arc<dyn Runner>, runtime: &Handle) {
+    fn run(&mut self, job: Job, worker: &Arc<dyn JobWorker>, runtime: &Handle) {
         let cancel = Cancel::default();
         self.cancels.insert(job.id, cancel.clone());
         self.shared.counters.attempts.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         tracing::info!("job {}: {} of {} begins, attempt {}", job.id, job.kind, job.address, job.attempts);
-        let (runner, sender, jobs_dir) = (Arc::clone(runner), self.sender.clone(), self.jobs_dir.clone());
+        let (worker, sender, jobs_dir) = (Arc::clone(worker), self.sender.clone(), self.jobs_dir.clone());
         let limit = self.settings.job_time;
         let binding = self.binding_of(&job);
         self.bindings.insert(job.id, binding.clone());
         runtime.spawn(async move {
-            let ended = attempt::run(&job, cancel, limit, runner, jobs_dir, binding).await;
+            let ended = attempt::run(&job, cancel, limit, worker, jobs_dir, binding).await;
             let reason = ended.report.reason.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
             tracing::info!(
                 "job {}: {} of {} {}{reason}",
@@ -419,7 +424,7 @@ impl Desk {
                 attempt::word(ended.end)
             );
             // The receiver is gone when the server has given up waiting.
-            let _ = sender.send(Command::Finished(job.id, ended));
+            let _ = sender.send(Message::Finished(job.id, ended));
         });
     }
 
@@ -479,7 +484,7 @@ impl Desk {
                 runtime.spawn_blocking(move || match reader.old(before, wall, PRUNE_AT_ONCE) {
                     Ok(found) if found.is_empty() => {}
                     // An error is the end of the server.
-                    Ok(found) => drop(sender.send(Command::Old(found))),
+                    Ok(found) => drop(sender.send(Message::Old(found))),
                     Err(error) => tracing::warn!("looking for old jobs: {}", chain(&error)),
                 });
             }

@@ -24,21 +24,21 @@ use std::{
 
 use tokio::{runtime::Handle, sync::oneshot};
 
-pub use events::{Event, Events};
+pub use events::{JobEvent, JobEvents};
 pub use jobs_dir::JobsDir;
 
 use self::{desk::Desk, jobs_dir::Found};
 use super::{
+    attempt::{Ended, JobWorker},
     counters::Counters,
     job::{Job, JobId, Machine, MachineId, Millis},
     ledger::{Answer, Call, OrderError, Rules},
-    runner::{Ended, Runner},
     store::{JobFilter, Reader, Store, StoreError},
 };
 
 /// What the server is told at its start.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct DispatcherSettings {
     /// The rules.
     pub rules: Rules,
     /// Where machines, jobs and logs are kept.
@@ -61,9 +61,9 @@ pub enum Unavailable {
 }
 
 /// What is asked of the thread.
-enum Command {
+enum Message {
     Call(Call, oneshot::Sender<Result<Answer, Unavailable>>),
-    Order(Order, oneshot::Sender<Result<Result<Done, OrderError>, Unavailable>>),
+    Order(Order, oneshot::Sender<Result<Result<OrderDone, OrderError>, Unavailable>>),
     Finished(JobId, Ended),
     /// Jobs that may be old enough to go.
     Old(Vec<JobId>),
@@ -89,7 +89,7 @@ pub enum Order {
 
 /// What was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Done {
+pub enum OrderDone {
     /// The job has ended by that, or (false) is told to stop.
     Cancelled(bool),
     /// The new job, or the one that waits or runs already.
@@ -108,13 +108,13 @@ pub enum Done {
 #[derive(Debug, Default)]
 struct Shared {
     counters: Counters,
-    events: Events,
+    events: JobEvents,
 }
 
 /// The way to the thread. Clones lead to the same one.
 #[derive(Clone)]
 pub struct Dispatcher {
-    sender: Sender<Command>,
+    sender: Sender<Message>,
     shared: Arc<Shared>,
     reader: Arc<Mutex<Box<dyn Reader>>>,
     jobs_dir: JobsDir,
@@ -153,9 +153,9 @@ impl Dispatcher {
     ///
     /// The store cannot be read or written to.
     pub fn start(
-        settings: &Settings,
+        settings: &DispatcherSettings,
         mut store: Box<dyn Store>,
-        runner: Arc<dyn Runner>,
+        worker: Arc<dyn JobWorker>,
         runtime: Handle,
     ) -> Result<(Self, Thread), StoreError> {
         let reader = store.reader()?;
@@ -173,7 +173,7 @@ impl Dispatcher {
             });
         });
         let rules = settings.rules.clone();
-        let work = move || desk.work(store, &runner, &runtime, &receiver);
+        let work = move || desk.work(store, &worker, &runtime, &receiver);
         let thread = std::thread::Builder::new().name("dispatcher".into()).spawn(work).map_err(|source| {
             StoreError::Io { doing: "starting the dispatcher's thread".to_owned(), source }
         })?;
@@ -187,7 +187,7 @@ impl Dispatcher {
     /// The server ends before a decision, or the decision cannot be stored and does not count.
     pub async fn call(&self, call: Call) -> Result<Answer, Unavailable> {
         let (sender, receiver) = oneshot::channel();
-        self.send(Command::Call(call, sender))?;
+        self.send(Message::Call(call, sender))?;
         receiver.await.unwrap_or(Err(Unavailable::Closing))
     }
 
@@ -196,9 +196,9 @@ impl Dispatcher {
     /// # Errors
     ///
     /// The outer error is that of [`call`](Self::call); the inner one tells why the order is refused.
-    pub async fn order(&self, order: Order) -> Result<Result<Done, OrderError>, Unavailable> {
+    pub async fn order(&self, order: Order) -> Result<Result<OrderDone, OrderError>, Unavailable> {
         let (sender, receiver) = oneshot::channel();
-        self.send(Command::Order(order, sender))?;
+        self.send(Message::Order(order, sender))?;
         receiver.await.unwrap_or(Err(Unavailable::Closing))
     }
 
@@ -206,11 +206,11 @@ impl Dispatcher {
     pub fn close(&self, grace: Duration) {
         self.shared.counters.set_closing();
         // An error means that the thread has ended already.
-        let _ = self.sender.send(Command::Close(grace));
+        let _ = self.sender.send(Message::Close(grace));
     }
 
-    fn send(&self, command: Command) -> Result<(), Unavailable> {
-        self.sender.send(command).map_err(|_| Unavailable::Closing)
+    fn send(&self, message: Message) -> Result<(), Unavailable> {
+        self.sender.send(message).map_err(|_| Unavailable::Closing)
     }
 
     /// Runs `ask` where waiting for the disk blocks no other task.
@@ -279,7 +279,7 @@ impl Dispatcher {
     }
 
     /// What happens to jobs from now on.
-    pub fn events(&self) -> tokio::sync::broadcast::Receiver<Event> {
+    pub fn events(&self) -> tokio::sync::broadcast::Receiver<JobEvent> {
         self.shared.events.subscribe()
     }
 

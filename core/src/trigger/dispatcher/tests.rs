@@ -13,22 +13,22 @@ use async_trait::async_trait;
 use super::*;
 use crate::trigger::{
     Facts,
-    job::{Kind, State},
+    attempt::{Attempt, AttemptReport, End},
+    job::{JobKind, JobState},
     ledger::{Change, Stored},
     machines::server::Access,
     policy::Refusal,
-    runner::{self, End},
     store::Memory,
     testing::{Bench, Told},
 };
 
-fn call(kind: Kind, address: &str) -> Call {
-    let (address, path) = (address.to_owned(), String::new());
+fn call(kind: JobKind, address: &str) -> Call {
+    let (address, path) = (address.parse().unwrap(), String::new());
     Call { kind, address, neighbour: None, facts: Facts::default(), path }
 }
 
 /// Waits until a job is in a state.
-async fn until(dispatcher: &Dispatcher, id: JobId, state: State) -> Job {
+async fn until(dispatcher: &Dispatcher, id: JobId, state: JobState) -> Job {
     for _ in 0..2000 {
         if let Some(job) = dispatcher.job(id).await.unwrap()
             && job.state == state
@@ -78,17 +78,17 @@ impl Store for Fickle {
 #[tokio::test]
 async fn while_nothing_can_be_stored_nothing_is_accepted_started_or_lost() {
     let store = Fickle::default();
-    let runner = Told::new(&[], Duration::from_millis(300));
+    let worker = Told::new(&[], Duration::from_millis(300));
     let bench =
-        Bench::with_store(Rules::default(), Access::default(), runner.clone(), Box::new(store.clone()));
+        Bench::with_store(Rules::default(), Access::default(), worker.clone(), Box::new(store.clone()));
     let dispatcher = &bench.dispatcher;
-    let queued = dispatcher.call(call(Kind::Install, "10.0.0.1")).await.unwrap();
+    let queued = dispatcher.call(call(JobKind::Install, "10.0.0.1")).await.unwrap();
     assert_eq!(queued, Answer::Queued(1));
-    until(dispatcher, 1, State::Running).await;
+    until(dispatcher, 1, JobState::Running).await;
 
     store.full.store(true, Ordering::SeqCst);
     for _ in 0..3 {
-        let error = dispatcher.call(call(Kind::Install, "10.0.0.2")).await.unwrap_err();
+        let error = dispatcher.call(call(JobKind::Install, "10.0.0.2")).await.unwrap_err();
         assert!(matches!(error, Unavailable::Store(_)), "{error}");
     }
     assert!(!dispatcher.counters().is_healthy());
@@ -97,92 +97,92 @@ async fn while_nothing_can_be_stored_nothing_is_accepted_started_or_lost() {
     while store.refused.load(Ordering::SeqCst) == refused {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert_eq!(dispatcher.job(1).await.unwrap().unwrap().state, State::Running);
-    assert_eq!(runner.orders().len(), 1);
+    assert_eq!(dispatcher.job(1).await.unwrap().unwrap().state, JobState::Running);
+    assert_eq!(worker.attempts().len(), 1);
 
     store.full.store(false, Ordering::SeqCst);
-    until(dispatcher, 1, State::Succeeded).await;
-    assert_eq!(dispatcher.call(call(Kind::Install, "10.0.0.2")).await.unwrap(), Answer::Queued(2));
-    until(dispatcher, 2, State::Succeeded).await;
+    until(dispatcher, 1, JobState::Succeeded).await;
+    assert_eq!(dispatcher.call(call(JobKind::Install, "10.0.0.2")).await.unwrap(), Answer::Queued(2));
+    until(dispatcher, 2, JobState::Succeeded).await;
     assert!(dispatcher.counters().is_healthy());
-    assert_eq!(runner.orders().len(), 2);
+    assert_eq!(worker.attempts().len(), 2);
 }
 
 #[tokio::test]
 async fn never_more_at_once_than_is_allowed() {
-    let runner = Told::new(&[], Duration::from_millis(20));
+    let worker = Told::new(&[], Duration::from_millis(20));
     let rules = Rules { at_once: 3, ..Rules::default() };
-    let bench = Bench::new(rules, Access::default(), runner.clone());
+    let bench = Bench::new(rules, Access::default(), worker.clone());
     for i in 0..30 {
-        bench.dispatcher.call(call(Kind::Config, &format!("10.0.0.{i}"))).await.unwrap();
+        bench.dispatcher.call(call(JobKind::Config, &format!("10.0.0.{i}"))).await.unwrap();
     }
     let mut most = 0;
     for id in 1..=30 {
         most = most.max(bench.dispatcher.counters().running.load(Ordering::Relaxed));
-        until(&bench.dispatcher, id, State::Succeeded).await;
+        until(&bench.dispatcher, id, JobState::Succeeded).await;
     }
     assert!((1..=3).contains(&most), "{most}");
-    assert_eq!(runner.orders().len(), 30);
+    assert_eq!(worker.attempts().len(), 30);
 }
 
 #[tokio::test]
 async fn orders_are_carried_out() {
-    let runner = Told::new(&[End::Succeeded], Duration::from_millis(30));
-    let bench = Bench::new(Rules::default(), Access::default(), runner.clone());
+    let worker = Told::new(&[End::Succeeded], Duration::from_millis(30));
+    let bench = Bench::new(Rules::default(), Access::default(), worker.clone());
     let dispatcher = &bench.dispatcher;
-    dispatcher.call(call(Kind::Install, "10.0.0.1")).await.unwrap();
-    until(dispatcher, 1, State::Succeeded).await;
-    let again = dispatcher.call(call(Kind::Install, "10.0.0.1")).await.unwrap();
+    dispatcher.call(call(JobKind::Install, "10.0.0.1")).await.unwrap();
+    until(dispatcher, 1, JobState::Succeeded).await;
+    let again = dispatcher.call(call(JobKind::Install, "10.0.0.1")).await.unwrap();
     assert_eq!(again, Answer::Refused(Refusal::Installed, 1));
     let order = |order| dispatcher.order(order);
     let unknown = order(Order::Arm("10.0.0.9".into(), Duration::from_secs(5))).await.unwrap();
     assert_eq!(unknown, Err(OrderError::UnknownMachine("10.0.0.9".into())));
     let armed = order(Order::Arm("10.0.0.1".into(), Duration::from_secs(5))).await.unwrap().unwrap();
-    assert!(matches!(armed, Done::Armed(1, _)), "{armed:?}");
-    assert_eq!(dispatcher.call(call(Kind::Install, "10.0.0.1")).await.unwrap(), Answer::Queued(2));
-    until(dispatcher, 2, State::Running).await;
+    assert!(matches!(armed, OrderDone::Armed(1, _)), "{armed:?}");
+    assert_eq!(dispatcher.call(call(JobKind::Install, "10.0.0.1")).await.unwrap(), Answer::Queued(2));
+    until(dispatcher, 2, JobState::Running).await;
     assert_eq!(order(Order::Forget("1".into())).await.unwrap(), Err(OrderError::Busy(1, 2)));
-    assert_eq!(order(Order::Retry(2)).await.unwrap(), Err(OrderError::NotAtItsEnd(2, State::Running)));
-    assert_eq!(order(Order::Cancel(2)).await.unwrap(), Ok(Done::Cancelled(false)));
-    let job = until(dispatcher, 2, State::Cancelled).await;
+    assert_eq!(order(Order::Retry(2)).await.unwrap(), Err(OrderError::NotAtItsEnd(2, JobState::Running)));
+    assert_eq!(order(Order::Cancel(2)).await.unwrap(), Ok(OrderDone::Cancelled(false)));
+    let job = until(dispatcher, 2, JobState::Cancelled).await;
     assert_eq!(job.note.as_deref(), Some("stopped while it ran"));
-    assert_eq!(order(Order::Cancel(2)).await.unwrap(), Err(OrderError::AtItsEnd(2, State::Cancelled)));
+    assert_eq!(order(Order::Cancel(2)).await.unwrap(), Err(OrderError::AtItsEnd(2, JobState::Cancelled)));
     assert_eq!(order(Order::Cancel(77)).await.unwrap(), Err(OrderError::UnknownJob(77)));
     // An install that was stopped by hand is not done again by a call, but by `retry`.
-    let stopped = dispatcher.call(call(Kind::Install, "10.0.0.1")).await.unwrap();
+    let stopped = dispatcher.call(call(JobKind::Install, "10.0.0.1")).await.unwrap();
     assert_eq!(stopped, Answer::Refused(Refusal::Stopped, 1));
-    assert_eq!(order(Order::Retry(2)).await.unwrap(), Ok(Done::Retried(3)));
-    until(dispatcher, 3, State::Succeeded).await;
-    assert_eq!(order(Order::Forget("10.0.0.1".into())).await.unwrap(), Ok(Done::Forgotten(1)));
+    assert_eq!(order(Order::Retry(2)).await.unwrap(), Ok(OrderDone::Retried(3)));
+    until(dispatcher, 3, JobState::Succeeded).await;
+    assert_eq!(order(Order::Forget("10.0.0.1".into())).await.unwrap(), Ok(OrderDone::Forgotten(1)));
     assert_eq!(order(Order::Retry(3)).await.unwrap(), Err(OrderError::Forgotten(3)));
 }
 
 #[tokio::test]
 async fn at_the_end_running_jobs_are_interrupted_and_waiting_ones_stay() {
     let store = Fickle::default();
-    let runner = Told::new(&[], Duration::from_secs(60));
+    let worker = Told::new(&[], Duration::from_secs(60));
     let rules = Rules { at_once: 2, ..Rules::default() };
-    let mut bench = Bench::with_store(rules.clone(), Access::default(), runner, Box::new(store.clone()));
+    let mut bench = Bench::with_store(rules.clone(), Access::default(), worker, Box::new(store.clone()));
     for (kind, address) in
-        [(Kind::Install, "10.0.0.1"), (Kind::Config, "10.0.0.2"), (Kind::Config, "10.0.0.3")]
+        [(JobKind::Install, "10.0.0.1"), (JobKind::Config, "10.0.0.2"), (JobKind::Config, "10.0.0.3")]
     {
         bench.dispatcher.call(call(kind, address)).await.unwrap();
     }
-    until(&bench.dispatcher, 2, State::Running).await;
+    until(&bench.dispatcher, 2, JobState::Running).await;
     bench.dispatcher.close(Duration::from_secs(3600));
     // A second signal shortens the grace.
     bench.dispatcher.close(Duration::from_millis(50));
     bench.thread.take().unwrap().join().await.unwrap();
     let state = |id| store.reader().unwrap().job(id).unwrap().unwrap().state;
-    assert_eq!([1, 2, 3].map(state), [State::Interrupted, State::Queued, State::Queued]);
+    assert_eq!([1, 2, 3].map(state), [JobState::Interrupted, JobState::Queued, JobState::Queued]);
 
     // The next server goes on with them, and not with the install.
-    let runner = Told::new(&[], Duration::ZERO);
-    let bench = Bench::with_store(rules, Access::default(), runner.clone(), Box::new(store));
-    until(&bench.dispatcher, 2, State::Succeeded).await;
-    until(&bench.dispatcher, 3, State::Succeeded).await;
-    assert!(runner.orders().iter().all(|order| order.job != 1));
-    let answer = bench.dispatcher.call(call(Kind::Install, "10.0.0.1")).await.unwrap();
+    let worker = Told::new(&[], Duration::ZERO);
+    let bench = Bench::with_store(rules, Access::default(), worker.clone(), Box::new(store));
+    until(&bench.dispatcher, 2, JobState::Succeeded).await;
+    until(&bench.dispatcher, 3, JobState::Succeeded).await;
+    assert!(worker.attempts().iter().all(|attempt| attempt.job != 1));
+    let answer = bench.dispatcher.call(call(JobKind::Install, "10.0.0.1")).await.unwrap();
     assert_eq!(answer, Answer::Refused(Refusal::Interrupted, 1));
 }
 
@@ -190,27 +190,27 @@ async fn at_the_end_running_jobs_are_interrupted_and_waiting_ones_stay() {
 async fn what_waits_begins_when_there_is_room_again_without_a_call() {
     let store = Fickle::default();
     let rules = Rules { at_once: 1, ..Rules::default() };
-    let runner = Told::new(&[], Duration::from_secs(60));
-    let mut bench = Bench::with_store(rules.clone(), Access::default(), runner, Box::new(store.clone()));
+    let worker = Told::new(&[], Duration::from_secs(60));
+    let mut bench = Bench::with_store(rules.clone(), Access::default(), worker, Box::new(store.clone()));
     for address in ["10.0.0.1", "10.0.0.2"] {
-        bench.dispatcher.call(call(Kind::Config, address)).await.unwrap();
+        bench.dispatcher.call(call(JobKind::Config, address)).await.unwrap();
     }
     bench.dispatcher.close(Duration::ZERO);
     bench.thread.take().unwrap().join().await.unwrap();
 
     store.full.store(true, Ordering::SeqCst);
-    let runner = Told::new(&[], Duration::ZERO);
-    let bench = Bench::with_store(rules, Access::default(), runner.clone(), Box::new(store.clone()));
-    assert!(bench.dispatcher.call(call(Kind::Config, "10.0.0.3")).await.is_err());
-    assert!(!bench.dispatcher.counters().is_healthy() && runner.orders().is_empty());
+    let worker = Told::new(&[], Duration::ZERO);
+    let bench = Bench::with_store(rules, Access::default(), worker.clone(), Box::new(store.clone()));
+    assert!(bench.dispatcher.call(call(JobKind::Config, "10.0.0.3")).await.is_err());
+    assert!(!bench.dispatcher.counters().is_healthy() && worker.attempts().is_empty());
     store.full.store(false, Ordering::SeqCst);
-    until(&bench.dispatcher, 1, State::Succeeded).await;
-    until(&bench.dispatcher, 2, State::Succeeded).await;
+    until(&bench.dispatcher, 1, JobState::Succeeded).await;
+    until(&bench.dispatcher, 2, JobState::Succeeded).await;
     assert!(bench.dispatcher.counters().is_healthy());
 
     // The server becomes healthy again without a call.
     store.full.store(true, Ordering::SeqCst);
-    assert!(bench.dispatcher.call(call(Kind::Config, "10.0.0.3")).await.is_err());
+    assert!(bench.dispatcher.call(call(JobKind::Config, "10.0.0.3")).await.is_err());
     store.full.store(false, Ordering::SeqCst);
     for _ in 0..2000 {
         if bench.dispatcher.counters().is_healthy() {
@@ -224,25 +224,25 @@ async fn what_waits_begins_when_there_is_room_again_without_a_call() {
 #[tokio::test]
 async fn who_asks_once_more_to_end_does_not_wait() {
     let store = Fickle::default();
-    let runner = Told::new(&[], Duration::from_secs(60));
-    let mut bench = Bench::with_store(Rules::default(), Access::default(), runner, Box::new(store.clone()));
-    bench.dispatcher.call(call(Kind::Install, "10.0.0.1")).await.unwrap();
-    until(&bench.dispatcher, 1, State::Running).await;
+    let worker = Told::new(&[], Duration::from_secs(60));
+    let mut bench = Bench::with_store(Rules::default(), Access::default(), worker, Box::new(store.clone()));
+    bench.dispatcher.call(call(JobKind::Install, "10.0.0.1")).await.unwrap();
+    until(&bench.dispatcher, 1, JobState::Running).await;
     bench.dispatcher.close(Duration::MAX);
     bench.dispatcher.close(Duration::ZERO);
     // A later call cannot make the grace longer again.
     bench.dispatcher.close(Duration::from_secs(3600));
     let end = bench.thread.take().unwrap().join();
     tokio::time::timeout(Duration::from_secs(10), end).await.unwrap().unwrap();
-    assert_eq!(store.reader().unwrap().job(1).unwrap().unwrap().state, State::Interrupted);
+    assert_eq!(store.reader().unwrap().job(1).unwrap().unwrap().state, JobState::Interrupted);
 }
 
 #[derive(Debug)]
 struct Panics;
 
 #[async_trait]
-impl Runner for Panics {
-    async fn run(&self, _: runner::Order) -> Ended {
+impl JobWorker for Panics {
+    async fn run(&self, _: Attempt) -> Ended {
         panic!("on purpose")
     }
 }
@@ -251,10 +251,10 @@ impl Runner for Panics {
 async fn a_panic_is_a_failed_job_and_nothing_else() {
     let rules = Rules { retries: 0, ..Rules::default() };
     let bench = Bench::new(rules, Access::default(), Arc::new(Panics));
-    bench.dispatcher.call(call(Kind::Config, "10.0.0.1")).await.unwrap();
-    let job = until(&bench.dispatcher, 1, State::Failed).await;
+    bench.dispatcher.call(call(JobKind::Config, "10.0.0.1")).await.unwrap();
+    let job = until(&bench.dispatcher, 1, JobState::Failed).await;
     assert!(job.report.unwrap().reason.unwrap().starts_with("the program failed inside"));
-    assert_eq!(bench.dispatcher.call(call(Kind::Config, "10.0.0.2")).await.unwrap(), Answer::Queued(2));
+    assert_eq!(bench.dispatcher.call(call(JobKind::Config, "10.0.0.2")).await.unwrap(), Answer::Queued(2));
 }
 
 /// Works until it is told to stop.
@@ -262,12 +262,12 @@ async fn a_panic_is_a_failed_job_and_nothing_else() {
 struct Endless;
 
 #[async_trait]
-impl Runner for Endless {
-    async fn run(&self, order: runner::Order) -> Ended {
-        while !order.cancel.is_cancelled() {
+impl JobWorker for Endless {
+    async fn run(&self, attempt: Attempt) -> Ended {
+        while !attempt.cancel.is_cancelled() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        Ended { end: End::Cancelled, report: runner::RunReport::default() }
+        Ended { end: End::Cancelled, report: AttemptReport::default() }
     }
 }
 
@@ -276,13 +276,17 @@ async fn what_takes_too_long_has_failed() {
     let dir = tempfile::tempdir().unwrap();
     let rules = Rules { retries: 0, ..Rules::default() };
     let state_dir = dir.path().to_owned();
-    let settings =
-        Settings { rules, state_dir, keep: Duration::from_secs(1), job_time: Duration::from_millis(50) };
+    let settings = DispatcherSettings {
+        rules,
+        state_dir,
+        keep: Duration::from_secs(1),
+        job_time: Duration::from_millis(50),
+    };
     let runtime = Handle::current();
     let (dispatcher, _thread) =
         Dispatcher::start(&settings, Box::<Memory>::default(), Arc::new(Endless), runtime).unwrap();
-    dispatcher.call(call(Kind::Config, "10.0.0.1")).await.unwrap();
-    let job = until(&dispatcher, 1, State::Failed).await;
+    dispatcher.call(call(JobKind::Config, "10.0.0.1")).await.unwrap();
+    let job = until(&dispatcher, 1, JobState::Failed).await;
     assert!(job.report.unwrap().reason.unwrap().contains("--job-time"));
 }
 
@@ -291,7 +295,7 @@ async fn what_a_crash_has_left_between_database_and_directory_goes() {
     let dir = tempfile::tempdir().unwrap();
     let places = JobsDir::make(dir.path()).unwrap();
     places.prepare(77, 1).unwrap();
-    let settings = Settings {
+    let settings = DispatcherSettings {
         rules: Rules::default(),
         state_dir: dir.path().to_owned(),
         keep: Duration::from_secs(1),
@@ -313,23 +317,23 @@ async fn what_a_crash_has_left_between_database_and_directory_goes() {
 struct Leaves(tokio::sync::Semaphore);
 
 #[async_trait]
-impl Runner for Leaves {
-    async fn run(&self, order: runner::Order) -> Ended {
-        std::fs::write(order.work_dir.join("reason"), "x").unwrap();
-        std::fs::write(&order.log, "log").unwrap();
+impl JobWorker for Leaves {
+    async fn run(&self, attempt: Attempt) -> Ended {
+        std::fs::write(attempt.work_dir.join("reason"), "x").unwrap();
+        std::fs::write(&attempt.log, "log").unwrap();
         drop(self.0.acquire().await.unwrap());
-        Ended { end: End::Failed, report: runner::RunReport::default() }
+        Ended { end: End::Failed, report: AttemptReport::default() }
     }
 }
 
 #[tokio::test]
 async fn a_run_whose_end_cannot_be_stored_gives_its_files_back() {
     let store = Fickle::default();
-    let runner = Arc::new(Leaves(tokio::sync::Semaphore::new(0)));
+    let worker = Arc::new(Leaves(tokio::sync::Semaphore::new(0)));
     let rules = Rules { retries: 0, ..Rules::default() };
-    let bench = Bench::with_store(rules, Access::default(), runner.clone(), Box::new(store.clone()));
+    let bench = Bench::with_store(rules, Access::default(), worker.clone(), Box::new(store.clone()));
     let dispatcher = &bench.dispatcher;
-    dispatcher.call(call(Kind::Config, "10.0.0.1")).await.unwrap();
+    dispatcher.call(call(JobKind::Config, "10.0.0.1")).await.unwrap();
     let work_dir = dispatcher.jobs_dir().work_dir(1, 1);
     for _ in 0..2000 {
         if work_dir.join("reason").exists() {
@@ -338,7 +342,7 @@ async fn a_run_whose_end_cannot_be_stored_gives_its_files_back() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     store.full.store(true, Ordering::SeqCst);
-    runner.0.add_permits(1);
+    worker.0.add_permits(1);
     for _ in 0..2000 {
         if !work_dir.exists() {
             break;
@@ -346,7 +350,7 @@ async fn a_run_whose_end_cannot_be_stored_gives_its_files_back() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(!work_dir.exists() && dispatcher.jobs_dir().log(1, 1).exists());
-    assert_eq!(dispatcher.job(1).await.unwrap().unwrap().state, State::Running);
+    assert_eq!(dispatcher.job(1).await.unwrap().unwrap().state, JobState::Running);
     store.full.store(false, Ordering::SeqCst);
-    until(dispatcher, 1, State::Failed).await;
+    until(dispatcher, 1, JobState::Failed).await;
 }

@@ -1,8 +1,9 @@
 //! What a machine asks for when it calls, and what is done about it.
 
 use crate::trigger::{
+    address::TargetAddress,
     facts::Facts,
-    job::{JobId, Kind, MachineId},
+    job::{JobId, JobKind, MachineId},
     policy::Refusal,
 };
 
@@ -10,9 +11,9 @@ use crate::trigger::{
 #[derive(Clone, Debug)]
 pub struct Call {
     /// What it wants to be done.
-    pub kind: Kind,
-    /// Its address, as in [`Job::address`].
-    pub address: String,
+    pub kind: JobKind,
+    /// Its address.
+    pub address: TargetAddress,
     /// Its hardware address as the kernel of this machine knows it. It counts before that of the facts, which any program
     /// on any machine can make up.
     pub neighbour: Option<String>,

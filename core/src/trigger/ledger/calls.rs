@@ -1,13 +1,14 @@
 //! Requests of machines.
 
 use super::{
-    Change, Ledger, Moment, PLACES_MAX, Place,
+    Change, Ledger, Moment, PLACES_MAX, Phase,
     call::{Answer, Call},
     machines::Recognised,
 };
 use crate::trigger::{
+    address::TargetAddress,
     facts::Facts,
-    job::{Job, JobId, Kind, MachineId, Millis, State},
+    job::{Job, JobId, JobKind, JobState, MachineId, Millis},
 };
 
 impl Ledger {
@@ -33,7 +34,7 @@ impl Ledger {
                 return Answer::Astray(who);
             }
             self.see(who, &call, now);
-            if let Some(job) = self.find(who, call.kind, |place| place != Place::Run) {
+            if let Some(job) = self.find(who, call.kind, |phase| phase != Phase::Run) {
                 self.store_seen(who, &call);
                 self.join(job, call.address, call.facts);
                 return Answer::Joined(job);
@@ -54,7 +55,7 @@ impl Ledger {
             None => self.meet(&call, now),
         };
         let mut armed = Vec::new();
-        if call.kind == Kind::Install {
+        if call.kind == JobKind::Install {
             // What it tells, and what its address was, counts besides what is known of it, but only against it.
             let against = known.claimed.iter().chain(&known.holders).copied();
             let refused = std::iter::once(machine)
@@ -76,7 +77,7 @@ impl Ledger {
     /// The answer if jobs that wait or run are in the way.
     fn at_work(&mut self, call: &Call, known: &Recognised, now: Moment) -> Option<Answer> {
         if let Some(who) = known.who {
-            if let Some(id) = self.find(who, Kind::Install, |place| place == Place::Run) {
+            if let Some(id) = self.find(who, JobKind::Install, |phase| phase == Phase::Run) {
                 let (address, keys) = self.job(id).map(|job| (&job.address, &job.facts.ssh_host_keys))?;
                 let is_there = *address == call.address;
                 let told = &call.facts.ssh_host_keys;
@@ -91,7 +92,7 @@ impl Ledger {
                 if !is_there {
                     return Some(Answer::Moved(id));
                 }
-                if call.kind == Kind::Install {
+                if call.kind == JobKind::Install {
                     return Some(if is_rebooted { Answer::Rebooted(id) } else { Answer::Running(id) });
                 }
             }
@@ -105,7 +106,7 @@ impl Ledger {
                 return Some(Answer::Elsewhere(job));
             }
         }
-        if call.kind != Kind::Install {
+        if call.kind != JobKind::Install {
             return None;
         }
         if let (Some(who), Some(claimed)) = (known.who, known.claimed)
@@ -126,7 +127,7 @@ impl Ledger {
             self.runs.contains(id)
                 && self
                     .job(**id)
-                    .is_some_and(|job| job.kind == Kind::Install && Some(job.machine) != known.who)
+                    .is_some_and(|job| job.kind == JobKind::Install && Some(job.machine) != known.who)
         };
         let taken = self.at_address.get(&call.address)?.iter().find(is_install).copied()?;
         if let Some(who) = known.who {
@@ -172,9 +173,9 @@ impl Ledger {
     #[allow(clippy::too_many_arguments, reason = "all of them are parts of the job")]
     pub(super) fn new_job(
         &mut self,
-        kind: Kind,
+        kind: JobKind,
         machine: MachineId,
-        address: String,
+        address: TargetAddress,
         facts: Facts,
         path: String,
         armed: Vec<(MachineId, Millis)>,
@@ -186,7 +187,7 @@ impl Ledger {
         let job = Job {
             id,
             kind,
-            state: State::Queued,
+            state: JobState::Queued,
             machine,
             address,
             path,
@@ -207,23 +208,23 @@ impl Ledger {
         }
         self.store_machine(machine);
         self.changes.push(Change::Job(Box::new(job.clone())));
-        let place = self.end_of_queue();
-        self.insert(job, place);
+        let phase = self.end_of_queue();
+        self.insert(job, phase);
         id
     }
 
     /// The same is asked for again. The machine may have been switched off in between: its newest address and keys count,
     /// and it is there, so there is nothing to wait for.
-    fn join(&mut self, id: JobId, address: String, facts: Facts) {
-        let place = match self.active.get(&id).map(|active| active.place) {
-            Some(Place::Pause(_)) => self.end_of_queue(),
-            Some(place) => place,
+    fn join(&mut self, id: JobId, address: TargetAddress, facts: Facts) {
+        let phase = match self.active.get(&id).map(|active| active.phase) {
+            Some(Phase::Pause(_)) => self.end_of_queue(),
+            Some(phase) => phase,
             None => return,
         };
         if let Some(mut job) = self.active.get(&id).map(|active| active.job.clone()) {
             job.joined = job.joined.saturating_add(1);
             (job.address, job.facts, job.not_before) = (address, facts, None);
-            self.insert(job, place);
+            self.insert(job, phase);
         }
         self.store_job(id);
     }

@@ -12,7 +12,8 @@ use std::{
 use super::*;
 use crate::trigger::{
     Facts,
-    runner::{End, Ended, RunReport},
+    address::TargetAddress,
+    attempt::{AttemptReport, End, Ended},
     store::{Memory, Store},
 };
 
@@ -53,7 +54,7 @@ struct Real {
     firmware: Option<(String, String)>,
     /// Behind a router: the kernel's table does not have it.
     routed: bool,
-    address: Option<String>,
+    address: Option<TargetAddress>,
     /// It has called truly with this card, from where it is.
     is_known: bool,
     /// It was installed, or may have been begun with.
@@ -160,7 +161,7 @@ impl World {
                 }
                 Change::Job(job) => {
                     // A job that was cancelled before its first attempt has used no permit.
-                    if job.state == State::Cancelled && job.attempts == 0 {
+                    if job.state == JobState::Cancelled && job.attempts == 0 {
                         self.permits.extend(self.used.remove(&job.id).unwrap_or_default());
                     }
                     self.jobs.insert(job.id, Job::clone(job));
@@ -177,7 +178,7 @@ impl World {
         let mut waiting = HashSet::new();
         let mut running = (HashSet::new(), HashSet::new());
         for job in self.store.load().unwrap().jobs {
-            if job.state == State::Queued {
+            if job.state == JobState::Queued {
                 assert!(waiting.insert((job.kind, job.address.clone())), "two wait for {}", job.address);
             } else {
                 assert!(running.0.insert(job.machine) && running.1.insert(job.address.clone()), "{job:?}");
@@ -198,12 +199,12 @@ impl World {
         records.chain([machine]).map(|id| self.real_name(id)).collect()
     }
 
-    fn owner(&self, address: &str) -> Option<usize> {
-        self.real.iter().position(|real| real.address.as_deref() == Some(address))
+    fn owner(&self, address: &TargetAddress) -> Option<usize> {
+        self.real.iter().position(|real| real.address.as_ref() == Some(address))
     }
 
     /// What the kernel's table has.
-    fn neighbour(&self, address: &str) -> Option<String> {
+    fn neighbour(&self, address: &TargetAddress) -> Option<String> {
         let real = self.real.get(self.owner(address)?)?;
         (!real.routed).then(|| real.cards[real.card].clone())
     }
@@ -212,9 +213,9 @@ impl World {
     fn move_machine(&mut self, tally: &mut Tally) {
         let who = self.random.below(MACHINES);
         let network = if self.real[who].routed { 9 } else { 0 };
-        let address = format!("10.{network}.0.{}", self.random.below(ADDRESSES));
+        let address = TargetAddress::unchecked(format!("10.{network}.0.{}", self.random.below(ADDRESSES)));
         for real in &mut self.real {
-            if real.address.as_deref() == Some(address.as_str()) {
+            if real.address.as_ref() == Some(&address) {
                 (real.address, real.is_known) = (None, false);
             }
         }
@@ -260,7 +261,7 @@ impl World {
         let Some(address) = self.real[who].address.clone() else { return };
         // Behind a router, a machine whose facts were always false is unknown to the server.
         let may_install = !lies || !self.real[who].routed || self.real[who].blocked;
-        let kind = if may_install && self.random.chance(70) { Kind::Install } else { Kind::Config };
+        let kind = if may_install && self.random.chance(70) { JobKind::Install } else { JobKind::Config };
         let facts = self.facts(who, lies);
         let neighbour = self.neighbour(&address);
         tally.calls += 1;
@@ -288,7 +289,7 @@ impl World {
             Answer::Queued(job) => {
                 self.real[who].is_known |= !lies;
                 let machine = self.ledger.job(job).unwrap().machine;
-                if kind == Kind::Install {
+                if kind == JobKind::Install {
                     self.use_permits(job, machine, who);
                 }
             }
@@ -332,7 +333,7 @@ impl World {
         let Some(owner) = self.owner(&run.job.address) else { return self.end(at, End::Failed, tally) };
         self.runs[at].reached = Some(owner);
         self.note(format_args!("job {id} reaches machine {owner}"));
-        if kind != Kind::Install || self.rules.dry_run {
+        if kind != JobKind::Install || self.rules.dry_run {
             return;
         }
         tally.installs += 1;
@@ -348,11 +349,11 @@ impl World {
         let run = self.runs.swap_remove(at);
         self.note(format_args!("job {} ends: {end:?}", run.job.id));
         self.is_honest &= end == End::Succeeded;
-        self.ledger.finish(run.job.id, Ended { end, report: RunReport::default() }, self.now, 0.5);
+        self.ledger.finish(run.job.id, Ended { end, report: AttemptReport::default() }, self.now, 0.5);
         self.keep(tally);
         let ended = &self.jobs[&run.job.id];
         if end == End::Missed {
-            assert!(ended.attempts < run.job.attempts && ended.state == State::Cancelled, "{ended:?}");
+            assert!(ended.attempts < run.job.attempts && ended.state == JobState::Cancelled, "{ended:?}");
         } else if end != End::Failed {
             self.block(&run);
         }
@@ -361,7 +362,7 @@ impl World {
     /// The machine that a run has reached is another one from now on.
     fn block(&mut self, run: &Run) {
         if let Some(owner) = run.reached
-            && run.job.kind == Kind::Install
+            && run.job.kind == JobKind::Install
             && !self.rules.dry_run
         {
             let record = self.jobs[&run.job.id].machine;
@@ -431,7 +432,7 @@ impl World {
                 let neighbour = address.and_then(|address| self.neighbour(&address));
                 let done = self.ledger.retry(&old, Vec::new(), neighbour.as_deref(), self.now);
                 if let Ok(new) = done
-                    && old.kind == Kind::Install
+                    && old.kind == JobKind::Install
                     && !self.jobs.contains_key(&new)
                 {
                     let mut used: Vec<MachineId> = vec![machine];

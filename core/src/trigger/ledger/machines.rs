@@ -1,9 +1,10 @@
 //! Which machine it is that calls, and what is known of machines.
 
-use super::{Call, Change, Ledger, Moment, OrderError, PLACES_MAX, Place};
+use super::{Call, Change, Ledger, Moment, OrderError, PLACES_MAX, Phase};
 use crate::trigger::{
+    address::TargetAddress,
     facts::Facts,
-    job::{Job, JobId, Kind, Machine, MachineId, State},
+    job::{Job, JobId, JobKind, JobState, Machine, MachineId},
     policy::Refusal,
 };
 
@@ -55,7 +56,7 @@ impl Ledger {
     }
 
     /// Installed machines but `who` that may have an address, if nothing proves whose it is.
-    pub(super) fn holders(&self, address: &str, who: Option<MachineId>) -> Vec<MachineId> {
+    pub(super) fn holders(&self, address: &TargetAddress, who: Option<MachineId>) -> Vec<MachineId> {
         let all = self.by_place.get(address).into_iter().flatten().copied();
         let is_protected = |id: &MachineId| self.machines.get(id).is_some_and(Machine::is_protected);
         all.filter(|id| Some(*id) != who && is_protected(id)).collect()
@@ -107,9 +108,9 @@ impl Ledger {
 
     /// The machine that had the address last has it no more, and no other one is known there. Stored, or a server that begins
     /// anew would lead a job of that machine to whatever has the address.
-    pub(super) fn lose_address(&mut self, address: &str) {
+    pub(super) fn lose_address(&mut self, address: &TargetAddress) {
         let Some(id) = self.by_address.remove(address) else { return };
-        if let Some(machine) = self.machines.get_mut(&id).filter(|machine| machine.address == address) {
+        if let Some(machine) = self.machines.get_mut(&id).filter(|machine| machine.address == *address) {
             machine.has_lost_address = true;
             self.store_machine(id);
         }
@@ -213,7 +214,7 @@ impl Ledger {
     /// nothing is installed there without asking.
     pub(super) fn guard(&mut self, id: MachineId, call: &Call) {
         let Some(machine) = self.machines.get(&id) else { return };
-        let is_at_work = self.find(id, Kind::Install, |place| place == Place::Run).is_some();
+        let is_at_work = self.find(id, JobKind::Install, |phase| phase == Phase::Run).is_some();
         if !machine.is_protected() && !is_at_work {
             return;
         }
@@ -228,7 +229,7 @@ impl Ledger {
 
     /// Another machine says that it has the address of this one now, and nothing proves it: it may be this machine under
     /// another name. What is installed there by that name then counts for this one as well.
-    fn share_place(&mut self, id: MachineId, address: &String) {
+    fn share_place(&mut self, id: MachineId, address: &TargetAddress) {
         let Some(machine) = self.machines.get(&id) else { return };
         if !machine.places.contains(address) && machine.places.len() < PLACES_MAX {
             let places = machine.places.iter().chain([address]).cloned().collect();
@@ -241,19 +242,20 @@ impl Ledger {
     /// that has begun already.
     fn leave_places(&mut self, id: MachineId) {
         let Some(machine) = self.machines.get(&id).filter(|machine| !machine.is_protected()) else { return };
-        let runs = |place: &&String| {
+        let runs = |place: &&TargetAddress| {
             let jobs = self.at_address.get(*place).into_iter().flatten();
-            jobs.filter(|job| self.runs.contains(job))
-                .any(|job| self.job(*job).is_some_and(|job| job.kind == Kind::Install && job.machine != id))
+            jobs.filter(|job| self.runs.contains(job)).any(|job| {
+                self.job(*job).is_some_and(|job| job.kind == JobKind::Install && job.machine != id)
+            })
         };
-        let left: Vec<String> = machine.places.iter().filter(runs).cloned().collect();
+        let left: Vec<TargetAddress> = machine.places.iter().filter(runs).cloned().collect();
         if left.len() != machine.places.len() {
             self.set_places(id, left);
         }
     }
 
     /// Where nothing is to be installed without asking, since this machine may be there.
-    pub(super) fn set_places(&mut self, id: MachineId, places: Vec<String>) {
+    pub(super) fn set_places(&mut self, id: MachineId, places: Vec<TargetAddress>) {
         let Some(machine) = self.machines.get_mut(&id) else { return };
         for place in &machine.places {
             if let Some(ids) = self.by_place.get_mut(place) {
@@ -339,13 +341,13 @@ impl Ledger {
 
     /// Ends installs of a machine that wait, at no cost.
     pub(super) fn withdraw(&mut self, id: MachineId, note: &str, now: Moment) {
-        if let Some(job) = self.find(id, Kind::Install, |place| place != Place::Run) {
+        if let Some(job) = self.find(id, JobKind::Install, |phase| phase != Phase::Run) {
             self.drop_job(job, note.to_owned(), now);
         }
     }
 
     /// The machine that calls from an address has it: what waits for another machine there would meet this one.
-    pub(super) fn free_address(&mut self, address: &str, who: Option<MachineId>, now: Moment) {
+    pub(super) fn free_address(&mut self, address: &TargetAddress, who: Option<MachineId>, now: Moment) {
         self.clear_queue(address, who, now);
         // What runs there may not have got there yet.
         let all = self.at_address.get(address).into_iter().flatten().copied();
@@ -355,11 +357,11 @@ impl Ledger {
     }
 
     /// What waits for other machines at an address is at its end.
-    pub(super) fn clear_queue(&mut self, address: &str, who: Option<MachineId>, now: Moment) {
+    pub(super) fn clear_queue(&mut self, address: &TargetAddress, who: Option<MachineId>, now: Moment) {
         let is_waiting = |id: &JobId| {
             self.active
                 .get(id)
-                .is_some_and(|active| active.place != Place::Run && Some(active.job.machine) != who)
+                .is_some_and(|active| active.phase != Phase::Run && Some(active.job.machine) != who)
         };
         let ids: Vec<JobId> =
             self.at_address.get(address).into_iter().flatten().copied().filter(is_waiting).collect();
@@ -371,7 +373,7 @@ impl Ledger {
     /// Takes a job out that has not reached its machine. It costs nothing: no attempt, no install, no arm.
     pub(super) fn drop_job(&mut self, id: JobId, note: String, now: Moment) {
         let Some(mut job) = self.remove(id) else { return };
-        job.state = State::Cancelled;
+        job.state = JobState::Cancelled;
         job.finished = Some(now.wall);
         job.not_before = None;
         job.note = Some(note);
@@ -399,9 +401,9 @@ impl Ledger {
     }
 
     /// An install has come to an end: what was at its address is no more, and its machine may be there from now on.
-    pub(super) fn settle(&mut self, job: &Job, end: State, now: Moment) {
+    pub(super) fn settle(&mut self, job: &Job, end: JobState, now: Moment) {
         let Some(machine) = self.machines.get(&job.machine) else { return };
-        let is_changed = end != State::Failed && job.attempts > 0;
+        let is_changed = end != JobState::Failed && job.attempts > 0;
         if !machine.is_protected() || !(is_changed || machine.places.is_empty()) {
             return;
         }
@@ -430,12 +432,12 @@ impl Ledger {
 }
 
 /// Which of two ends of installs forbids more.
-fn strength(install: Option<State>) -> u8 {
+fn strength(install: Option<JobState>) -> u8 {
     match install {
         None => 0,
-        Some(State::Failed) => 1,
-        Some(State::Cancelled) => 2,
-        Some(State::Interrupted) => 3,
+        Some(JobState::Failed) => 1,
+        Some(JobState::Cancelled) => 2,
+        Some(JobState::Interrupted) => 3,
         Some(_) => 4,
     }
 }

@@ -32,8 +32,9 @@ pub use orders::OrderError;
 pub(super) use orders::is_one_of;
 
 use super::{
+    address::TargetAddress,
     identity::normal_mac,
-    job::{Job, JobId, Kind, Machine, MachineId, Millis, State},
+    job::{Job, JobId, JobKind, JobState, Machine, MachineId, Millis},
     policy::InstallPolicy,
 };
 
@@ -121,9 +122,9 @@ pub struct Stored {
     pub last_machine: MachineId,
 }
 
-/// Where a job that is not at its end stands.
+/// The phase of a job that is not at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Phase {
     /// In the queue, at this place.
     Queue(u64),
     /// Between two attempts, until then.
@@ -135,7 +136,7 @@ enum Place {
 #[derive(Clone, Debug)]
 struct Active {
     job: Job,
-    place: Place,
+    phase: Phase,
 }
 
 /// The state of everything. See the module.
@@ -146,15 +147,15 @@ pub struct Ledger {
     /// By everything that stands for a machine.
     by_key: HashMap<String, MachineId>,
     /// The machine that was seen last at an address.
-    by_address: HashMap<String, MachineId>,
+    by_address: HashMap<TargetAddress, MachineId>,
     /// Installed machines that may be at an address.
-    by_place: HashMap<String, Vec<MachineId>>,
+    by_place: HashMap<TargetAddress, Vec<MachineId>>,
     /// On the monotonic clock.
     armed_until: HashMap<MachineId, Duration>,
     active: HashMap<JobId, Active>,
     of_machine: HashMap<MachineId, Vec<JobId>>,
     /// Jobs that wait or run, by the address that they are for.
-    at_address: HashMap<String, Vec<JobId>>,
+    at_address: HashMap<TargetAddress, Vec<JobId>>,
     queue: BTreeMap<u64, JobId>,
     pauses: BTreeSet<(Duration, JobId)>,
     runs: BTreeSet<JobId>,
@@ -206,13 +207,13 @@ impl Ledger {
         }
         ledger.index_keys();
         for job in stored.jobs {
-            let place = match (job.state, job.not_before) {
-                (State::Running, _) => Place::Run,
+            let phase = match (job.state, job.not_before) {
+                (JobState::Running, _) => Phase::Run,
                 // Never longer than a pause is, whatever the clock says.
-                (_, Some(at)) if at > now.wall => Place::Pause(now.mono + left(at, now.wall).min(PAUSE_MAX)),
+                (_, Some(at)) if at > now.wall => Phase::Pause(now.mono + left(at, now.wall).min(PAUSE_MAX)),
                 _ => ledger.end_of_queue(),
             };
-            ledger.insert(job, place);
+            ledger.insert(job, phase);
         }
         ledger.expire(now);
         ledger
@@ -293,16 +294,16 @@ impl Ledger {
             && self.armed_until.get(&machine.id).is_some_and(|until| now.mono < *until)
     }
 
-    fn end_of_queue(&mut self) -> Place {
+    fn end_of_queue(&mut self) -> Phase {
         self.last_place += 1;
-        Place::Queue(self.last_place)
+        Phase::Queue(self.last_place)
     }
 
-    /// The waiting or running job of `kind`, if there is one in a place that `wanted` tells.
-    fn find(&self, machine: MachineId, kind: Kind, wanted: impl Fn(Place) -> bool) -> Option<JobId> {
+    /// The waiting or running job of `kind`, if there is one in a phase that `wanted` tells.
+    fn find(&self, machine: MachineId, kind: JobKind, wanted: impl Fn(Phase) -> bool) -> Option<JobId> {
         let jobs = self.of_machine.get(&machine)?;
         let fits = |id: &&JobId| {
-            self.active.get(id).is_some_and(|active| active.job.kind == kind && wanted(active.place))
+            self.active.get(id).is_some_and(|active| active.job.kind == kind && wanted(active.phase))
         };
         jobs.iter().find(fits).copied()
     }
@@ -314,19 +315,19 @@ impl Ledger {
         self.runs.iter().filter_map(|id| self.job(*id)).any(same)
     }
 
-    /// Takes a job in, or puts it into another place.
-    fn insert(&mut self, job: Job, place: Place) {
+    /// Takes a job in, or puts it into another phase.
+    fn insert(&mut self, job: Job, phase: Phase) {
         let id = job.id;
-        self.leave_place(id);
+        self.leave_phase(id);
         if let Some(address) = self.active.get(&id).map(|active| &active.job.address)
             && *address != job.address
         {
             take(&mut self.at_address, &address.clone(), id);
         }
-        match place {
-            Place::Queue(at) => drop(self.queue.insert(at, id)),
-            Place::Pause(until) => drop(self.pauses.insert((until, id))),
-            Place::Run => drop(self.runs.insert(id)),
+        match phase {
+            Phase::Queue(at) => drop(self.queue.insert(at, id)),
+            Phase::Pause(until) => drop(self.pauses.insert((until, id))),
+            Phase::Run => drop(self.runs.insert(id)),
         }
         for jobs in [
             self.of_machine.entry(job.machine).or_default(),
@@ -336,21 +337,21 @@ impl Ledger {
                 jobs.push(id);
             }
         }
-        self.active.insert(id, Active { job, place });
+        self.active.insert(id, Active { job, phase });
     }
 
-    fn leave_place(&mut self, id: JobId) {
-        match self.active.get(&id).map(|active| active.place) {
-            Some(Place::Queue(at)) => drop(self.queue.remove(&at)),
-            Some(Place::Pause(until)) => drop(self.pauses.remove(&(until, id))),
-            Some(Place::Run) => drop(self.runs.remove(&id)),
+    fn leave_phase(&mut self, id: JobId) {
+        match self.active.get(&id).map(|active| active.phase) {
+            Some(Phase::Queue(at)) => drop(self.queue.remove(&at)),
+            Some(Phase::Pause(until)) => drop(self.pauses.remove(&(until, id))),
+            Some(Phase::Run) => drop(self.runs.remove(&id)),
             None => {}
         }
     }
 
     /// Takes a job out.
     fn remove(&mut self, id: JobId) -> Option<Job> {
-        self.leave_place(id);
+        self.leave_phase(id);
         let job = self.active.remove(&id)?.job;
         take(&mut self.of_machine, &job.machine, id);
         take(&mut self.at_address, &job.address, id);
@@ -358,18 +359,18 @@ impl Ledger {
     }
 
     /// Takes a job out that has come to its end.
-    fn close(&mut self, id: JobId, state: State, note: Option<String>, now: Moment) {
+    fn close(&mut self, id: JobId, state: JobState, note: Option<String>, now: Moment) {
         let Some(mut job) = self.remove(id) else { return };
         job.state = state;
         job.finished = Some(now.wall);
         job.not_before = None;
         job.note = note;
-        if job.kind == Kind::Install
+        if job.kind == JobKind::Install
             && !self.rules.dry_run
             && let Some(machine) = self.machines.get_mut(&job.machine)
         {
             // A failure takes no protection away: what was installed before may still be in use.
-            if state != State::Failed || machine.install.is_none() {
+            if state != JobState::Failed || machine.install.is_none() {
                 machine.install = Some(state);
                 machine.installed = Some(now.wall);
             }

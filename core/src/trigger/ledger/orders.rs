@@ -1,12 +1,13 @@
 //! What an administrator asks for.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
-use super::{ARMED_MAX, Ledger, Moment, Place};
+use super::{ARMED_MAX, Ledger, Moment, Phase};
 use crate::trigger::{
+    address::TargetAddress,
     facts::Facts,
     identity::normal_mac,
-    job::{Job, JobId, Kind, Machine, MachineId, Millis, State},
+    job::{Job, JobId, JobKind, JobState, Machine, MachineId, Millis},
 };
 
 /// Why an order cannot be carried out.
@@ -20,10 +21,10 @@ pub enum OrderError {
     UnknownJob(JobId),
     /// The job has ended already.
     #[error("job {0} is at its end already: {1}")]
-    AtItsEnd(JobId, State),
+    AtItsEnd(JobId, JobState),
     /// The job has not ended yet.
     #[error("job {0} is {1}; only a job that has ended can be done again")]
-    NotAtItsEnd(JobId, State),
+    NotAtItsEnd(JobId, JobState),
     /// A job of the machine waits or runs.
     #[error("job {1} of machine {0} is not at its end")]
     Busy(MachineId, JobId),
@@ -32,12 +33,12 @@ pub enum OrderError {
     Forgotten(JobId),
     /// Another machine has the address.
     #[error("{1}, the last address of machine {0}, is another machine's now")]
-    Moved(MachineId, String),
+    Moved(MachineId, TargetAddress),
     /// An installed machine may have the address.
     #[error(
         "machine {1} had the address {0} after its install, and nothing proves that it has another one now"
     )]
-    Held(String, MachineId),
+    Held(TargetAddress, MachineId),
 }
 
 impl OrderError {
@@ -73,7 +74,7 @@ impl Ledger {
         let by_number = || word.parse().ok().filter(|id| is_number && self.machines.contains_key(id));
         let by_mac = || self.by_key.get(&normal_mac(word)?).copied();
         let by_address = || {
-            let normal = word.parse().map(|address| crate::trigger::job::unmapped(address).to_string());
+            let normal = word.parse::<IpAddr>().map(TargetAddress::from);
             self.by_address.get(normal.as_deref().unwrap_or(word)).copied()
         };
         let found = by_number().or_else(by_mac).or_else(by_address);
@@ -126,13 +127,13 @@ impl Ledger {
     /// The job is unknown or already finished.
     pub fn cancel(&mut self, id: JobId, now: Moment) -> Result<bool, OrderError> {
         let active = self.active.get_mut(&id).ok_or(OrderError::UnknownJob(id))?;
-        if active.place == Place::Run {
+        if active.phase == Phase::Run {
             // Stored, so that it does not begin again after a crash.
             active.job.stopping = true;
             self.store_job(id);
             return Ok(false);
         }
-        self.close(id, State::Cancelled, Some("stopped before it ran".to_owned()), now);
+        self.close(id, JobState::Cancelled, Some("stopped before it ran".to_owned()), now);
         Ok(true)
     }
 
@@ -157,7 +158,7 @@ impl Ledger {
         let Some(machine) = self.machines.get(&old.machine) else {
             return Err(OrderError::Forgotten(old.id));
         };
-        let anywhere = |place| old.kind == Kind::Install || place != Place::Run;
+        let anywhere = |phase| old.kind == JobKind::Install || phase != Phase::Run;
         if let Some(job) = self.find(old.machine, old.kind, anywhere) {
             return Ok(job);
         }
@@ -168,7 +169,7 @@ impl Ledger {
         }
         let facts = Facts { ssh_host_keys: host_keys, ..machine.facts.clone() };
         let mut armed = Vec::new();
-        if old.kind == Kind::Install {
+        if old.kind == JobKind::Install {
             let holders =
                 if neighbour.is_none() { self.holders(&address, Some(old.machine)) } else { Vec::new() };
             if let Some(id) = holders.iter().find(|id| self.admit(**id, now).is_err()) {

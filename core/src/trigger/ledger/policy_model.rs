@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::trigger::{
     Facts,
-    runner::{End, Ended, RunReport},
+    attempt::{AttemptReport, End, Ended},
     store::{Memory, Store},
 };
 
@@ -84,7 +84,7 @@ struct World {
     now: Moment,
     known: HashMap<usize, Known>,
     /// Machine and kind of each job that was accepted.
-    accepted: HashMap<JobId, (usize, Kind)>,
+    accepted: HashMap<JobId, (usize, JobKind)>,
     /// Jobs that were cancelled.
     stopped: HashSet<JobId>,
 }
@@ -119,17 +119,17 @@ impl World {
         jobs.get(nth).cloned()
     }
 
-    fn call(&mut self, machine: usize, kind: Kind, with_mac: bool) {
+    fn call(&mut self, machine: usize, kind: JobKind, with_mac: bool) {
         let mac = with_mac.then(|| format!("52:54:00:00:00:{machine:02x}"));
         let facts = Facts { mac, ..Facts::default() };
-        let address = format!("10.0.0.{machine}");
+        let address = format!("10.0.0.{machine}").parse().unwrap();
         let call = Call { kind, address, neighbour: None, facts, path: String::new() };
         let known = self.known.entry(machine).or_default();
         match self.ledger.call(call, self.now) {
             Answer::Queued(id) => {
                 assert!(!self.accepted.contains_key(&id), "number {id} was given twice");
                 self.accepted.insert(id, (machine, kind));
-                if kind == Kind::Install {
+                if kind == JobKind::Install {
                     let armed = known.armed.is_some_and(|until| self.now.mono < until);
                     let allowed = match self.rules.policy {
                         InstallPolicy::Always => true,
@@ -148,7 +148,7 @@ impl World {
             | Answer::Elsewhere(_)
             | Answer::Astray(_) => panic!("no machine has moved or told keys"),
             Answer::Refused(..) => {
-                assert_eq!(kind, Kind::Install);
+                assert_eq!(kind, JobKind::Install);
                 assert_ne!(self.rules.policy, InstallPolicy::Always);
                 if self.rules.policy == InstallPolicy::Once {
                     assert!(known.blocked, "a machine that was never installed is refused");
@@ -163,8 +163,8 @@ impl World {
     fn start(&mut self) {
         for job in self.ledger.start(self.now) {
             let (machine, kind) = self.accepted[&job.id];
-            assert_eq!(job.state, State::Running);
-            if kind == Kind::Install {
+            assert_eq!(job.state, JobState::Running);
+            if kind == JobKind::Install {
                 assert_eq!(job.attempts, 1, "an install is never repeated by itself");
                 let known = self.known.get_mut(&machine).unwrap();
                 assert!(known.permits > 0, "an install that nobody asked for");
@@ -179,13 +179,13 @@ impl World {
         jobs.sort_unstable();
         let Some(id) = jobs.get(nth).copied() else { return };
         let end = [End::Succeeded, End::Failed, End::Cancelled][end];
-        self.ledger.finish(id, Ended { end, report: RunReport::default() }, self.now, 0.5);
+        self.ledger.finish(id, Ended { end, report: AttemptReport::default() }, self.now, 0.5);
         self.store();
         let (machine, kind) = self.accepted[&id];
-        if kind == Kind::Install {
+        if kind == JobKind::Install {
             let state = self.store.reader().unwrap().job(id).unwrap().unwrap().state;
             assert!(state.is_final(), "{state}");
-            self.known.get_mut(&machine).unwrap().blocked |= state != State::Failed;
+            self.known.get_mut(&machine).unwrap().blocked |= state != JobState::Failed;
         }
     }
 
@@ -195,7 +195,7 @@ impl World {
         self.store();
         self.stopped.insert(job.id);
         let (machine, kind) = self.accepted[&job.id];
-        if ended && kind == Kind::Install {
+        if ended && kind == JobKind::Install {
             let known = self.known.get_mut(&machine).unwrap();
             known.permits -= 1;
             known.blocked = true;
@@ -213,7 +213,7 @@ impl World {
         };
         self.store();
         let (machine, kind) = self.accepted[&id];
-        if self.accepted.insert(new, (machine, kind)).is_none() && kind == Kind::Install {
+        if self.accepted.insert(new, (machine, kind)).is_none() && kind == JobKind::Install {
             let known = self.known.get_mut(&machine).unwrap();
             known.permits += 1;
             known.armed = None;
@@ -239,11 +239,13 @@ impl World {
             let state = self.store.reader().unwrap().job(id).unwrap().unwrap().state;
             let stopped = self.stopped.contains(&id);
             match kind {
-                _ if stopped => assert_eq!(state, State::Cancelled, "somebody has stopped it"),
-                Kind::Install => assert_eq!(state, State::Interrupted),
-                Kind::Config => assert!(matches!(state, State::Queued | State::Interrupted), "{state}"),
+                _ if stopped => assert_eq!(state, JobState::Cancelled, "somebody has stopped it"),
+                JobKind::Install => assert_eq!(state, JobState::Interrupted),
+                JobKind::Config => {
+                    assert!(matches!(state, JobState::Queued | JobState::Interrupted), "{state}");
+                }
             }
-            if kind == Kind::Install {
+            if kind == JobKind::Install {
                 self.known.get_mut(&machine).unwrap().blocked = true;
             }
         }
@@ -252,12 +254,12 @@ impl World {
     fn check(&mut self) {
         let mut stored = self.store.load().unwrap().jobs;
         stored.sort_by_key(|job| job.id);
-        let running: Vec<&Job> = stored.iter().filter(|job| job.state == State::Running).collect();
+        let running: Vec<&Job> = stored.iter().filter(|job| job.state == JobState::Running).collect();
         assert!(running.len() <= self.rules.at_once);
         for (at, job) in running.iter().enumerate() {
             assert!(running.iter().skip(at + 1).all(|other| other.machine != job.machine), "{running:?}");
         }
-        let waiting: Vec<&Job> = stored.iter().filter(|job| job.state == State::Queued).collect();
+        let waiting: Vec<&Job> = stored.iter().filter(|job| job.state == JobState::Queued).collect();
         assert_eq!(waiting.len(), self.ledger.waiting());
         for (at, job) in waiting.iter().enumerate() {
             let same = |other: &&&Job| other.machine == job.machine && other.kind == job.kind;
@@ -290,7 +292,7 @@ proptest! {
         for event in events {
             match event {
                 Event::Call { machine, install, with_mac } => {
-                    let kind = if install { Kind::Install } else { Kind::Config };
+                    let kind = if install { JobKind::Install } else { JobKind::Config };
                     world.call(machine, kind, with_mac);
                 }
                 Event::Start => world.start(),
@@ -308,9 +310,9 @@ proptest! {
                 Event::Crash => world.crash(),
                 Event::DiskFull => {
                     let running = world.ledger.running_jobs();
-                    let address = "10.0.0.0".to_owned();
+                    let address = "10.0.0.0".parse().unwrap();
                     let facts = Facts::default();
-                    let (kind, path) = (Kind::Install, String::new());
+                    let (kind, path) = (JobKind::Install, String::new());
                     let call = Call { kind, address, neighbour: None, facts, path };
                     let _ = world.ledger.call(call, world.now);
                     world.load();

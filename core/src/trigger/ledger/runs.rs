@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Ledger, Moment, PAUSE, PAUSE_MAX, Place};
+use super::{Ledger, Moment, PAUSE, PAUSE_MAX, Phase};
 use crate::trigger::{
-    job::{Job, JobId, Kind, Millis, State},
-    runner::{End, Ended},
+    attempt::{End, Ended},
+    job::{Job, JobId, JobKind, JobState, Millis},
 };
 
 /// Why a job that was at work when the server ended is where it is now.
@@ -27,9 +27,9 @@ impl Ledger {
         while let Some((due, id)) = self.pauses.first().copied()
             && due <= now.mono
         {
-            let place = self.end_of_queue();
+            let phase = self.end_of_queue();
             if let Some(job) = self.job(id).cloned() {
-                self.insert(job, place);
+                self.insert(job, phase);
             }
         }
         let mut started = Vec::new();
@@ -54,11 +54,11 @@ impl Ledger {
 
     fn start_one(&mut self, id: JobId, now: Moment) -> Option<Job> {
         let mut job = self.job(id)?.clone();
-        job.state = State::Running;
+        job.state = JobState::Running;
         job.started = Some(now.wall);
         job.not_before = None;
         job.attempts += 1;
-        self.insert(job.clone(), Place::Run);
+        self.insert(job.clone(), Phase::Run);
         self.store_job(id);
         Some(job)
     }
@@ -66,7 +66,7 @@ impl Ledger {
     /// An attempt has ended. `random` is any number from 0 to 1: it spreads repetitions.
     pub fn finish(&mut self, id: JobId, ended: Ended, now: Moment, random: f64) {
         let Some(active) = self.active.get_mut(&id) else { return };
-        if active.place != Place::Run {
+        if active.phase != Phase::Run {
             return;
         }
         if ended.end == End::Missed {
@@ -78,38 +78,41 @@ impl Ledger {
         active.job.report = Some(Box::new(ended.report));
         let (kind, attempts, stopping) = (active.job.kind, active.job.attempts, active.job.stopping);
         match ended.end {
-            End::Succeeded => self.close(id, State::Succeeded, None, now),
+            End::Succeeded => self.close(id, JobState::Succeeded, None, now),
             // Asked to stop: whatever it says of its end, it is not to be tried again.
             End::Cancelled | End::Failed if stopping => {
-                self.close(id, State::Cancelled, Some(STOPPED.to_owned()), now);
+                self.close(id, JobState::Cancelled, Some(STOPPED.to_owned()), now);
             }
             End::Cancelled => self.interrupt(id, now),
             // An install is never repeated by itself, and a configuration not if the machine has asked again meanwhile.
-            End::Failed if kind == Kind::Config && attempts <= self.rules.retries => match self.successor(id)
-            {
-                _ if self.job(id).is_some_and(|job| !self.is_at_home(job)) => {
-                    self.close(id, State::Failed, Some(AWAY.to_owned()), now);
+            End::Failed if kind == JobKind::Config && attempts <= self.rules.retries => {
+                match self.successor(id) {
+                    _ if self.job(id).is_some_and(|job| !self.is_at_home(job)) => {
+                        self.close(id, JobState::Failed, Some(AWAY.to_owned()), now);
+                    }
+                    Some(next) => {
+                        self.close(id, JobState::Failed, Some(format!("job {next} does it again")), now);
+                    }
+                    None => self.pause(id, now, random),
                 }
-                Some(next) => self.close(id, State::Failed, Some(format!("job {next} does it again")), now),
-                None => self.pause(id, now, random),
-            },
-            End::Failed | End::Missed => self.close(id, State::Failed, None, now),
+            }
+            End::Failed | End::Missed => self.close(id, JobState::Failed, None, now),
         }
     }
 
     /// The job that waits to do the same to the same machine.
     fn successor(&self, id: JobId) -> Option<JobId> {
         let job = self.job(id)?;
-        self.find(job.machine, job.kind, |place| !matches!(place, Place::Run))
+        self.find(job.machine, job.kind, |phase| !matches!(phase, Phase::Run))
     }
 
     fn pause(&mut self, id: JobId, now: Moment, random: f64) {
         let Some(mut job) = self.job(id).cloned() else { return };
         self.clear_queue(&job.address, Some(job.machine), now);
         let pause = pause(job.attempts, random);
-        job.state = State::Queued;
+        job.state = JobState::Queued;
         job.not_before = Some(now.wall.saturating_add(millis(pause)));
-        self.insert(job, Place::Pause(now.mono + pause));
+        self.insert(job, Phase::Pause(now.mono + pause));
         self.store_job(id);
     }
 
@@ -117,27 +120,27 @@ impl Ledger {
     fn interrupt(&mut self, id: JobId, now: Moment) {
         let Some(mut job) = self.job(id).cloned() else { return };
         if job.stopping {
-            return self.close(id, State::Cancelled, Some(STOPPED.to_owned()), now);
+            return self.close(id, JobState::Cancelled, Some(STOPPED.to_owned()), now);
         }
-        if job.kind == Kind::Install {
-            return self.close(id, State::Interrupted, Some(INTERRUPTED.to_owned()), now);
+        if job.kind == JobKind::Install {
+            return self.close(id, JobState::Interrupted, Some(INTERRUPTED.to_owned()), now);
         }
         // A job that was at work at each of several crashes may be what crashes the server.
         if job.attempts > self.rules.retries.saturating_add(CRASHES) {
-            return self.close(id, State::Interrupted, Some(OFTEN.to_owned()), now);
+            return self.close(id, JobState::Interrupted, Some(OFTEN.to_owned()), now);
         }
         if let Some(next) = self.successor(id) {
             let note = format!("the server ended while it was worked on; job {next} does it again");
-            return self.close(id, State::Interrupted, Some(note), now);
+            return self.close(id, JobState::Interrupted, Some(note), now);
         }
         if !self.is_at_home(&job) {
-            return self.close(id, State::Interrupted, Some(AWAY.to_owned()), now);
+            return self.close(id, JobState::Interrupted, Some(AWAY.to_owned()), now);
         }
         self.clear_queue(&job.address, Some(job.machine), now);
-        job.state = State::Queued;
+        job.state = JobState::Queued;
         job.note = Some("the server ended while it was worked on; it is done again".to_owned());
-        let place = self.end_of_queue();
-        self.insert(job, place);
+        let phase = self.end_of_queue();
+        self.insert(job, phase);
         self.store_job(id);
     }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::trigger::{
     dispatcher::Unavailable,
-    job::{JobId, Kind, MachineId, State},
+    job::{JobId, JobKind, JobState, MachineId},
     ledger::Answer,
     policy::Refusal,
 };
@@ -23,7 +23,7 @@ pub enum Wish {
     /// A job.
     Job {
         /// Install or configure.
-        kind: Kind,
+        kind: JobKind,
         /// What follows the prefix, with the query.
         path: String,
         /// Hold the answer until the job has ended, for so many seconds.
@@ -50,7 +50,7 @@ pub struct Reply {
     pub job: Option<JobId>,
     /// Where it stands.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<State>,
+    pub state: Option<JobState>,
     /// Seconds after which asking again makes sense.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
@@ -65,7 +65,7 @@ impl Reply {
         Self { status, message: message.into(), job: None, state: None, retry_after: None, closes: false }
     }
 
-    fn about(status: u16, job: JobId, state: State, message: String) -> Self {
+    fn about(status: u16, job: JobId, state: JobState, message: String) -> Self {
         Self { job: Some(job), state: Some(state), ..Self::new(status, message) }
     }
 
@@ -82,7 +82,7 @@ impl Reply {
 /// The path or query is not understood; the reply tells the client why.
 pub fn parse(path: &str, query: Option<&str>) -> Result<Wish, Reply> {
     let bare = path.strip_prefix("/cdist").filter(|rest| rest.starts_with('/')).unwrap_or(path);
-    for (prefix, kind) in [("/install/", Kind::Install), ("/config/", Kind::Config)] {
+    for (prefix, kind) in [("/install/", JobKind::Install), ("/config/", JobKind::Config)] {
         if let Some(rest) = bare.strip_prefix(prefix) {
             return Ok(Wish::Job { kind, path: recorded(rest, query), wait: wait(query)? });
         }
@@ -119,26 +119,26 @@ fn wait(query: Option<&str>) -> Result<Option<u64>, Reply> {
 }
 
 /// The answer to a machine whose call was decided.
-pub fn called(answer: Answer, kind: Kind, address: &str) -> Reply {
+pub fn called(answer: Answer, kind: JobKind, address: &str) -> Reply {
     match answer {
         Answer::Queued(job) => {
-            Reply::about(202, job, State::Queued, format!("{kind} queued: job {job} for {address}"))
+            Reply::about(202, job, JobState::Queued, format!("{kind} queued: job {job} for {address}"))
         }
         Answer::Joined(job) => Reply::about(
             202,
             job,
-            State::Queued,
+            JobState::Queued,
             format!("{kind} joined: job {job} for {address} is queued already"),
         ),
         Answer::Running(job) => {
-            Reply::about(202, job, State::Running, format!("{kind} running: job {job} for {address}"))
+            Reply::about(202, job, JobState::Running, format!("{kind} running: job {job} for {address}"))
         }
         Answer::Rebooted(job) => {
             let text = format!(
                 "{kind} running: job {job} is still at work on {address} as it was before it was switched off; ask again \
                  when that job has ended"
             );
-            Reply { retry_after: Some(60), ..Reply::about(503, job, State::Running, text) }
+            Reply { retry_after: Some(60), ..Reply::about(503, job, JobState::Running, text) }
         }
         Answer::Elsewhere(job) => {
             let text = format!(
@@ -191,7 +191,7 @@ fn refused(refusal: Refusal, machine: MachineId, address: &str) -> Reply {
 }
 
 /// The answer when there is none.
-pub fn unavailable(error: &Unavailable, kind: Kind, address: &str) -> Reply {
+pub fn unavailable(error: &Unavailable, kind: JobKind, address: &str) -> Reply {
     match error {
         Unavailable::Closing => {
             let text = format!("{kind} of {address} not queued: {error}; ask again later");
@@ -208,14 +208,14 @@ pub fn unavailable(error: &Unavailable, kind: Kind, address: &str) -> Reply {
 }
 
 /// The answer about a job that was waited for, or looked at.
-pub fn standing(job: JobId, kind: Kind, state: State, address: &str, waited: bool) -> Reply {
+pub fn standing(job: JobId, kind: JobKind, state: JobState, address: &str, waited: bool) -> Reply {
     let status = match state {
-        State::Queued | State::Running if waited => 202,
+        JobState::Queued | JobState::Running if waited => 202,
         // As the original has it.
-        State::Failed | State::Interrupted | State::Cancelled if waited => 599,
+        JobState::Failed | JobState::Interrupted | JobState::Cancelled if waited => 599,
         _ => 200,
     };
-    let more = if state == State::Failed {
+    let more = if state == JobState::Failed {
         format!("; `cdist trigger show {job}` tells why")
     } else {
         String::new()
@@ -229,7 +229,7 @@ mod tests {
 
     use super::*;
 
-    fn kind(path: &str) -> Option<Kind> {
+    fn kind(path: &str) -> Option<JobKind> {
         match parse(path, None) {
             Ok(Wish::Job { kind, .. }) => Some(kind),
             _ => None,
@@ -239,9 +239,9 @@ mod tests {
     #[test]
     fn only_a_prefix_with_its_slash_is_a_job() {
         for path in ["/install/", "/install/x/../config/", "/cdist/install/", "/install//"] {
-            assert_eq!(kind(path), Some(Kind::Install), "{path}");
+            assert_eq!(kind(path), Some(JobKind::Install), "{path}");
         }
-        assert_eq!(kind("/cdist/config/web"), Some(Kind::Config));
+        assert_eq!(kind("/cdist/config/web"), Some(JobKind::Config));
         for path in [
             "/",
             "",

@@ -33,9 +33,10 @@ use crate::{
     },
     token::Token,
     trigger::{
+        address::TargetAddress,
         dispatcher::Dispatcher,
         facts::Facts,
-        job::{JobId, Kind, State},
+        job::{JobId, JobKind, JobState},
         ledger::{Answer, Call},
     },
 };
@@ -173,7 +174,7 @@ impl Server {
         }
         let address = peer.ip().to_canonical();
         self.admit(&head.headers, address)?;
-        let target = target(peer);
+        let target = TargetAddress::of_peer(peer);
         match wish {
             Wish::Job { kind, path, wait } => {
                 let body =
@@ -213,12 +214,12 @@ impl Server {
 
     async fn job(
         &self,
-        kind: Kind,
+        kind: JobKind,
         path: String,
         wait: Option<u64>,
         facts: Facts,
         peer: SocketAddr,
-        target: String,
+        target: TargetAddress,
     ) -> Result<Reply, Reply> {
         // Before the call, or the end could be missed.
         let events = wait.map(|_| self.dispatcher.events());
@@ -228,9 +229,9 @@ impl Server {
         let answer = answer.map_err(|error| protocol::unavailable(&error, kind, &target))?;
         let counters = self.dispatcher.counters();
         let (counter, waited_for) = match answer {
-            Answer::Queued(job) => (&counters.accepted, Some((job, State::Queued))),
-            Answer::Joined(job) => (&counters.joined, Some((job, State::Queued))),
-            Answer::Running(job) => (&counters.joined, Some((job, State::Running))),
+            Answer::Queued(job) => (&counters.accepted, Some((job, JobState::Queued))),
+            Answer::Joined(job) => (&counters.joined, Some((job, JobState::Queued))),
+            Answer::Running(job) => (&counters.joined, Some((job, JobState::Running))),
             Answer::Refused(..) | Answer::Elsewhere(_) | Answer::Astray(_) => (&counters.refused, None),
             Answer::Rebooted(_)
             | Answer::Moved(_)
@@ -254,11 +255,11 @@ impl Server {
     async fn wait(
         &self,
         job: JobId,
-        mut state: State,
+        mut state: JobState,
         limit: Duration,
-        mut events: broadcast::Receiver<crate::trigger::dispatcher::Event>,
+        mut events: broadcast::Receiver<crate::trigger::dispatcher::JobEvent>,
         peer: IpAddr,
-    ) -> (State, bool) {
+    ) -> (JobState, bool) {
         let end = async {
             while !state.is_final() {
                 match events.recv().await {
@@ -284,7 +285,7 @@ impl Server {
         (state, gives_way)
     }
 
-    async fn look(&self, id: JobId, target: &str) -> Result<Reply, Reply> {
+    async fn look(&self, id: JobId, target: &TargetAddress) -> Result<Reply, Reply> {
         let job = self.dispatcher.job(id).await.map_err(|_| Reply::new(500, "jobs cannot be read"))?;
         match job.filter(|job| job.address == *target) {
             Some(job) => Ok(protocol::standing(id, job.kind, job.state, target, false)),
@@ -293,11 +294,11 @@ impl Server {
         }
     }
 
-    async fn file(&self, present: bool, target: String) -> Result<Reply, Reply> {
+    async fn file(&self, present: bool, target: TargetAddress) -> Result<Reply, Reply> {
         let Some(files) = self.access.files.clone() else {
             return Err(Reply::new(404, "no files here: the server was started without -D and --source"));
         };
-        let path = files.dir.join(&target);
+        let path = files.dir.join(target.as_str());
         let work = move || {
             if present {
                 let content = std::fs::read(&files.source)?;
@@ -335,20 +336,6 @@ impl Server {
         };
         counter.fetch_add(1, Relaxed);
     }
-}
-
-/// The address of a peer as a target: an IPv4-mapped one is an IPv4 one, a link-local one has the interface as its zone.
-fn target(peer: SocketAddr) -> String {
-    let address = peer.ip().to_canonical();
-    if let SocketAddr::V6(v6) = peer
-        && v6.scope_id() != 0
-        && let IpAddr::V6(plain) = address
-        && plain.is_unicast_link_local()
-        && let Ok(name) = nix::net::if_::if_indextoname(v6.scope_id())
-    {
-        return format!("{plain}%{}", name.to_string_lossy());
-    }
-    address.to_string()
 }
 
 fn wants_json(headers: &HeaderMap) -> bool {

@@ -6,9 +6,9 @@ use super::server::{Access, Files};
 use crate::{
     token::Token,
     trigger::{
-        job::{Kind, State},
+        attempt::End,
+        job::{JobKind, JobState},
         ledger::Rules,
-        runner::End,
         store::JobFilter,
         testing::{Bench, Told},
     },
@@ -50,7 +50,7 @@ async fn a_call_is_a_job_and_a_second_one_joins_it() {
     let other = bench.text(PEER, &get("/config/")).await;
     assert!(other.ends_with("config queued: job 2 for 10.0.0.7\n"), "{other}");
     let job = bench.dispatcher.job(1).await.unwrap().unwrap();
-    assert_eq!((job.path.as_str(), job.joined, job.kind), ("some/thing?x=1", 1, Kind::Install));
+    assert_eq!((job.path.as_str(), job.joined, job.kind), ("some/thing?x=1", 1, JobKind::Install));
     assert_eq!(job.facts.serial.as_deref(), Some("7"));
     let look = bench.text(PEER, &get("/jobs/1")).await;
     assert!(look.ends_with("install queued: job 1 for 10.0.0.7\n"), "{look}");
@@ -207,8 +207,8 @@ async fn a_page_in_a_browser_starts_nothing() {
 #[tokio::test]
 async fn who_waits_hears_how_it_ended() {
     let rules = Rules { retries: 0, ..Rules::default() };
-    let runner = Told::new(&[End::Succeeded, End::Failed], Duration::from_millis(50));
-    let bench = Bench::new(rules, Access::default(), runner.clone());
+    let worker = Told::new(&[End::Succeeded, End::Failed], Duration::from_millis(50));
+    let bench = Bench::new(rules, Access::default(), worker.clone());
     let good = bench.text(PEER, &get("/config/?wait=20")).await;
     assert!(good.starts_with("HTTP/1.1 200 OK\r\n"), "{good}");
     assert!(good.ends_with("config succeeded: job 1 for 10.0.0.7\n"), "{good}");
@@ -219,7 +219,7 @@ async fn who_waits_hears_how_it_ended() {
     let bench = Bench::new(Rules::default(), Access::default(), long);
     let slow = bench.text(PEER, &get("/config/?wait=0")).await;
     assert_eq!(status(&slow), "202", "{slow}");
-    assert_eq!(runner.orders()[0].address, "10.0.0.7");
+    assert_eq!(worker.attempts()[0].address, "10.0.0.7");
 }
 
 #[tokio::test]
@@ -270,8 +270,8 @@ async fn who_asks_while_the_server_ends_is_told_so() {
 
 #[tokio::test]
 async fn states_in_the_answer_are_those_of_the_job() {
-    let reply = super::protocol::standing(3, Kind::Config, State::Interrupted, "10.0.0.7", true);
-    assert_eq!((reply.status, reply.state), (599, Some(State::Interrupted)));
-    let reply = super::protocol::standing(3, Kind::Config, State::Failed, "10.0.0.7", false);
+    let reply = super::protocol::standing(3, JobKind::Config, JobState::Interrupted, "10.0.0.7", true);
+    assert_eq!((reply.status, reply.state), (599, Some(JobState::Interrupted)));
+    let reply = super::protocol::standing(3, JobKind::Config, JobState::Failed, "10.0.0.7", false);
     assert_eq!(reply.status, 200);
 }

@@ -7,7 +7,7 @@ use std::{
 
 use super::{Counts, JobFilter, Reader, Store, StoreError};
 use crate::trigger::{
-    job::{Job, JobId, Machine, MachineId, Millis, State},
+    job::{Job, JobId, JobState, Machine, MachineId, Millis},
     ledger::{Change, Stored},
 };
 
@@ -144,6 +144,6 @@ impl Reader for Memory {
     fn counts(&mut self) -> Result<Counts, StoreError> {
         let rows = self.rows();
         let count = |state| rows.jobs.values().filter(|job| job.state == state).count() as u64;
-        Ok(State::ALL.into_iter().map(|state| (state, count(state))).collect())
+        Ok(JobState::ALL.into_iter().map(|state| (state, count(state))).collect())
     }
 }

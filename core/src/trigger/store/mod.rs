@@ -19,7 +19,7 @@ pub use schema::APPLICATION_ID;
 pub use sqlite::{FILE, Sqlite, backup};
 
 use super::{
-    job::{Job, JobId, Kind, Machine, MachineId, Millis, State},
+    job::{Job, JobId, JobKind, JobState, Machine, MachineId, Millis},
     ledger::{Change, Stored},
 };
 
@@ -138,9 +138,9 @@ impl StoreError {
 #[derive(Clone, Debug, Default)]
 pub struct JobFilter {
     /// In this state.
-    pub state: Option<State>,
+    pub state: Option<JobState>,
     /// Of this kind.
-    pub kind: Option<Kind>,
+    pub kind: Option<JobKind>,
     /// Of this machine.
     pub machine: Option<MachineId>,
     /// With a lower number than this.
@@ -150,7 +150,7 @@ pub struct JobFilter {
 }
 
 /// How many jobs are in each state.
-pub type Counts = Vec<(State, u64)>;
+pub type Counts = Vec<(JobState, u64)>;
 
 /// Keeps what the ledger decides. All of a call is kept, or nothing of it.
 pub trait Store: Send {

@@ -1,5 +1,7 @@
 //! Rows of the database, as the ledger knows them.
 
+use std::str::FromStr;
+
 use rusqlite::{Row, Statement, params, types::Type};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -25,11 +27,11 @@ pub(super) fn put_machine(statement: &mut Statement<'_>, machine: &Machine) -> r
         .execute((
             machine.id,
             &machine.mac,
-            &machine.address,
+            machine.address.as_str(),
             json(&machine.facts)?,
             machine.first_seen,
             machine.last_seen,
-            machine.install.map(crate::trigger::job::State::name),
+            machine.install.map(crate::trigger::job::JobState::name),
             machine.installed,
             machine.armed_until,
             machine.last_job,
@@ -47,7 +49,7 @@ pub(super) fn put_job(statement: &mut Statement<'_>, job: &Job) -> rusqlite::Res
             job.kind.name(),
             job.state.name(),
             job.machine,
-            job.address,
+            job.address.as_str(),
             job.path,
             json(&job.facts)?,
             job.created,
@@ -68,7 +70,7 @@ pub(super) fn machine(row: &Row<'_>) -> rusqlite::Result<Machine> {
     Ok(Machine {
         id: row.get(0)?,
         mac: row.get(1)?,
-        address: row.get(2)?,
+        address: word(&row.get::<_, String>(2)?, 2)?,
         facts: from_json(row, 3)?,
         first_seen: row.get(4)?,
         last_seen: row.get(5)?,
@@ -88,7 +90,7 @@ pub(super) fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
         kind: word(&row.get::<_, String>(1)?, 1)?,
         state: word(&row.get::<_, String>(2)?, 2)?,
         machine: row.get(3)?,
-        address: row.get(4)?,
+        address: word(&row.get::<_, String>(4)?, 4)?,
         path: row.get(5)?,
         facts: from_json(row, 6)?,
         created: row.get(7)?,
@@ -116,10 +118,10 @@ pub(super) fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> ru
     serde_json::from_str(text).map_err(|error| unreadable(column, error))
 }
 
-fn word<T: std::str::FromStr<Err = crate::trigger::job::UnknownWord>>(
-    name: &str,
-    column: usize,
-) -> rusqlite::Result<T> {
+fn word<T>(name: &str, column: usize) -> rusqlite::Result<T>
+where
+    T: FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
     name.parse().map_err(|error| unreadable(column, error))
 }
 

@@ -29,7 +29,7 @@ use crate::{
         parent_of,
     },
     trigger::{
-        job::{Job, JobId, Machine, MachineId, Millis, State},
+        job::{Job, JobId, JobState, Machine, MachineId, Millis},
         ledger::{Change, Stored},
         state_dir,
     },
@@ -350,12 +350,12 @@ impl Reader for SqliteReader {
     }
 
     fn counts(&mut self) -> Result<Counts, StoreError> {
-        let count = |state: State| {
+        let count = |state: JobState| {
             let sql = "SELECT count(*) FROM job WHERE state = ?1";
             let found = self.all(sql, &[state.name().to_owned().into()], |row| row.get::<_, i64>(0))?;
             Ok((state, found.first().map_or(0, |count| u64::try_from(*count).unwrap_or(0))))
         };
-        State::ALL.into_iter().map(count).collect()
+        JobState::ALL.into_iter().map(count).collect()
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{migrations::MIGRATIONS, *};
-use crate::trigger::{Facts, runner::RunReport};
+use crate::trigger::{Facts, attempt::AttemptReport};
 
 struct Place {
     _dir: tempfile::TempDir,
@@ -24,27 +24,27 @@ fn machine(id: MachineId) -> Machine {
     Machine {
         id,
         mac: Some(format!("52:54:00:00:00:{id:02x}")),
-        address: format!("10.0.0.{id}"),
+        address: format!("10.0.0.{id}").parse().unwrap(),
         has_lost_address: false,
         facts: Facts { ssh_host_keys: vec!["ssh-ed25519 AAAA".into()], ..Facts::default() },
         first_seen: 5,
         last_seen: 6,
-        install: Some(State::Succeeded),
+        install: Some(JobState::Succeeded),
         installed: Some(7),
         armed_until: None,
         last_job: Some(id),
         keys: vec![format!("52:54:00:00:00:{id:02x}"), "u/s".into()],
-        places: vec![format!("10.0.0.{id}")],
+        places: vec![format!("10.0.0.{id}").parse().unwrap()],
     }
 }
 
-fn job(id: JobId, machine: MachineId, state: State) -> Job {
+fn job(id: JobId, machine: MachineId, state: JobState) -> Job {
     Job {
         id,
-        kind: Kind::Install,
+        kind: JobKind::Install,
         state,
         machine,
-        address: format!("10.0.0.{machine}"),
+        address: format!("10.0.0.{machine}").parse().unwrap(),
         path: "a'\"b".into(),
         facts: Facts::default(),
         created: 1,
@@ -54,9 +54,9 @@ fn job(id: JobId, machine: MachineId, state: State) -> Job {
         not_before: None,
         joined: 4,
         stopping: true,
-        report: state
-            .is_final()
-            .then(|| Box::new(RunReport { reason: Some("x\n\u{1b}".into()), ..RunReport::default() })),
+        report: state.is_final().then(|| {
+            Box::new(AttemptReport { reason: Some("x\n\u{1b}".into()), ..AttemptReport::default() })
+        }),
         note: Some("n".into()),
         armed: vec![(1, 77)],
     }
@@ -74,7 +74,7 @@ fn put_machine(machine: Machine) -> Change {
 fn what_is_committed_is_there_after_a_crash() {
     let state = state();
     let mut store = Sqlite::open(&state.path).unwrap();
-    let (running, done) = (job(1, 1, State::Running), job(2, 1, State::Failed));
+    let (running, done) = (job(1, 1, JobState::Running), job(2, 1, JobState::Failed));
     let changes = [put_machine(machine(1)), put_job(running.clone()), put_job(done.clone())];
     store.commit(&changes).unwrap();
     // No close: as after kill -9.
@@ -85,11 +85,12 @@ fn what_is_committed_is_there_after_a_crash() {
     assert_eq!((stored.last_job, stored.last_machine), (2, 1));
     let mut reader = store.reader().unwrap();
     assert_eq!(reader.job(2).unwrap(), Some(done.clone()));
-    let filter = JobFilter { state: Some(State::Failed), machine: Some(1), limit: 5, ..JobFilter::default() };
+    let filter =
+        JobFilter { state: Some(JobState::Failed), machine: Some(1), limit: 5, ..JobFilter::default() };
     assert_eq!(reader.jobs(&filter).unwrap(), vec![done]);
     assert_eq!(reader.machines(0, 5).unwrap(), vec![machine(1)]);
-    let failed = reader.counts().unwrap().into_iter().find(|(state, _)| *state == State::Failed);
-    assert_eq!(failed, Some((State::Failed, 1)));
+    let failed = reader.counts().unwrap().into_iter().find(|(state, _)| *state == JobState::Failed);
+    assert_eq!(failed, Some((JobState::Failed, 1)));
 }
 
 #[test]
@@ -107,7 +108,7 @@ fn after_an_end_in_peace_everything_is_in_one_file() {
 fn numbers_are_not_given_twice() {
     let state = state();
     let mut store = Sqlite::open(&state.path).unwrap();
-    store.commit(&[put_machine(machine(9)), put_job(job(7, 3, State::Failed))]).unwrap();
+    store.commit(&[put_machine(machine(9)), put_job(job(7, 3, JobState::Failed))]).unwrap();
     store.commit(&[Change::Forgotten(9)]).unwrap();
     assert_eq!(store.remove(&[7]).unwrap(), [7]);
     drop(store);
@@ -122,8 +123,8 @@ fn old_jobs_go_but_not_the_newest_of_a_machine() {
         [Box::new(Sqlite::open(&state.path).unwrap()), Box::new(Memory::default())];
     for store in &mut stores {
         let mut changes = vec![put_machine(machine(3))];
-        changes.extend([1, 2, 3].map(|id| put_job(job(id, 3, State::Succeeded))));
-        changes.push(put_job(job(4, 3, State::Queued)));
+        changes.extend([1, 2, 3].map(|id| put_job(job(id, 3, JobState::Succeeded))));
+        changes.push(put_job(job(4, 3, JobState::Queued)));
         store.commit(&changes).unwrap();
         let mut reader = store.reader().unwrap();
         assert!(reader.old(3, 9, 10).unwrap().is_empty(), "not old enough");
@@ -147,7 +148,7 @@ fn a_commit_that_fails_leaves_nothing() {
     let mut store = Sqlite::open(&state.path).unwrap();
     store.try_out().unwrap();
     store.fill_up();
-    let many: Vec<Change> = (1..2000).map(|id| put_job(job(id, 1, State::Queued))).collect();
+    let many: Vec<Change> = (1..2000).map(|id| put_job(job(id, 1, JobState::Queued))).collect();
     let error = store.commit(&many).unwrap_err();
     assert!(matches!(&error, StoreError::Sqlite { .. }), "{error}");
     assert!(error.hint().unwrap().contains("make room"));
@@ -161,7 +162,7 @@ fn a_wrong_clock_makes_no_young_job_old() {
         [Box::new(Sqlite::open(&state.path).unwrap()), Box::new(Memory::default())];
     for store in &mut stores {
         let at = |id, created, finished| {
-            put_job(Job { created, finished: Some(finished), ..job(id, 1, State::Failed) })
+            put_job(Job { created, finished: Some(finished), ..job(id, 1, JobState::Failed) })
         };
         // The fourth ended while the clock was in 1970, the third while it was far ahead.
         let changes = [at(1, 10, 20), at(2, 110, 120), at(3, 9000, 9010), at(4, 1, 2)];
@@ -206,7 +207,7 @@ fn on_a_full_disk_what_has_happened_is_stored_from_the_reserve() {
     let mut store = Sqlite::open(&state.path).unwrap();
     assert!(store.shortage().is_none() && state.path.join("reserve").exists());
     store.fill_up();
-    let many: Vec<Change> = (1..2000).map(|id| put_job(job(id, 1, State::Queued))).collect();
+    let many: Vec<Change> = (1..2000).map(|id| put_job(job(id, 1, JobState::Queued))).collect();
     assert!(store.commit(&many).is_err());
     assert!(store.shortage().unwrap().contains("full") && !state.path.join("reserve").exists());
     // Also the trial of a commit fails.
@@ -225,7 +226,7 @@ fn a_damaged_schema_is_told_before_anything_is_written() {
     ] {
         let state = state();
         let mut store = Sqlite::open(&state.path).unwrap();
-        store.commit(&[put_job(job(1, 1, State::Failed))]).unwrap();
+        store.commit(&[put_job(job(1, 1, JobState::Failed))]).unwrap();
         store.close().unwrap();
         drop(store);
         let path = state.path.join(FILE);
@@ -268,7 +269,7 @@ fn what_an_administrator_adds_to_the_schema_is_no_damage() {
 fn a_backup_onto_a_file_of_a_server_is_refused() {
     let place = state();
     let mut store = Sqlite::open(&place.path).unwrap();
-    store.commit(&[put_machine(machine(1)), put_job(job(1, 1, State::Queued))]).unwrap();
+    store.commit(&[put_machine(machine(1)), put_job(job(1, 1, JobState::Queued))]).unwrap();
     let other = state();
     let other_store = Sqlite::open(&other.path).unwrap();
     let path = |name: &str| place.path.join(name);
@@ -371,7 +372,7 @@ fn a_damaged_file_is_refused_with_the_remedy() {
     let fill = || {
         let _ = fs::remove_dir_all(&state.path);
         let mut store = Sqlite::open(&state.path).unwrap();
-        let many: Vec<Change> = (1..500).map(|id| put_job(job(id, 1, State::Failed))).collect();
+        let many: Vec<Change> = (1..500).map(|id| put_job(job(id, 1, JobState::Failed))).collect();
         store.commit(&many).unwrap();
         store.close().unwrap();
     };
@@ -405,11 +406,11 @@ fn a_damaged_file_is_refused_with_the_remedy() {
 fn a_backup_is_whole_while_the_server_works_and_can_be_used() {
     let state = state();
     let mut store = Sqlite::open(&state.path).unwrap();
-    store.commit(&[put_machine(machine(1)), put_job(job(1, 1, State::Queued))]).unwrap();
+    store.commit(&[put_machine(machine(1)), put_job(job(1, 1, JobState::Queued))]).unwrap();
     let to = state.path.join("copy");
     backup(&state.path, &to).unwrap();
     assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o600);
-    store.commit(&[put_job(job(2, 1, State::Queued))]).unwrap();
+    store.commit(&[put_job(job(2, 1, JobState::Queued))]).unwrap();
     // Over an older one, but over nothing else.
     backup(&state.path, &to).unwrap();
     fs::write(state.path.join("letter"), "dear all").unwrap();

@@ -17,8 +17,8 @@ use tokio::{sync::watch, time::timeout};
 
 pub use self::log_file::JobLog;
 use super::{
-    job::Kind,
-    runner::{End, Ended, Order, Runner},
+    attempt::{Attempt, End, Ended, JobWorker},
+    job::JobKind,
 };
 use crate::{
     connector::HostKeys,
@@ -72,9 +72,9 @@ pub struct JobRules {
     pub begin: watch::Receiver<bool>,
 }
 
-/// Works on jobs, each in a task of its own.
+/// Works on jobs by runs of the configuration engine, each in a task of its own.
 #[derive(Clone, Debug)]
-pub struct JobWorker(Arc<Shared>);
+pub struct EngineWorker(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -83,7 +83,7 @@ struct Shared {
     observers: Box<dyn Observers>,
 }
 
-impl JobWorker {
+impl EngineWorker {
     /// Looks whether the runs that `maker` makes can work at all. From then on they are those of a service.
     ///
     /// # Errors
@@ -102,15 +102,15 @@ impl JobWorker {
 }
 
 #[async_trait]
-impl Runner for JobWorker {
-    async fn run(&self, order: Order) -> Ended {
-        let mode = match order.kind {
-            Kind::Install => Mode::Install,
-            Kind::Config => Mode::Config,
+impl JobWorker for EngineWorker {
+    async fn run(&self, attempt: Attempt) -> Ended {
+        let mode = match attempt.kind {
+            JobKind::Install => Mode::Install,
+            JobKind::Config => Mode::Config,
         };
-        let observer = self.0.observers.observer(mode, JobLog::open(&order.log));
+        let observer = self.0.observers.observer(mode, JobLog::open(&attempt.log));
         let (shared, heard) = (Arc::clone(&self.0), Arc::clone(&observer));
-        let task = tokio::spawn(async move { shared.work(order, mode, &heard).await });
+        let task = tokio::spawn(async move { shared.work(attempt, mode, &heard).await });
         match task.await {
             Ok(ended) => ended,
             Err(error) => {
@@ -124,10 +124,10 @@ impl Runner for JobWorker {
 }
 
 impl Shared {
-    async fn work(&self, order: Order, mode: Mode, observer: &Arc<dyn Observer>) -> Ended {
-        self.may_begin(&order.cancel).await;
-        let host = self.host_of(&order, &**observer).await;
-        let accepted = self.rules.state_dir.join("known_hosts").join(order.machine.to_string());
+    async fn work(&self, attempt: Attempt, mode: Mode, observer: &Arc<dyn Observer>) -> Ended {
+        self.may_begin(&attempt.cancel).await;
+        let host = self.host_of(&attempt, &**observer).await;
+        let accepted = self.rules.state_dir.join("known_hosts").join(attempt.machine.to_string());
         // A machine that has booted a PreOS has new keys each time, and so has the system that is installed then.
         if mode == Mode::Install
             && let Err(reason) = forget(&accepted)
@@ -135,13 +135,13 @@ impl Shared {
             observer.log(Level::Error, &host, &reason);
             return report::failed(&reason);
         }
-        let host_keys = match (order.ssh_host_keys.is_empty(), self.rules.host_keys) {
-            (false, _) => HostKeys::Known(order.ssh_host_keys),
+        let host_keys = match (attempt.ssh_host_keys.is_empty(), self.rules.host_keys) {
+            (false, _) => HostKeys::Known(attempt.ssh_host_keys),
             (true, HostKeyPolicy::Strict) => HostKeys::Configured,
             (true, HostKeyPolicy::AcceptNew) => HostKeys::AcceptNew(accepted.clone()),
         };
-        let target = Target { host, host_keys, guard: Some(Arc::new(order.binding)), ..Target::default() };
-        let Some(result) = self.run(target, mode, order.work_dir, observer, order.cancel).await else {
+        let target = Target { host, host_keys, guard: Some(Arc::new(attempt.binding)), ..Target::default() };
+        let Some(result) = self.run(target, mode, attempt.work_dir, observer, attempt.cancel).await else {
             return report::failed("the program failed inside");
         };
         let ended = report::ended(&result);
@@ -193,11 +193,11 @@ impl Shared {
     }
 
     /// What stands for the machine in ssh, in scripts and in the log.
-    async fn host_of(&self, order: &Order, observer: &dyn Observer) -> String {
+    async fn host_of(&self, attempt: &Attempt, observer: &dyn Observer) -> String {
         if self.rules.target_name == TargetName::Address {
-            return order.address.clone();
+            return attempt.address.to_string();
         }
-        let address = order.address.clone();
+        let address = attempt.address.clone();
         // The resolver may wait for a name server.
         let name = tokio::task::spawn_blocking(move || confirmed(&address)).await;
         let why = match name {
@@ -205,8 +205,8 @@ impl Shared {
             Ok(Err(error)) => error.to_string(),
             Err(error) => error.to_string(),
         };
-        observer.log(Level::Warning, &order.address, &format!("{why}; going on with the address"));
-        order.address.clone()
+        observer.log(Level::Warning, &attempt.address, &format!("{why}; going on with the address"));
+        attempt.address.to_string()
     }
 }
 

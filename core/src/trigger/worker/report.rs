@@ -2,8 +2,8 @@
 
 use crate::{
     printable::lines,
-    runs::{HostResult, State},
-    trigger::runner::{End, Ended, RunReport, StreamEnd},
+    runs::{HostResult, HostState},
+    trigger::attempt::{AttemptReport, End, Ended, StreamEnd},
 };
 
 /// Most lines of a stream that are kept, and most bytes.
@@ -15,27 +15,30 @@ const STREAMS_MAX: usize = 8;
 /// What is kept of a host that was worked on.
 pub(super) fn ended(result: &HostResult) -> Ended {
     let end = match result.state {
-        State::Done => End::Succeeded,
-        State::Failed => End::Failed,
-        State::Cancelled => End::Cancelled,
+        HostState::Done => End::Succeeded,
+        HostState::Failed => End::Failed,
+        HostState::Cancelled => End::Cancelled,
     };
     Ended { end, report: report(result) }
 }
 
 /// An attempt that could not begin, or of which no more is known.
 pub(super) fn failed(reason: &str) -> Ended {
-    Ended { end: End::Failed, report: RunReport { reason: Some(plain(reason)), ..RunReport::default() } }
+    Ended {
+        end: End::Failed,
+        report: AttemptReport { reason: Some(plain(reason)), ..AttemptReport::default() },
+    }
 }
 
-fn report(result: &HostResult) -> RunReport {
-    let mut report = RunReport {
+fn report(result: &HostResult) -> AttemptReport {
+    let mut report = AttemptReport {
         objects: result.report.objects,
         done: result.report.done,
         changed: result.report.changed.len(),
         seconds: result.report.elapsed.as_secs_f64(),
         round_trips: result.report.remote_calls,
         files: result.files(),
-        ..RunReport::default()
+        ..AttemptReport::default()
     };
     let Some(failure) = result.failure() else { return report };
     let hints: Vec<String> = result.hints().collect();
@@ -75,7 +78,7 @@ mod tests {
     use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
 
     use super::*;
-    use crate::config::{ConfigError, Entity, Outcome, Report};
+    use crate::config::{ConfigError, Entity, Outcome, RunReport};
 
     #[test]
     fn only_the_last_lines_are_kept() {
@@ -97,7 +100,7 @@ mod tests {
         let source = ConfigError::Failed { command: "/bin/sh -e /o/code-remote".into(), status, why: None };
         let error = ConfigError::Entity { entity: Box::new(entity), source: Box::new(source) };
         let mut result =
-            HostResult::new("web1".into(), Outcome { report: Report::default(), error: Some(error) });
+            HostResult::new("web1".into(), Outcome { report: RunReport::default(), error: Some(error) });
         result.advice = Some("do it right");
         let Ended { end, report } = ended(&result);
         assert_eq!(end, End::Failed);
@@ -111,6 +114,6 @@ mod tests {
     #[test]
     fn without_a_failure_there_is_no_reason() {
         let Ended { end, report } = ended(&HostResult::skipped("web1".into()));
-        assert_eq!((end, report), (End::Cancelled, RunReport::default()));
+        assert_eq!((end, report), (End::Cancelled, AttemptReport::default()));
     }
 }

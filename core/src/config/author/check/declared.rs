@@ -3,15 +3,15 @@
 use std::{collections::BTreeMap, ffi::OsStr, fs, path::Path};
 
 use super::Findings;
-use crate::config::declare::types::{Kind, strip, visible_entries};
+use crate::config::declare::types::{ParameterKind, strip, visible_entries};
 
 /// The declared parameters: name and kind.
-pub(super) type Declared = BTreeMap<String, Kind>;
+pub(super) type Declared = BTreeMap<String, ParameterKind>;
 
 pub(super) fn check(dir: &Path, findings: &mut Findings) -> Declared {
     let dir = dir.join("parameter");
-    let mut declared: BTreeMap<String, (Kind, &str)> = BTreeMap::new();
-    for (kind, file) in Kind::ALL {
+    let mut declared: BTreeMap<String, (ParameterKind, &str)> = BTreeMap::new();
+    for (kind, file) in ParameterKind::ALL {
         let path = dir.join(file);
         if !path.is_file() {
             continue;
@@ -67,9 +67,9 @@ fn check_defaults(dir: &Path, declared: &Declared, findings: &mut Findings) {
     for (path, name) in files_in(dir, findings) {
         match declared.get(&name) {
             None => findings.error(&path, format!("is a default for '{name}', which is not declared; remove it or declare '{name}' in 'optional'")),
-            Some(Kind::Optional | Kind::OptionalMultiple) => {}
-            Some(Kind::Boolean) => findings.error(&path, format!("is a default for '{name}', which is boolean and has none; remove it")),
-            Some(Kind::Required | Kind::RequiredMultiple) => {
+            Some(ParameterKind::Optional | ParameterKind::OptionalMultiple) => {}
+            Some(ParameterKind::Boolean) => findings.error(&path, format!("is a default for '{name}', which is boolean and has none; remove it")),
+            Some(ParameterKind::Required | ParameterKind::RequiredMultiple) => {
                 findings.error(&path, format!("is a default for '{name}', which must be given always; remove it or declare '{name}' in 'optional'"));
             }
         }

@@ -1,9 +1,9 @@
 //! Many files and scripts in one call of the target, and their outputs kept apart.
 
+mod as_script;
 mod frames;
 #[cfg(feature = "fuzzing")]
 pub(in crate::config) mod fuzzing;
-mod script;
 
 use std::{
     ffi::OsString,
@@ -15,17 +15,17 @@ use std::{
     sync::atomic::Ordering,
 };
 
+pub(in crate::config) use as_script::{Batch, BatchStep};
 use frames::Frames;
-pub(in crate::config) use script::{Batch, Step};
 
 use super::remote::script_word;
 use crate::{
     config::{
         engine::Engine,
         error::ConfigError,
-        here::script::another,
+        here::run_script::another,
         log::Level,
-        profile::Kind,
+        profile::SpanKind,
         request::Streams,
         stage::{open_append, random},
     },
@@ -143,8 +143,8 @@ impl Engine {
             stdout: Output::Limited(stdout.try_clone().map_err(making())?, quota.clone()),
             stderr: Output::Limited(stderr.try_clone().map_err(making())?, quota),
         };
-        let span =
-            self.span(Kind::Call, || format!("{} files, {} scripts", batch.files.len(), batch.steps.len()));
+        let span = self
+            .span(SpanKind::Call, || format!("{} files, {} scripts", batch.files.len(), batch.steps.len()));
         let done = self.run.connector.exec(&self.context, exec).await;
         drop(span);
         let end = done.map(|done| done.status).map_err(|error| Some(ConfigError::from(error)));
@@ -190,7 +190,7 @@ impl Engine {
             stdout: self.output(&self.stage.out, "stdout", "remote")?,
             stderr: self.output(&self.stage.out, "stderr", "remote")?,
         };
-        let _span = self.span(Kind::Call, || format!("copying {name}"));
+        let _span = self.span(SpanKind::Call, || format!("copying {name}"));
         let copied: Result<(), ConnectorError> = self.run.connector.copy(&self.context, copy).await;
         fs::remove_file(&path).map_err(ConfigError::io(format!("removing {}", path.display())))?;
         Ok(copied?)
@@ -203,7 +203,7 @@ impl Engine {
     }
 
     /// The error of a script of the target that has failed.
-    pub(in crate::config) fn failed(&self, step: &Step, status: ExitStatus) -> ConfigError {
+    pub(in crate::config) fn failed(&self, step: &BatchStep, status: ExitStatus) -> ConfigError {
         // Files are at the same places here as there.
         let own = step.script.strip_prefix(&self.stage.remote).map(|path| self.stage.out.join(path));
         let why = own.ok().and_then(|file| start::run_by_shell(&file));
@@ -211,7 +211,7 @@ impl Engine {
     }
 
     /// The command that would run a script alone, to be pasted into a shell.
-    fn shown(&self, step: &Step) -> String {
+    fn shown(&self, step: &BatchStep) -> String {
         let word = script_word(
             &step.script,
             &step.variables,

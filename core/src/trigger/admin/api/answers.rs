@@ -32,7 +32,7 @@ use crate::{
     net::http::{self, Body},
     trigger::{
         admin::metrics,
-        dispatcher::{Done, Order},
+        dispatcher::{Order, OrderDone},
         job::{Job, JobId, MachineId, Millis},
         ledger::OrderError,
         store::JobFilter,
@@ -228,7 +228,7 @@ impl Status {
     }
 
     async fn cancel(&self, id: JobId) -> Answer {
-        let Done::Cancelled(ended) = self.order(Order::Cancel(id)).await? else { return Err(inside()) };
+        let OrderDone::Cancelled(ended) = self.order(Order::Cancel(id)).await? else { return Err(inside()) };
         let (status, message) = if ended {
             (StatusCode::OK, format!("job {id} is cancelled"))
         } else {
@@ -238,7 +238,7 @@ impl Status {
     }
 
     async fn retry(&self, id: JobId) -> Answer {
-        let Done::Retried(job) = self.order(Order::Retry(id)).await? else { return Err(inside()) };
+        let OrderDone::Retried(job) = self.order(Order::Retry(id)).await? else { return Err(inside()) };
         let message = format!("job {job} does job {id} again");
         let mut response = json(StatusCode::ACCEPTED, &JobDone { job, message });
         if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/jobs/{job}")) {
@@ -268,9 +268,9 @@ impl Status {
 
     async fn change_machine(&self, order: Order) -> Answer {
         let (machine, armed_until, what) = match self.order(order).await? {
-            Done::Armed(machine, until) => (machine, time(until), "may be installed once more"),
-            Done::Disarmed(machine) => (machine, None, "is not armed"),
-            Done::Forgotten(machine) => (machine, None, "is forgotten"),
+            OrderDone::Armed(machine, until) => (machine, time(until), "may be installed once more"),
+            OrderDone::Disarmed(machine) => (machine, None, "is not armed"),
+            OrderDone::Forgotten(machine) => (machine, None, "is forgotten"),
             _ => return Err(inside()),
         };
         let until = armed_until.as_deref().map(|until| format!(", until {until}")).unwrap_or_default();
@@ -278,13 +278,13 @@ impl Status {
         Ok(json(StatusCode::OK, &MachineDone { machine, armed_until, message }))
     }
 
-    async fn order(&self, order: Order) -> Result<Done, Problem> {
+    async fn order(&self, order: Order) -> Result<OrderDone, Problem> {
         Ok(self.dispatcher.order(order).await??)
     }
 
     async fn find(&self, word: &str) -> Result<MachineId, Problem> {
         match self.order(Order::Find(word.to_owned())).await? {
-            Done::Found(machine) => Ok(machine),
+            OrderDone::Found(machine) => Ok(machine),
             _ => Err(inside()),
         }
     }

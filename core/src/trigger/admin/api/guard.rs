@@ -23,7 +23,7 @@ use crate::{
 
 /// The rules of the second listener.
 #[derive(Clone, Debug)]
-pub struct Guard {
+pub struct AccessGuard {
     names: Vec<String>,
     token: Token,
     reading_needs_token: bool,
@@ -53,7 +53,7 @@ impl GuardError {
     }
 }
 
-impl Guard {
+impl AccessGuard {
     /// Rules for a listener on `address` that is known by `names` besides its addresses. Without a token file there is a
     /// token in the state directory, made when there is none yet.
     ///
@@ -188,9 +188,9 @@ mod tests {
 
     use super::*;
 
-    fn guard(reading_needs_token: bool) -> Guard {
+    fn guard(reading_needs_token: bool) -> AccessGuard {
         let token = Token::new("0123456789abcdef").unwrap();
-        Guard { names: vec!["trigger.example.org".into()], token, reading_needs_token }
+        AccessGuard { names: vec!["trigger.example.org".into()], token, reading_needs_token }
     }
 
     fn head(method: &str, headers: &[(&str, &str)]) -> Parts {
@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn an_open_listener_needs_a_token_file() {
         let dir = tempfile::tempdir().unwrap();
-        let made = |address: &str| Guard::new(address.parse().unwrap(), Vec::new(), None, dir.path());
+        let made = |address: &str| AccessGuard::new(address.parse().unwrap(), Vec::new(), None, dir.path());
         let local = made("127.0.0.1").unwrap();
         assert!(!local.reading_needs_token() && token_path(dir.path()).exists());
         assert!(made("::1").is_ok() && made("::ffff:127.0.0.1").is_ok());
@@ -296,7 +296,7 @@ mod tests {
             assert!(matches!(made(open), Err(GuardError::Open(_))), "{open}");
         }
         let file = token_path(dir.path());
-        let guard = Guard::new([10, 0, 0, 1].into(), Vec::new(), Some(&file), dir.path()).unwrap();
+        let guard = AccessGuard::new([10, 0, 0, 1].into(), Vec::new(), Some(&file), dir.path()).unwrap();
         assert!(guard.reading_needs_token());
     }
 }

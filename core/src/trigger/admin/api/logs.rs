@@ -19,7 +19,7 @@ use crate::{
     },
     trigger::{
         admin::follow::Follow,
-        dispatcher::{Dispatcher, Event},
+        dispatcher::{Dispatcher, JobEvent},
         job::{Job, JobId},
     },
 };
@@ -107,17 +107,15 @@ impl Teller {
         // Before the job is looked at, or a change could be missed.
         let mut changes = self.dispatcher.events();
         let mut heartbeat = interval(HEARTBEAT);
-        let Some(mut job) = self.look().await else { return self.end(None).await };
+        let Some(mut job) = self.tell_state().await? else { return self.end(None).await };
         let mut attempt = self.part.attempt.unwrap_or(job.attempts.max(1));
-        self.state("state", &job).await?;
         loop {
             while !job.state.is_final() && job.attempts < attempt {
                 tokio::select! {
                     change = changed(&mut changes, self.job) => {
                         change?;
-                        let Some(found) = self.look().await else { return self.end(None).await };
+                        let Some(found) = self.tell_state().await? else { return self.end(None).await };
                         job = found;
-                        self.state("state", &job).await?;
                     }
                     _ = heartbeat.tick() => self.send(":\n\n".to_owned()).await?,
                 }
@@ -141,9 +139,9 @@ impl Teller {
                     },
                     change = changed(&mut changes, self.job) => {
                         change?;
-                        let Some(found) = self.look().await else { return self.end(None).await };
-                        job = found;
-                        self.state("state", &job).await?;
+                        if self.tell_state().await?.is_none() {
+                            return self.end(None).await;
+                        }
                     }
                     _ = heartbeat.tick() => self.send(":\n\n".to_owned()).await?,
                 }
@@ -156,6 +154,15 @@ impl Teller {
             }
             attempt += 1;
         }
+    }
+
+    /// Looks at the job and tells its state. `None` if the job is not there any more.
+    async fn tell_state(&self) -> Result<Option<Job>, Gone> {
+        let found = self.look().await;
+        if let Some(job) = &found {
+            self.state("state", job).await?;
+        }
+        Ok(found)
     }
 
     async fn look(&self) -> Option<Job> {
@@ -185,7 +192,7 @@ impl Teller {
 }
 
 /// Waits until something has happened to a job, or may have.
-async fn changed(changes: &mut broadcast::Receiver<Event>, job: JobId) -> Result<(), Gone> {
+async fn changed(changes: &mut broadcast::Receiver<JobEvent>, job: JobId) -> Result<(), Gone> {
     loop {
         match changes.recv().await {
             Ok(event) if event.job == job => return Ok(()),

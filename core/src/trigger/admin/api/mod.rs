@@ -30,7 +30,7 @@ use tokio::{
 
 pub use self::problem::ProblemView;
 use self::{
-    guard::Guard,
+    guard::AccessGuard,
     problem::{Problem, closing},
     routes::Route,
     view::ListenerView,
@@ -57,7 +57,7 @@ const STREAMS: usize = 128;
 #[derive(Debug)]
 pub struct Status {
     dispatcher: Dispatcher,
-    guard: Guard,
+    guard: AccessGuard,
     page: Page,
     state_dir: PathBuf,
     listeners: Vec<ListenerView>,
@@ -87,7 +87,7 @@ impl Status {
     /// A service that ends when `stop` becomes true. `listeners` is what it tells of where the server listens.
     pub fn new(
         dispatcher: Dispatcher,
-        guard: Guard,
+        guard: AccessGuard,
         state_dir: PathBuf,
         listeners: Vec<ListenerView>,
         stop: watch::Receiver<bool>,

@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(error(read("limt=1")), "there is no parameter \"limt\" here");
         assert_eq!(error(read("limit=1&limit=2")), "the parameter limit is there twice");
         let state =
-            read("state=done").unwrap().word::<crate::trigger::job::State>("state", "queued or running");
+            read("state=done").unwrap().word::<crate::trigger::job::JobState>("state", "queued or running");
         assert_eq!(error(state), "state must be queued or running");
         assert_eq!(error(job_id("-1")), format!("id must be a whole number from 1 to {}", i64::MAX));
     }

@@ -1,4 +1,4 @@
-//! The service through its socket and its listener, with a runner that does what it is told.
+//! The service through its socket and its listener, with a worker that does what it is told.
 
 use std::{
     fs,
@@ -20,16 +20,16 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Status, guard::Guard, view::ListenerView};
+use super::{Status, guard::AccessGuard, view::ListenerView};
 use crate::{
     net::connections::Connections,
     trigger::{
         admin::socket,
-        dispatcher::{Dispatcher, Settings},
+        attempt::{Attempt, AttemptReport, End, Ended, JobWorker},
+        dispatcher::{Dispatcher, DispatcherSettings},
         facts::Facts,
-        job::Kind,
+        job::JobKind,
         ledger::{Call, Rules},
-        runner::{End, Ended, Order, RunReport, Runner},
         store::Memory,
     },
 };
@@ -42,28 +42,28 @@ struct Script {
 }
 
 #[async_trait]
-impl Runner for Script {
-    async fn run(&self, order: Order) -> Ended {
-        fs::write(&order.log, format!("begin {}\n", order.attempt)).unwrap();
-        while !self.go.load(Ordering::SeqCst) && !order.cancel.is_cancelled() {
+impl JobWorker for Script {
+    async fn run(&self, attempt: Attempt) -> Ended {
+        fs::write(&attempt.log, format!("begin {}\n", attempt.number)).unwrap();
+        while !self.go.load(Ordering::SeqCst) && !attempt.cancel.is_cancelled() {
             sleep(Duration::from_millis(5)).await;
         }
-        let mut log = fs::OpenOptions::new().append(true).open(&order.log).unwrap();
+        let mut log = fs::OpenOptions::new().append(true).open(&attempt.log).unwrap();
         log.write_all(b"end\n").unwrap();
-        let (end, reason) = if order.cancel.is_cancelled() {
+        let (end, reason) = if attempt.cancel.is_cancelled() {
             (End::Cancelled, None)
         } else if self.fails.load(Ordering::SeqCst) {
             (End::Failed, Some("it broke".to_owned()))
         } else {
             (End::Succeeded, None)
         };
-        Ended { end, report: RunReport { reason, seconds: 0.5, ..RunReport::default() } }
+        Ended { end, report: AttemptReport { reason, seconds: 0.5, ..AttemptReport::default() } }
     }
 }
 
 struct Lab {
     dir: tempfile::TempDir,
-    runner: Arc<Script>,
+    worker: Arc<Script>,
     dispatcher: Dispatcher,
     address: SocketAddr,
     token: String,
@@ -74,8 +74,8 @@ struct Lab {
 impl Lab {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let runner = Arc::<Script>::default();
-        let settings = Settings {
+        let worker = Arc::<Script>::default();
+        let settings = DispatcherSettings {
             rules: Rules { retries: 0, ..Rules::default() },
             state_dir: dir.path().to_owned(),
             keep: Duration::from_secs(1000),
@@ -83,11 +83,11 @@ impl Lab {
         };
         let runtime = tokio::runtime::Handle::current();
         let (dispatcher, _) =
-            Dispatcher::start(&settings, Box::<Memory>::default(), Arc::clone(&runner) as _, runtime)
+            Dispatcher::start(&settings, Box::<Memory>::default(), Arc::clone(&worker) as _, runtime)
                 .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let guard = Guard::new(address.ip(), Vec::new(), None, dir.path()).unwrap();
+        let guard = AccessGuard::new(address.ip(), Vec::new(), None, dir.path()).unwrap();
         let token = fs::read_to_string(super::guard::token_path(dir.path())).unwrap().trim().to_owned();
         let (stop, stopped) = watch::channel(false);
         let listeners = vec![ListenerView { purpose: "status".into(), address: address.to_string() }];
@@ -97,12 +97,12 @@ impl Lab {
             tokio::spawn(Arc::clone(&status).serve_tcp(listener, Connections::new(64))),
             tokio::spawn(status.serve_unix(unix)),
         ];
-        Self { dir, runner, dispatcher, address, token, stop, served }
+        Self { dir, worker, dispatcher, address, token, stop, served }
     }
 
-    async fn call(&self, kind: Kind, address: &str, mac: &str) {
+    async fn call(&self, kind: JobKind, address: &str, mac: &str) {
         let facts = Facts { mac: Some(mac.into()), ..Facts::default() };
-        let call = Call { kind, address: address.into(), neighbour: None, facts, path: "x".into() };
+        let call = Call { kind, address: address.parse().unwrap(), neighbour: None, facts, path: "x".into() };
         self.dispatcher.call(call).await.unwrap();
     }
 
@@ -134,7 +134,7 @@ impl Lab {
     async fn until(&self, job: i64, state: &str) {
         for _ in 0..400 {
             if self.json("GET", &format!("/api/v1/jobs/{job}"), "").await.1["state"] == state {
-                // The runner has begun, too.
+                // The worker has begun, too.
                 let log = self.ask("GET", &format!("/api/v1/jobs/{job}/log"), "").await.1;
                 if !log.is_empty() {
                     return;
@@ -205,8 +205,8 @@ fn unchunked(mut body: &str) -> String {
 #[tokio::test]
 async fn jobs_and_machines_are_told_and_changed() {
     let lab = Lab::new().await;
-    lab.call(Kind::Config, "10.0.0.1", "52:54:00:00:00:01").await;
-    lab.call(Kind::Install, "10.0.0.2", "52:54:00:00:00:02").await;
+    lab.call(JobKind::Config, "10.0.0.1", "52:54:00:00:00:01").await;
+    lab.call(JobKind::Install, "10.0.0.2", "52:54:00:00:00:02").await;
     lab.until(2, "running").await;
     let (status, list) = lab.json("GET", "/api/v1/jobs?limit=1", "").await;
     assert_eq!((status, &list["jobs"][0]["id"], &list["next"]), (200, &json!(2), &json!(2)));
@@ -228,7 +228,7 @@ async fn jobs_and_machines_are_told_and_changed() {
     lab.until(2, "cancelled").await;
     let (status, error) = lab.json("POST", "/api/v1/jobs/2/cancel", "").await;
     assert_eq!((status, error["hint"].as_str()), (409, Some("`cdist trigger retry 2` does it again")));
-    lab.runner.go.store(true, Ordering::SeqCst);
+    lab.worker.go.store(true, Ordering::SeqCst);
     assert_eq!(
         lab.json("POST", "/api/v1/jobs/2/retry", "").await,
         (202, json!({"job": 3, "message": "job 3 does job 2 again"}))
@@ -329,7 +329,7 @@ async fn the_listener_wants_the_right_host_and_token() {
 #[tokio::test]
 async fn a_log_is_followed_to_the_end_of_the_attempt() {
     let lab = Lab::new().await;
-    lab.call(Kind::Config, "10.0.0.1", "52:54:00:00:00:01").await;
+    lab.call(JobKind::Config, "10.0.0.1", "52:54:00:00:00:01").await;
     lab.until(1, "running").await;
     assert_eq!(lab.ask("GET", "/api/v1/jobs/1/log", "").await, (200, "begin 1\n".into()));
     assert_eq!(lab.ask("GET", "/api/v1/jobs/1/log?attempt=2", "").await.0, 404);
@@ -337,8 +337,8 @@ async fn a_log_is_followed_to_the_end_of_the_attempt() {
     let go = async {
         log_begun.notified().await;
         events_begun.notified().await;
-        lab.runner.fails.store(true, Ordering::SeqCst);
-        lab.runner.go.store(true, Ordering::SeqCst);
+        lab.worker.fails.store(true, Ordering::SeqCst);
+        lab.worker.go.store(true, Ordering::SeqCst);
     };
     let (followed, events, ()) = tokio::join!(
         lab.follow("/api/v1/jobs/1/log?follow=1", &log_begun),
@@ -359,7 +359,7 @@ async fn a_log_is_followed_to_the_end_of_the_attempt() {
 #[tokio::test]
 async fn streams_end_when_the_server_does() {
     let lab = Lab::new().await;
-    lab.call(Kind::Config, "10.0.0.1", "52:54:00:00:00:01").await;
+    lab.call(JobKind::Config, "10.0.0.1", "52:54:00:00:00:01").await;
     lab.until(1, "running").await;
     let bearer = format!("Bearer {}", lab.token);
     let (log_begun, events_begun) = (Notify::new(), Notify::new());

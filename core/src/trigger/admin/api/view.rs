@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::trigger::{
+    attempt::AttemptReport,
     facts::Facts,
-    job::{Job, JobId, Kind, Machine, MachineId, Millis, State},
+    job::{Job, JobId, JobKind, JobState, Machine, MachineId, Millis},
     policy::InstallPolicy,
-    runner::RunReport,
 };
 
 /// One job in a list.
@@ -17,8 +17,8 @@ use crate::trigger::{
 #[allow(missing_docs, reason = "as in `Job`")]
 pub struct JobView {
     pub id: JobId,
-    pub kind: Kind,
-    pub state: State,
+    pub kind: JobKind,
+    pub state: JobState,
     pub machine: MachineId,
     pub address: String,
     /// The machine's, as far as it is known.
@@ -56,7 +56,7 @@ pub struct JobDetails {
     /// What the machine has told of itself in the request.
     pub facts: Facts,
     /// What the last attempt has done.
-    pub report: Option<Box<RunReport>>,
+    pub report: Option<Box<AttemptReport>>,
     /// The machine as it is known now; `None` if it is forgotten.
     pub machine_record: Option<MachineView>,
     /// Where the log of the last attempt is.
@@ -75,7 +75,7 @@ pub struct MachineView {
     pub facts: Facts,
     pub first_seen: Option<String>,
     pub last_seen: Option<String>,
-    pub install: Option<State>,
+    pub install: Option<JobState>,
     pub installed: Option<String>,
     /// True if it may be installed once more.
     pub armed: bool,
@@ -188,7 +188,7 @@ pub struct StatusView {
     /// Open connections of machines.
     pub connections: u64,
     /// Stored jobs by state.
-    pub jobs: BTreeMap<State, u64>,
+    pub jobs: BTreeMap<JobState, u64>,
     /// Commits to the store since the start.
     pub commits: u64,
     /// Commits that failed.
@@ -205,9 +205,9 @@ pub(in crate::trigger) fn time(at: Millis) -> Option<String> {
 impl JobView {
     /// A job, and the machine if it is known.
     pub(in crate::trigger) fn new(job: &Job, machine: Option<&Machine>, now: Millis) -> Self {
-        let end = if job.state == State::Running { Some(now) } else { job.finished };
+        let end = if job.state == JobState::Running { Some(now) } else { job.finished };
         let reported =
-            job.report.as_ref().map(|report| report.seconds).filter(|_| job.state != State::Running);
+            job.report.as_ref().map(|report| report.seconds).filter(|_| job.state != JobState::Running);
         #[allow(clippy::cast_precision_loss, reason = "no attempt takes 2^53 milliseconds")]
         let between = |start: Millis, end: Millis| (end.saturating_sub(start)).max(0) as f64 / 1000.0;
         let measured = job.started.zip(end).map(|(start, end)| between(start, end));
@@ -216,7 +216,7 @@ impl JobView {
             kind: job.kind,
             state: job.state,
             machine: job.machine,
-            address: job.address.clone(),
+            address: job.address.to_string(),
             mac: machine.and_then(|machine| machine.mac.clone()).or_else(|| job.facts.mac.clone()),
             path: job.path.clone(),
             created: time(job.created),
@@ -239,7 +239,7 @@ impl MachineView {
         Self {
             id: machine.id,
             mac: machine.mac.clone(),
-            address: machine.address.clone(),
+            address: machine.address.to_string(),
             facts: machine.facts.clone(),
             first_seen: time(machine.first_seen),
             last_seen: time(machine.last_seen),
@@ -253,7 +253,7 @@ impl MachineView {
 }
 
 /// What can be done with a job in a state.
-pub(in crate::trigger) fn actions(state: State, machine_is_known: bool) -> Vec<Action> {
+pub(in crate::trigger) fn actions(state: JobState, machine_is_known: bool) -> Vec<Action> {
     match (state.is_final(), machine_is_known) {
         (false, _) => vec![Action::Cancel],
         (true, true) => vec![Action::Retry],

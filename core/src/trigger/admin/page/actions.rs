@@ -5,10 +5,10 @@ use std::time::Duration;
 use hyper::Response;
 use maud::{Markup, html};
 
-use super::{frame, problem::Problem, query::Query, route::Place};
+use super::{frame, problem::Problem, query::Query, route::Route};
 use crate::{
     net::http::Body,
-    trigger::dispatcher::{Dispatcher, Done, Order},
+    trigger::dispatcher::{Dispatcher, Order, OrderDone},
 };
 
 /// For how long a machine can be armed here, in hours.
@@ -52,27 +52,27 @@ impl Deed {
 /// Does it. The caller has checked the visitor's right to it.
 pub(super) async fn act(
     dispatcher: &Dispatcher,
-    place: Place,
+    route: Route,
     form: &Query,
 ) -> Result<Response<Body>, Problem> {
-    let order = match place {
-        Place::Cancel(id) => Order::Cancel(id),
-        Place::Retry(id) => Order::Retry(id),
-        Place::Arm(id) => Order::Arm(id.to_string(), hours(form)?),
-        Place::Disarm(id) => Order::Disarm(id.to_string()),
-        Place::Forget(id) => Order::Forget(id.to_string()),
-        _ => return Err(Problem::Method(place.methods())),
+    let order = match route {
+        Route::Cancel(id) => Order::Cancel(id),
+        Route::Retry(id) => Order::Retry(id),
+        Route::Arm(id) => Order::Arm(id.to_string(), hours(form)?),
+        Route::Disarm(id) => Order::Disarm(id.to_string()),
+        Route::Forget(id) => Order::Forget(id.to_string()),
+        _ => return Err(Problem::Method(route.methods())),
     };
     tracing::info!("status page: {order:?}");
     let done = dispatcher.order(order).await??;
-    let (path, deed) = match (done, place) {
-        (Done::Cancelled(at_once), Place::Cancel(id)) => {
+    let (path, deed) = match (done, route) {
+        (OrderDone::Cancelled(at_once), Route::Cancel(id)) => {
             (format!("/jobs/{id}"), if at_once { Deed::Cancelled } else { Deed::Stopping })
         }
-        (Done::Retried(id), _) => (format!("/jobs/{id}"), Deed::Retried),
-        (Done::Armed(id, _), _) => (format!("/machines/{id}"), Deed::Armed),
-        (Done::Disarmed(id), _) => (format!("/machines/{id}"), Deed::Disarmed),
-        (Done::Forgotten(_), _) => ("/machines".to_owned(), Deed::Forgotten),
+        (OrderDone::Retried(id), _) => (format!("/jobs/{id}"), Deed::Retried),
+        (OrderDone::Armed(id, _), _) => (format!("/machines/{id}"), Deed::Armed),
+        (OrderDone::Disarmed(id), _) => (format!("/machines/{id}"), Deed::Disarmed),
+        (OrderDone::Forgotten(_), _) => ("/machines".to_owned(), Deed::Forgotten),
         // These orders have no other answers.
         _ => return Ok(frame::redirect("/")),
     };

@@ -12,7 +12,7 @@ use super::{
     text,
 };
 use crate::trigger::{
-    job::{Job, JobId, Kind, MachineId, State},
+    job::{Job, JobId, JobKind, JobState, MachineId},
     policy::InstallPolicy,
 };
 
@@ -118,11 +118,13 @@ pub(super) async fn forget(ask: &Ask<'_>, id: MachineId) -> Result<Frame, Proble
 pub(super) async fn cancel(ask: &Ask<'_>, id: JobId) -> Result<Frame, Problem> {
     let job = ask.dispatcher.job(id).await?.ok_or_else(|| Problem::no_job(id))?;
     let warning = match (job.state, job.kind) {
-        (State::Running, Kind::Install) => html! {
+        (JobState::Running, JobKind::Install) => html! {
             "The machine will be left half installed, and probably does not boot. It is not installed again by itself."
         },
-        (State::Running, Kind::Config) => html! { "Some of its objects are done then, and others are not." },
-        (State::Queued, _) => html! { "It waits, so nothing was done yet; it will not be done." },
+        (JobState::Running, JobKind::Config) => {
+            html! { "Some of its objects are done then, and others are not." }
+        }
+        (JobState::Queued, _) => html! { "It waits, so nothing was done yet; it will not be done." },
         _ => html! { "It has ended already; there is nothing to stop." },
     };
     let question = Question {
@@ -154,9 +156,9 @@ pub(super) async fn retry(ask: &Ask<'_>, id: JobId) -> Result<Frame, Problem> {
 
 fn retry_warning(job: &Job) -> Markup {
     match job.kind {
-        Kind::Install => html! {
+        JobKind::Install => html! {
             "Machine " (job.machine) " will be installed now, whatever the install policy says. An install erases its disks."
         },
-        Kind::Config => html! { "Machine " (job.machine) " will be configured now." },
+        JobKind::Config => html! { "Machine " (job.machine) " will be configured now." },
     }
 }

@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{
     Ask, frame,
-    log::{self, Attempt, SHOWN},
+    log::{self, AttemptLog, SHOWN},
     problem::Problem,
     text,
 };
@@ -23,7 +23,7 @@ use crate::{
     trigger::{
         admin::follow::Follow,
         dispatcher::Dispatcher,
-        job::{JobId, State},
+        job::{JobId, JobState},
     },
 };
 
@@ -64,7 +64,7 @@ impl Sender {
 }
 
 /// Sends the log until the attempt ends, the client goes, or the server ends.
-async fn follow(dispatcher: Dispatcher, attempt: Attempt, sender: Sender, permit: OwnedSemaphorePermit) {
+async fn follow(dispatcher: Dispatcher, attempt: AttemptLog, sender: Sender, permit: OwnedSemaphorePermit) {
     let sent = tokio::select! {
         sent = pieces(&dispatcher, &attempt, &sender) => sent,
         () = sender.0.closed() => None,
@@ -83,7 +83,7 @@ async fn closing(dispatcher: &Dispatcher) {
 }
 
 /// The sentence at the end; `None` if the reader is gone.
-async fn pieces(dispatcher: &Dispatcher, attempt: &Attempt, sender: &Sender) -> Option<String> {
+async fn pieces(dispatcher: &Dispatcher, attempt: &AttemptLog, sender: &Sender) -> Option<String> {
     sender.send(Bytes::from_static(b"retry: 2000\nevent: start\ndata: \n\n")).await?;
     let mut follow = Follow::new(dispatcher, &attempt.job, Some(attempt.number), true);
     let failed = |error: io::Error| format!("The log cannot be read: {error}.");
@@ -121,12 +121,12 @@ async fn pieces(dispatcher: &Dispatcher, attempt: &Attempt, sender: &Sender) -> 
 }
 
 /// How the attempt has ended.
-async fn ending(dispatcher: &Dispatcher, attempt: &Attempt) -> String {
+async fn ending(dispatcher: &Dispatcher, attempt: &AttemptLog) -> String {
     let job = dispatcher.job(attempt.job.id).await.ok().flatten();
     let number = attempt.number;
     match job {
         Some(job) if job.attempts <= number && job.state.is_final() => {
-            if job.state == State::Succeeded {
+            if job.state == JobState::Succeeded {
                 return format!("Attempt {number} has succeeded.");
             }
             let reason = job.report.and_then(|report| report.reason).or(job.note);

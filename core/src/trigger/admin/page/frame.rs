@@ -10,7 +10,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::{access::Visitor, route};
 use crate::{
     net::http::{self, Body},
-    trigger::job::State,
+    trigger::job::JobState,
 };
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; \
@@ -113,7 +113,7 @@ pub(super) fn login_link(next: &str) -> String {
 }
 
 /// The word for a state, with a colour and a shape.
-pub(super) fn badge(state: State) -> Markup {
+pub(super) fn badge(state: JobState) -> Markup {
     html! { span.state.{ (state.name()) } { (state.name()) } }
 }
 

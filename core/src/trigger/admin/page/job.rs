@@ -12,8 +12,8 @@ use super::{
     text,
 };
 use crate::trigger::{
-    job::{Job, JobId, Kind, Millis, State},
-    runner::RunReport,
+    attempt::AttemptReport,
+    job::{Job, JobId, JobKind, JobState, Millis},
 };
 
 /// The most of a single value that is shown.
@@ -56,36 +56,36 @@ fn standing(job: &Job, now: Millis) -> Markup {
     let objects = job.report.as_ref().map(|report| (report.done, report.objects, report.changed));
     html! {
         @match job.state {
-            State::Queued if job.not_before.is_some() => {
+            JobState::Queued if job.not_before.is_some() => {
                 "The last attempt has failed; it is tried again "
                 (text::ago(job.not_before.unwrap_or(now), now)) "."
             }
-            State::Queued => { "It waits for its turn, since " (text::ago(job.created, now)) "." }
-            State::Running => { "It is being worked on, for " (took.unwrap_or_default()) "." }
-            State::Succeeded => {
+            JobState::Queued => { "It waits for its turn, since " (text::ago(job.created, now)) "." }
+            JobState::Running => { "It is being worked on, for " (took.unwrap_or_default()) "." }
+            JobState::Succeeded => {
                 "Done"
                 @if let Some(took) = took { " in " (took) }
                 @if let Some((_, all, changed)) = objects { ": " (text::many(all, "object")) ", " (changed) " of them with something to do" }
                 "."
             }
-            State::Failed => {
+            JobState::Failed => {
                 "It has failed"
                 @if let Some(took) = took { " after " (took) }
                 @if let Some((done, all, _)) = objects.filter(|(_, all, _)| *all > 0) { "; done: " (done) " of " (text::many(all, "object")) }
                 "."
             }
-            State::Interrupted if job.kind == Kind::Install => {
+            JobState::Interrupted if job.kind == JobKind::Install => {
                 "The server ended meanwhile, so the machine may be half installed. It is not installed again by itself."
             }
-            State::Interrupted => { "The server ended meanwhile." }
-            State::Cancelled => { "Somebody has stopped it." }
+            JobState::Interrupted => { "The server ended meanwhile." }
+            JobState::Cancelled => { "Somebody has stopped it." }
         }
         @if let Some(note) = &job.note { " Note: " (text::line(note, VALUE_MAX)) "." }
     }
 }
 
 /// What has failed, at which step, and why.
-fn failure(job: &Job, report: &RunReport) -> Markup {
+fn failure(job: &Job, report: &AttemptReport) -> Markup {
     let Some(reason) = &report.reason else { return html! {} };
     let value = |value: &str| text::line(value, VALUE_MAX);
     let rows = [
@@ -107,7 +107,7 @@ fn failure(job: &Job, report: &RunReport) -> Markup {
 }
 
 /// Where what has failed is declared: file and line.
-fn source(report: &RunReport) -> Option<String> {
+fn source(report: &AttemptReport) -> Option<String> {
     let fact = |name| report.facts.get(name).map(|value| text::line(value, VALUE_MAX));
     let source = fact("source").or_else(|| fact("object source"))?;
     Some(fact("line").map_or_else(|| source.clone(), |line| format!("{source}:{line}")))
@@ -126,10 +126,10 @@ pub(super) fn list<'a>(rows: impl IntoIterator<Item = (&'a str, Option<String>)>
 
 fn buttons(job: &Job, visitor: &Visitor) -> Markup {
     // Those ask before they do it: an install erases disks, and half of one is of no use.
-    let asks = job.kind == Kind::Install;
+    let asks = job.kind == JobKind::Install;
     let (deed, name, asks) = match job.state {
-        State::Queued => ("cancel", "Stop this job", false),
-        State::Running => ("cancel", "Stop this job", asks),
+        JobState::Queued => ("cancel", "Stop this job", false),
+        JobState::Running => ("cancel", "Stop this job", asks),
         _ => ("retry", "Do it again", asks),
     };
     let path = format!("/jobs/{}/{deed}", job.id);
@@ -160,7 +160,7 @@ fn logs(job: &Job, visitor: &Visitor) -> Markup {
             @for attempt in (first..=job.attempts).rev() {
                 li {
                     a href={ "/jobs/" (job.id) "/log?attempt=" (attempt) } { "Log of attempt " (attempt) }
-                    @if attempt == job.attempts && job.state == State::Running { " (live)" }
+                    @if attempt == job.attempts && job.state == JobState::Running { " (live)" }
                     ", " a href={ "/jobs/" (job.id) "/log.txt?attempt=" (attempt) } { "as text" }
                 }
             }

@@ -9,7 +9,7 @@ use super::{
     text,
 };
 use crate::trigger::{
-    job::{Job, Kind, Millis, State},
+    job::{Job, JobKind, JobState, Millis},
     store::{Counts, JobFilter},
 };
 
@@ -79,7 +79,7 @@ fn choice(filter: &JobFilter, counts: &Counts) -> Markup {
             label { "What "
                 select name="kind" {
                     option value="" { "all" }
-                    @for kind in [Kind::Install, Kind::Config] {
+                    @for kind in [JobKind::Install, JobKind::Config] {
                         option value=(kind.name()) selected[filter.kind == Some(kind)] { (kind.name()) }
                     }
                 }
@@ -140,7 +140,7 @@ pub(super) fn table(caption: &str, jobs: &[Job], now: Millis) -> Markup {
 pub(super) fn took(job: &Job, now: Millis) -> Option<String> {
     let started = job.started?;
     let end = match job.state {
-        State::Running => now,
+        JobState::Running => now,
         _ => job.finished.filter(|end| *end >= started)?,
     };
     Some(text::span(end.saturating_sub(started) / 1000))
@@ -150,22 +150,22 @@ pub(super) fn took(job: &Job, now: Millis) -> Option<String> {
 pub(super) fn why(job: &Job, now: Millis) -> Option<String> {
     let reason = job.report.as_ref().and_then(|report| report.reason.as_deref());
     match (job.state, &job.report) {
-        (State::Succeeded, Some(report)) => Some(format!(
+        (JobState::Succeeded, Some(report)) => Some(format!(
             "{}, {} of them with something to do",
             text::many(report.objects, "object"),
             report.changed
         )),
-        (State::Queued, _) if job.not_before.is_some() => {
+        (JobState::Queued, _) if job.not_before.is_some() => {
             let pause = job.not_before.map_or(0, |at| at.saturating_sub(now) / 1000);
             let reason = reason.unwrap_or("the last attempt has failed");
             Some(format!("tried again in {}; {reason}", text::span(pause)))
         }
-        (State::Running, _) if job.attempts > 1 => Some(format!("attempt {}", job.attempts)),
-        (State::Failed, _) => match (reason, &job.note) {
+        (JobState::Running, _) if job.attempts > 1 => Some(format!("attempt {}", job.attempts)),
+        (JobState::Failed, _) => match (reason, &job.note) {
             (Some(reason), Some(note)) => Some(format!("{reason} ({note})")),
             (reason, note) => reason.or(note.as_deref()).map(str::to_owned),
         },
-        (State::Running, _) => None,
+        (JobState::Running, _) => None,
         (_, _) => job.note.clone(),
     }
 }

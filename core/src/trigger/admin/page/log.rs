@@ -14,7 +14,7 @@ use crate::{
     trigger::{
         admin::follow::Follow,
         dispatcher::Dispatcher,
-        job::{Job, JobId, State},
+        job::{Job, JobId, JobState},
     },
 };
 
@@ -22,28 +22,28 @@ use crate::{
 pub(super) const SHOWN: u64 = 256 * 1024;
 
 /// An attempt that has begun, or is the first one.
-pub(super) struct Attempt {
+pub(super) struct AttemptLog {
     pub(super) job: Job,
     pub(super) number: u32,
 }
 
-impl Attempt {
+impl AttemptLog {
     /// True if more may come.
     fn is_live(&self) -> bool {
-        let waits = self.job.state == State::Queued && self.job.attempts == 0;
-        waits || (self.job.state == State::Running && self.job.attempts == self.number)
+        let waits = self.job.state == JobState::Queued && self.job.attempts == 0;
+        waits || (self.job.state == JobState::Running && self.job.attempts == self.number)
     }
 }
 
 /// The attempt that is asked for; the last one if none is named.
-pub(super) async fn attempt(ask: &Ask<'_>, id: JobId) -> Result<Attempt, Problem> {
+pub(super) async fn attempt(ask: &Ask<'_>, id: JobId) -> Result<AttemptLog, Problem> {
     let job = ask.dispatcher.job(id).await?.ok_or_else(|| Problem::no_job(id))?;
     let last = job.attempts.max(1);
     let number = ask.query.typed("attempt")?.unwrap_or(last);
     if !(1..=last).contains(&number) {
         return Err(Problem::NotFound(format!("Job {id} has no attempt {number}.")));
     }
-    Ok(Attempt { job, number })
+    Ok(AttemptLog { job, number })
 }
 
 pub(super) async fn page(ask: &Ask<'_>, id: JobId) -> Result<Frame, Problem> {
@@ -72,7 +72,7 @@ pub(super) async fn page(ask: &Ask<'_>, id: JobId) -> Result<Frame, Problem> {
 }
 
 /// The end of a log as text.
-async fn end_of(dispatcher: &Dispatcher, attempt: &Attempt) -> std::io::Result<String> {
+async fn end_of(dispatcher: &Dispatcher, attempt: &AttemptLog) -> std::io::Result<String> {
     let mut follow = Follow::new(dispatcher, &attempt.job, Some(attempt.number), false);
     follow.skip_to_end(SHOWN).await?;
     let mut log = Vec::new();

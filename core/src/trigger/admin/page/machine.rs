@@ -41,7 +41,7 @@ pub(super) async fn page(ask: &Ask<'_>, id: MachineId) -> Result<Frame, Problem>
             }
         }
     };
-    let state = machine.install.map_or("never installed", crate::trigger::job::State::name);
+    let state = machine.install.map_or("never installed", crate::trigger::job::JobState::name);
     let armed = if is_armed(&machine, now) { "armed" } else { "not armed" };
     let newest = jobs.first().map(|job| format!(", job {} {}", job.id, job.state)).unwrap_or_default();
     let news = format!("machine {id}: install {state}, {armed}{newest}");

@@ -41,7 +41,7 @@ use self::{
     access::{Visitor, guard, login, session::Sessions},
     problem::Problem,
     query::Query,
-    route::Place,
+    route::Route,
 };
 use crate::{
     net::http::{Body, Origin},
@@ -96,8 +96,8 @@ impl Page {
     /// get a page that says so.
     pub async fn answer(&self, head: &Parts, body: Bytes, origin: Origin) -> Option<Response<Body>> {
         let visitor = self.visitor(&head.headers);
-        let result = match Place::parse(head.uri.path()) {
-            Some(place) => self.decide(place, head, &body, origin, &visitor).await,
+        let result = match Route::parse(head.uri.path()) {
+            Some(route) => self.decide(route, head, &body, origin, &visitor).await,
             None if route::wants_page(head) => Err(Problem::nothing_here()),
             None => return None,
         };
@@ -106,56 +106,56 @@ impl Page {
 
     async fn decide(
         &self,
-        place: Place,
+        route: Route,
         head: &Parts,
         body: &[u8],
         origin: Origin,
         visitor: &Visitor,
     ) -> Result<Response<Body>, Problem> {
-        if head.method == Method::POST && place.takes_post() {
+        if head.method == Method::POST && route.takes_post() {
             guard::same_origin(&head.headers, origin)?;
             let form = Query::parse(&String::from_utf8_lossy(body));
-            if place == Place::Login {
+            if route == Route::Login {
                 return self.log_in(&form, visitor).await;
             }
             let session = guard::session(visitor, &form)?;
-            return match place {
-                Place::Logout => Ok(self.log_out(&session)),
-                place => actions::act(&self.dispatcher, place, &form).await,
+            return match route {
+                Route::Logout => Ok(self.log_out(&session)),
+                route => actions::act(&self.dispatcher, route, &form).await,
             };
         }
-        if !place.takes_get() || !matches!(head.method, Method::GET | Method::HEAD) {
-            return Err(Problem::Method(place.methods()));
+        if !route.takes_get() || !matches!(head.method, Method::GET | Method::HEAD) {
+            return Err(Problem::Method(route.methods()));
         }
-        if let Some(asset) = assets::answer(place, &head.headers) {
+        if let Some(asset) = assets::answer(route, &head.headers) {
             return Ok(asset);
         }
-        let needs_login = self.reading_needs_token || place.tells_output();
-        if needs_login && !visitor.is_known() && place != Place::Login {
-            return Err(guard::stranger(place, head));
+        let needs_login = self.reading_needs_token || route.tells_output();
+        if needs_login && !visitor.is_known() && route != Route::Login {
+            return Err(guard::stranger(route, head));
         }
         let query = Query::parse(head.uri.query().unwrap_or_default());
         let ask = Ask { dispatcher: &self.dispatcher, query, visitor, now: (self.clock)() };
-        self.show(place, &ask, head).await
+        self.show(route, &ask, head).await
     }
 
-    async fn show(&self, place: Place, ask: &Ask<'_>, head: &Parts) -> Result<Response<Body>, Problem> {
+    async fn show(&self, route: Route, ask: &Ask<'_>, head: &Parts) -> Result<Response<Body>, Problem> {
         let only_head = head.method == Method::HEAD;
-        let frame = match place {
-            Place::Overview => overview::page(ask).await?,
-            Place::Jobs => jobs::page(ask).await?,
-            Place::Job(id) => job::page(ask, id).await?,
-            Place::Log(id) => log::page(ask, id).await?,
-            Place::LogText(id) => return log::text(ask, id, only_head).await,
-            Place::Events(id) => return events::answer(ask, id, &self.streams, only_head).await,
-            Place::Cancel(id) => confirm::cancel(ask, id).await?,
-            Place::Retry(id) => confirm::retry(ask, id).await?,
-            Place::Machines => machines::page(ask).await?,
-            Place::Machine(id) => machine::page(ask, id).await?,
-            Place::Arm(id) => confirm::arm(ask, id).await?,
-            Place::Forget(id) => confirm::forget(ask, id).await?,
-            Place::Login => return Ok(login::page(ask)),
-            Place::Disarm(_) | Place::Logout | Place::Style | Place::Script => {
+        let frame = match route {
+            Route::Overview => overview::page(ask).await?,
+            Route::Jobs => jobs::page(ask).await?,
+            Route::Job(id) => job::page(ask, id).await?,
+            Route::Log(id) => log::page(ask, id).await?,
+            Route::LogText(id) => return log::text(ask, id, only_head).await,
+            Route::Events(id) => return events::answer(ask, id, &self.streams, only_head).await,
+            Route::Cancel(id) => confirm::cancel(ask, id).await?,
+            Route::Retry(id) => confirm::retry(ask, id).await?,
+            Route::Machines => machines::page(ask).await?,
+            Route::Machine(id) => machine::page(ask, id).await?,
+            Route::Arm(id) => confirm::arm(ask, id).await?,
+            Route::Forget(id) => confirm::forget(ask, id).await?,
+            Route::Login => return Ok(login::page(ask)),
+            Route::Disarm(_) | Route::Logout | Route::Style | Route::Script => {
                 return Err(Problem::nothing_here());
             }
         };

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::{Ask, frame::Frame, jobs, problem::Problem, text};
 use crate::trigger::{
     dispatcher::{Dispatcher, Unavailable},
-    job::{Job, State},
+    job::{Job, JobState},
     policy::InstallPolicy,
     store::{Counts, JobFilter},
 };
@@ -133,7 +133,7 @@ fn states(counts: &Counts) -> Markup {
 /// Failed and interrupted jobs that no newer one of the same kind and machine has taken the place of.
 async fn open_failures(dispatcher: &Dispatcher) -> Result<Vec<Job>, Unavailable> {
     let mut candidates = Vec::new();
-    for state in [State::Failed, State::Interrupted] {
+    for state in [JobState::Failed, JobState::Interrupted] {
         let filter = JobFilter { state: Some(state), limit: LOOKED_AT, ..JobFilter::default() };
         candidates.extend(dispatcher.jobs(filter).await?);
     }

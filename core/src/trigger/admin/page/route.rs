@@ -9,7 +9,7 @@ const OTHERS: [&str; 4] = ["api", "metrics", "healthz", "readyz"];
 
 /// A page, or something that can be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Route {
     Overview,
     Jobs,
     Job(JobId),
@@ -29,7 +29,7 @@ pub(super) enum Place {
     Script,
 }
 
-impl Place {
+impl Route {
     /// The place of a path; `None` if it is none.
     pub(super) fn parse(path: &str) -> Option<Self> {
         let parts: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
@@ -56,7 +56,7 @@ impl Place {
     }
 
     pub(super) fn takes_post(self) -> bool {
-        use Place::{Arm, Cancel, Disarm, Forget, Login, Logout, Retry};
+        use Route::{Arm, Cancel, Disarm, Forget, Login, Logout, Retry};
         matches!(self, Cancel(_) | Retry(_) | Arm(_) | Disarm(_) | Forget(_) | Login | Logout)
     }
 
@@ -101,7 +101,7 @@ pub(super) fn next(wanted: Option<&str>) -> &str {
             && path.len() <= 1024
             && path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
             // The path is one of ours, whatever the query is.
-            && Place::parse(path.split(['?', '#']).next().unwrap_or_default()).is_some_and(Place::takes_get)
+            && Route::parse(path.split(['?', '#']).next().unwrap_or_default()).is_some_and(Route::takes_get)
     };
     wanted.filter(is_local).unwrap_or("/")
 }
@@ -112,9 +112,9 @@ mod tests {
 
     #[test]
     fn only_whole_paths_are_pages() {
-        assert_eq!(Place::parse("/"), Some(Place::Overview));
-        assert_eq!(Place::parse("/jobs/17/log.txt"), Some(Place::LogText(17)));
-        assert_eq!(Place::parse("/machines/3/arm"), Some(Place::Arm(3)));
+        assert_eq!(Route::parse("/"), Some(Route::Overview));
+        assert_eq!(Route::parse("/jobs/17/log.txt"), Some(Route::LogText(17)));
+        assert_eq!(Route::parse("/machines/3/arm"), Some(Route::Arm(3)));
         for path in [
             "",
             "*",
@@ -133,7 +133,7 @@ mod tests {
             "/style.css/",
             "jobs",
         ] {
-            assert_eq!(Place::parse(path), None, "{path}");
+            assert_eq!(Route::parse(path), None, "{path}");
         }
     }
 

@@ -9,9 +9,9 @@ use super::{
     *,
 };
 use crate::trigger::{
-    job::{Job, Kind, State},
+    attempt::{AttemptReport, StreamEnd},
+    job::{Job, JobKind, JobState},
     ledger::Change,
-    runner::{RunReport, StreamEnd},
     store::{JobFilter, Reader},
 };
 
@@ -38,7 +38,7 @@ const ACTIONS: [&str; 5] =
     ["/machines/1/arm", "/machines/1/disarm", "/machines/1/forget", "/jobs/1/retry", "/jobs/1/cancel"];
 
 fn world(reading_needs_token: bool) -> World {
-    let job = job(1, State::Failed, Kind::Config);
+    let job = job(1, JobState::Failed, JobKind::Config);
     World::new(&[Change::Machine(Box::new(machine(1))), Change::Job(Box::new(job))], reading_needs_token)
 }
 
@@ -268,12 +268,12 @@ async fn where_looking_needs_the_token_strangers_see_the_login_only() {
 
 #[tokio::test]
 async fn what_scripts_have_said_is_for_those_who_have_logged_in() {
-    let report = RunReport {
+    let report = AttemptReport {
         reason: Some("it broke".into()),
         streams: vec![StreamEnd { name: "stderr/init".into(), text: "the secret".into() }],
-        ..RunReport::default()
+        ..AttemptReport::default()
     };
-    let broken = Job { report: Some(Box::new(report)), ..job(1, State::Failed, Kind::Config) };
+    let broken = Job { report: Some(Box::new(report)), ..job(1, JobState::Failed, JobKind::Config) };
     let world = World::new(&[Change::Machine(Box::new(machine(1))), Change::Job(Box::new(broken))], false);
     for (place, expected) in [("/jobs/1/log", 303), ("/jobs/1/log.txt", 303), ("/jobs/1/events", 401)] {
         assert_eq!(world.get(place).await.status, expected, "{place}");

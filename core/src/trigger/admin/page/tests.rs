@@ -11,10 +11,11 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::trigger::{
     Facts,
-    dispatcher::{Settings, Thread},
-    job::{Job, JobId, Kind, Machine, State},
+    address::TargetAddress,
+    attempt::{Attempt, AttemptReport, End, Ended, JobWorker, StreamEnd},
+    dispatcher::{DispatcherSettings, Thread},
+    job::{Job, JobId, JobKind, JobState, Machine},
     ledger::{Call, Change, Rules},
-    runner::{End, Ended, Order, RunReport, Runner, StreamEnd},
     store::{Memory, Store},
 };
 
@@ -26,13 +27,13 @@ const NOW: Millis = 1_800_000_000_000;
 pub(super) struct Patient(Semaphore);
 
 #[async_trait]
-impl Runner for Patient {
-    async fn run(&self, order: Order) -> Ended {
-        let mut log = std::fs::File::create(&order.log).unwrap();
+impl JobWorker for Patient {
+    async fn run(&self, attempt: Attempt) -> Ended {
+        let mut log = std::fs::File::create(&attempt.log).unwrap();
         log.write_all(b"one \x1b[1mbold\x1b[0m <b>\nhalf a li").unwrap();
         let _turn = self.0.acquire().await.unwrap();
         log.write_all(b"ne\nthe end").unwrap();
-        Ended { end: End::Succeeded, report: RunReport::default() }
+        Ended { end: End::Succeeded, report: AttemptReport::default() }
     }
 }
 
@@ -40,7 +41,7 @@ pub(super) struct World {
     pub(super) page: Page,
     pub(super) dispatcher: Dispatcher,
     pub(super) store: Memory,
-    runner: Arc<Patient>,
+    worker: Arc<Patient>,
     _thread: Thread,
     _dir: tempfile::TempDir,
 }
@@ -63,19 +64,19 @@ impl World {
         let mut store = Memory::default();
         store.commit(changes).unwrap();
         let rules = Rules { retries: 0, ..Rules::default() };
-        let settings = Settings {
+        let settings = DispatcherSettings {
             rules,
             state_dir: dir.path().to_owned(),
             keep: Duration::from_secs(9999),
             job_time: Duration::from_secs(9999),
         };
-        let runner = Arc::new(Patient(Semaphore::new(0)));
+        let worker = Arc::new(Patient(Semaphore::new(0)));
         let runtime = tokio::runtime::Handle::current();
-        let started = Dispatcher::start(&settings, Box::new(store.clone()), runner.clone(), runtime);
+        let started = Dispatcher::start(&settings, Box::new(store.clone()), worker.clone(), runtime);
         let (dispatcher, thread) = started.unwrap();
         let mut page = Page::new(dispatcher.clone(), Token::new(TOKEN).unwrap(), reading_needs_token);
         page.clock = || NOW;
-        Self { page, dispatcher, store, runner, _thread: thread, _dir: dir }
+        Self { page, dispatcher, store, worker, _thread: thread, _dir: dir }
     }
 
     /// Asks with headers `name: value`.
@@ -130,9 +131,9 @@ impl World {
 
     /// Begins a job that stays at work.
     async fn begin(&self) {
-        let address = "10.0.0.9".to_owned();
+        let address = TargetAddress::unchecked("10.0.0.9");
         let (facts, path) = (Facts::default(), String::new());
-        let call = Call { kind: Kind::Config, address, neighbour: None, facts, path };
+        let call = Call { kind: JobKind::Config, address, neighbour: None, facts, path };
         self.dispatcher.call(call).await.unwrap();
     }
 }
@@ -146,12 +147,12 @@ pub(super) fn machine(id: i64) -> Machine {
     Machine {
         id,
         mac: Some(format!("52:54:00:00:00:{id:02x}")),
-        address: format!("10.0.0.{id}"),
+        address: TargetAddress::unchecked(format!("10.0.0.{id}")),
         has_lost_address: false,
         facts,
         first_seen: NOW - 90_000_000,
         last_seen: NOW - 60_000,
-        install: Some(State::Succeeded),
+        install: Some(JobState::Succeeded),
         installed: Some(NOW - 50_000),
         armed_until: None,
         last_job: None,
@@ -160,13 +161,13 @@ pub(super) fn machine(id: i64) -> Machine {
     }
 }
 
-pub(super) fn job(id: JobId, state: State, kind: Kind) -> Job {
+pub(super) fn job(id: JobId, state: JobState, kind: JobKind) -> Job {
     Job {
         id,
         kind,
         state,
         machine: 1,
-        address: "10.0.0.1".into(),
+        address: TargetAddress::unchecked("10.0.0.1"),
         path: "web".into(),
         facts: Facts::default(),
         created: NOW - 60_000,
@@ -176,7 +177,7 @@ pub(super) fn job(id: JobId, state: State, kind: Kind) -> Job {
         not_before: None,
         stopping: false,
         joined: 0,
-        report: Some(Box::new(RunReport { objects: 5, done: 5, changed: 2, ..RunReport::default() })),
+        report: Some(Box::new(AttemptReport { objects: 5, done: 5, changed: 2, ..AttemptReport::default() })),
         note: None,
         armed: Vec::new(),
     }
@@ -185,7 +186,7 @@ pub(super) fn job(id: JobId, state: State, kind: Kind) -> Job {
 /// A job whose every text is `text`.
 fn failed(id: JobId, text: &str) -> Job {
     let some = || Some(text.to_owned());
-    let report = RunReport {
+    let report = AttemptReport {
         reason: some(),
         what: some(),
         script: some(),
@@ -194,17 +195,17 @@ fn failed(id: JobId, text: &str) -> Job {
         streams: vec![StreamEnd { name: text.into(), text: text.into() }],
         hint: some(),
         files: some(),
-        ..RunReport::default()
+        ..AttemptReport::default()
     };
     let facts = Facts { serial: some(), ..Facts::default() };
-    let (path, address) = (text.to_owned(), text.to_owned());
+    let (path, address) = (text.to_owned(), TargetAddress::unchecked(text));
     Job {
         report: Some(Box::new(report)),
         path,
         address,
         facts,
         note: some(),
-        ..job(id, State::Failed, Kind::Install)
+        ..job(id, JobState::Failed, JobKind::Install)
     }
 }
 
@@ -223,9 +224,9 @@ async fn pages_look_as_they_do() {
     let broken = Job {
         report: None,
         note: Some("the server ended".into()),
-        ..job(2, State::Interrupted, Kind::Config)
+        ..job(2, JobState::Interrupted, JobKind::Config)
     };
-    let jobs = [job(1, State::Succeeded, Kind::Install), broken, failed(3, "no `space` left")];
+    let jobs = [job(1, JobState::Succeeded, JobKind::Install), broken, failed(3, "no `space` left")];
     let world = World::new(&boxed(jobs), false);
     for (name, target) in [
         ("overview", "/"),
@@ -258,7 +259,7 @@ async fn hostile_values_stay_text() {
         "javascript:alert(1)",
         &ten,
     ] {
-        let owner = Machine { address: evil.into(), mac: Some(evil.into()), ..machine(1) };
+        let owner = Machine { address: TargetAddress::unchecked(evil), mac: Some(evil.into()), ..machine(1) };
         let mut changes = boxed([failed(1, evil)]);
         changes.push(Change::Machine(Box::new(owner)));
         let world = World::new(&changes, false);
@@ -287,8 +288,8 @@ async fn hostile_values_stay_text() {
 
 #[tokio::test]
 async fn lists_have_pages_and_filters() {
-    let kind = |id| if id % 2 == 0 { Kind::Install } else { Kind::Config };
-    let world = World::new(&boxed((1..=120).map(|id| job(id, State::Succeeded, kind(id)))), false);
+    let kind = |id| if id % 2 == 0 { JobKind::Install } else { JobKind::Config };
+    let world = World::new(&boxed((1..=120).map(|id| job(id, JobState::Succeeded, kind(id)))), false);
     let rows = |text: &str| text.matches("<th scope=\"row\">").count();
     let first = world.get("/jobs?kind=install").await.text;
     assert_eq!(rows(&first), 50);
@@ -306,8 +307,9 @@ async fn lists_have_pages_and_filters() {
 
 #[tokio::test]
 async fn a_failure_that_was_done_again_is_not_news() {
-    let other = Job { machine: 2, ..job(3, State::Interrupted, Kind::Install) };
-    let jobs = [job(1, State::Failed, Kind::Install), job(2, State::Succeeded, Kind::Install), other];
+    let other = Job { machine: 2, ..job(3, JobState::Interrupted, JobKind::Install) };
+    let jobs =
+        [job(1, JobState::Failed, JobKind::Install), job(2, JobState::Succeeded, JobKind::Install), other];
     let overview = World::new(&boxed(jobs), false).get("/").await.text;
     let failed = overview.split("id=\"failed\"").nth(1).unwrap().split("</section>").next().unwrap();
     assert!(failed.contains("/jobs/3\"") && !failed.contains("/jobs/1\""), "{failed}");
@@ -328,7 +330,7 @@ async fn a_log_comes_while_it_is_written() {
     };
     assert!(next().await.unwrap().contains("event: start\n"));
     assert_eq!(next().await.unwrap(), "event: message\ndata: one bold <b>\n\n");
-    world.runner.0.add_permits(1);
+    world.worker.0.add_permits(1);
     assert_eq!(next().await.unwrap(), "event: message\ndata: half a line\n\n");
     assert_eq!(next().await.unwrap(), "event: message\ndata: the end\n\n");
     assert_eq!(next().await.unwrap(), "event: end\ndata: Attempt 1 has succeeded.\n\n");
@@ -369,5 +371,5 @@ async fn streams_end_with_the_client_and_with_the_server_and_are_not_too_many() 
     let rest = tokio::time::timeout(Duration::from_secs(5), kept.into_body().collect()).await.unwrap();
     let rest = rest.unwrap().to_bytes();
     assert!(String::from_utf8_lossy(&rest).contains("event: end\ndata: The server is shutting down."));
-    world.runner.0.add_permits(1);
+    world.worker.0.add_permits(1);
 }

@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq;
 use super::visitor::{COOKIE, Session, Visitor};
 use crate::{
     net::http::Origin,
-    trigger::admin::page::{Page, local, problem::Problem, query::Query, route::Place},
+    trigger::admin::page::{Page, local, problem::Problem, query::Query, route::Route},
 };
 
 /// Other programs on the same host may have set cookies of this name for other paths.
@@ -73,10 +73,10 @@ pub(in crate::trigger::admin::page) fn session(visitor: &Visitor, form: &Query) 
 }
 
 /// The answer to a request without a session where reading needs a login.
-pub(in crate::trigger::admin::page) fn stranger(place: Place, head: &Parts) -> Problem {
-    match place {
+pub(in crate::trigger::admin::page) fn stranger(route: Route, head: &Parts) -> Problem {
+    match route {
         // A script asks; it cannot show a form.
-        Place::Events(_) => Problem::Unauthorized,
+        Route::Events(_) => Problem::Unauthorized,
         _ => Problem::Login(local(head)),
     }
 }

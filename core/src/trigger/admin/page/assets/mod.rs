@@ -6,17 +6,17 @@ use hyper::{
 };
 use md5::{Digest, Md5};
 
-use super::{frame, route::Place};
+use super::{frame, route::Route};
 use crate::net::http::{self, Body};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("page.js");
 
 /// The answer, if the place is one of them.
-pub(super) fn answer(place: Place, headers: &HeaderMap) -> Option<Response<Body>> {
-    let (kind, text) = match place {
-        Place::Style => ("text/css; charset=utf-8", STYLE),
-        Place::Script => ("text/javascript; charset=utf-8", SCRIPT),
+pub(super) fn answer(route: Route, headers: &HeaderMap) -> Option<Response<Body>> {
+    let (kind, text) = match route {
+        Route::Style => ("text/css; charset=utf-8", STYLE),
+        Route::Script => ("text/javascript; charset=utf-8", SCRIPT),
         _ => return None,
     };
     let digest: String = Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();

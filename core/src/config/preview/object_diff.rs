@@ -21,7 +21,7 @@ use crate::{
         engine::Engine,
         error::ConfigError,
         log::Level,
-        outcome::{DIFF, SECRET},
+        run_report::{DIFF, SECRET},
     },
     connector::{Exec, Input, Output},
     host::quote::posix,

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use super::{
     dependency::Needs,
-    scheduler::{self, Worker},
+    scheduler::{self, Workload},
 };
 use crate::config::{
     declare::{
@@ -21,12 +21,12 @@ use crate::config::{
     engine::Engine,
     error::ConfigError,
     log::Level,
-    profile::Kind,
+    profile::SpanKind,
     request::Mode,
 };
 
 #[async_trait]
-impl Worker for Engine {
+impl Workload for Engine {
     fn jobs(&self) -> Option<NonZeroUsize> {
         self.run.jobs
     }
@@ -71,12 +71,12 @@ impl Worker for Engine {
     }
 
     async fn prepare(&self, objects: &[ObjectName]) -> Result<(), ConfigError> {
-        let _wave = self.span(Kind::Wave, || scheduler::doing("preparing", objects));
+        let _wave = self.span(SpanKind::Wave, || scheduler::doing("preparing", objects));
         self.prepare_objects(objects).await
     }
 
     async fn run(&self, objects: &[ObjectName]) -> Result<Vec<ObjectName>, ConfigError> {
-        let _wave = self.span(Kind::Wave, || scheduler::doing("running", objects));
+        let _wave = self.span(SpanKind::Wave, || scheduler::doing("running", objects));
         self.run_objects(objects).await
     }
 }

@@ -42,7 +42,7 @@ Host *
 
 /// The directory; it goes when this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ControlDir {
     dir: Mutex<Option<TempDir>>,
     path: PathBuf,
     socket: PathBuf,
@@ -53,7 +53,7 @@ pub(super) struct Place {
     _lock: Flock<File>,
 }
 
-impl Place {
+impl ControlDir {
     /// Makes the directory. `user_config` stands for the user's and the system's configuration.
     pub(super) fn make(user_config: Option<&Path>) -> io::Result<Self> {
         let base = [std::env::temp_dir(), "/tmp".into(), "/run".into()]
@@ -187,13 +187,13 @@ mod tests {
 
     #[test]
     fn the_socket_has_a_name_that_fits_and_needs_no_quotes() {
-        let place = Place::make(None).unwrap();
-        assert!(place.socket().as_os_str().len() + 17 < 108);
-        assert!(is_plain(place.socket()) && is_plain(place.config()));
-        assert!(fs::read_to_string(place.config()).unwrap().contains("StrictHostKeyChecking yes"));
-        let dir = place.socket().parent().unwrap().to_owned();
+        let control_dir = ControlDir::make(None).unwrap();
+        assert!(control_dir.socket().as_os_str().len() + 17 < 108);
+        assert!(is_plain(control_dir.socket()) && is_plain(control_dir.config()));
+        assert!(fs::read_to_string(control_dir.config()).unwrap().contains("StrictHostKeyChecking yes"));
+        let dir = control_dir.socket().parent().unwrap().to_owned();
         assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o777, 0o700);
-        place.remove();
+        control_dir.remove();
         assert!(!dir.exists());
     }
 
@@ -202,8 +202,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("it's [my] config");
         fs::write(&file, "Host x\n").unwrap();
-        let place = Place::make(Some(&file)).unwrap();
-        let text = fs::read_to_string(place.config()).unwrap();
+        let control_dir = ControlDir::make(Some(&file)).unwrap();
+        let text = fs::read_to_string(control_dir.config()).unwrap();
         let named = text.lines().next().unwrap().strip_prefix("Include ").unwrap();
         assert!(is_plain(Path::new(named)));
         assert_eq!(fs::read_to_string(named).unwrap(), "Host x\n");
@@ -212,18 +212,18 @@ mod tests {
 
     #[test]
     fn what_is_right_for_one_host_comes_first() {
-        let place = Place::make(None).unwrap();
-        let before = fs::read_to_string(place.config()).unwrap();
+        let control_dir = ControlDir::make(None).unwrap();
+        let before = fs::read_to_string(control_dir.config()).unwrap();
         for _ in 0..2 {
-            place.begin_with("Host web1\n    Port 1\n").unwrap();
-            let text = fs::read_to_string(place.config()).unwrap();
+            control_dir.begin_with("Host web1\n    Port 1\n").unwrap();
+            let text = fs::read_to_string(control_dir.config()).unwrap();
             assert_eq!(text, format!("Host web1\n    Port 1\nHost *\n{before}"));
         }
     }
 
     #[test]
     fn a_missing_configuration_is_named() {
-        let error = Place::make(Some(Path::new("/no/such/file"))).unwrap_err().to_string();
+        let error = ControlDir::make(Some(Path::new("/no/such/file"))).unwrap_err().to_string();
         assert!(error.contains("/no/such/file"), "{error}");
     }
 

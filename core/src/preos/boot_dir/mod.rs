@@ -55,7 +55,7 @@ const INIT: &str = "/init";
 
 /// What goes into a PXE directory.
 #[derive(Clone, Debug)]
-pub struct PxeOptions {
+pub struct BootDirOptions {
     /// How to pack the root.
     pub initramfs: InitramfsOptions,
     /// Kernel parameters, one or more words each.
@@ -64,7 +64,7 @@ pub struct PxeOptions {
     pub group: Option<String>,
 }
 
-impl Default for PxeOptions {
+impl Default for BootDirOptions {
     /// Messages on screen and first serial line, interfaces named `eth0` and so on. There is no `root=`: the
     /// initramfs is the root and stays it.
     fn default() -> Self {
@@ -79,7 +79,7 @@ impl Default for PxeOptions {
 
 /// What has been written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PxeSummary {
+pub struct BootDirSummary {
     /// Version of the kernel.
     pub kernel: String,
     /// Bytes of the kernel.
@@ -92,7 +92,7 @@ pub struct PxeSummary {
 
 /// Why there is no new PXE directory. An older one is as it was.
 #[derive(Debug, thiserror::Error)]
-pub enum PxeError {
+pub enum BootDirError {
     /// The directory would be packed into its own initramfs, or would hold the root.
     #[error("the PXE directory {} and the root {} lie one within the other; choose another directory", .dir.display(), .root.display())]
     Nested {
@@ -170,14 +170,14 @@ pub enum PxeError {
 ///
 /// # Errors
 ///
-/// See [`PxeError`]. Everything that can be checked is checked before the root is packed.
-pub fn write_pxe_dir(
+/// See [`BootDirError`]. Everything that can be checked is checked before the root is packed.
+pub fn write_boot_dir(
     root: &Path,
     dir: &Path,
-    options: &PxeOptions,
+    options: &BootDirOptions,
     progress: &Progress,
     cancel: &Cancel,
-) -> Result<PxeSummary, PxeError> {
+) -> Result<BootDirSummary, BootDirError> {
     let step = progress.step("write the PXE directory");
     let progress = step.inner();
     let config = config(&options.kernel_params)?;
@@ -186,12 +186,13 @@ pub fn write_pxe_dir(
     publish::check_apart(root, &dir)?;
     publish::check_in_the_way(&dir)?;
     publish::trust_dir(&dir)?;
-    let top = beneath::open_top(root).map_err(|source| PxeError::Read { path: root.to_owned(), source })?;
+    let top =
+        beneath::open_top(root).map_err(|source| BootDirError::Read { path: root.to_owned(), source })?;
     check_init(root, &top, &options.kernel_params)?;
     let loader: Vec<_> = LOADER
         .into_iter()
         .map(|(name, path, package)| Ok((name, open_loader(root, &top, path, package)?)))
-        .collect::<Result<_, PxeError>>()?;
+        .collect::<Result<_, BootDirError>>()?;
     let kernel = Kernel::find(root, &progress)?;
     kernel.check(root, options.initramfs.compression, &progress)?;
 
@@ -223,7 +224,7 @@ pub fn write_pxe_dir(
             dir.join(INITRAMFS).display()
         ));
     }
-    let summary = PxeSummary { kernel: kernel.version, kernel_size, initramfs_size, packed };
+    let summary = BootDirSummary { kernel: kernel.version, kernel_size, initramfs_size, packed };
     step.finish(format!(
         "kernel {} and an initramfs of {} MiB in {}",
         summary.kernel,
@@ -235,13 +236,13 @@ pub fn write_pxe_dir(
 
 /// The text of `pxelinux.cfg/default`. `SYSAPPEND 2` tells the PreOS which card it came by: `BOOTIF=01-` and the MAC address
 /// with hyphens (syslinux.cfg(5)).
-fn config(params: &[String]) -> Result<String, PxeError> {
+fn config(params: &[String]) -> Result<String, BootDirError> {
     if let Some(bad) = params.iter().find(|p| p.contains(char::is_control)) {
-        return Err(PxeError::Parameter(bad.clone()));
+        return Err(BootDirError::Parameter(bad.clone()));
     }
     let line = params.iter().map(|p| p.trim()).filter(|p| !p.is_empty()).collect::<Vec<_>>().join(" ");
     if line.len() > PARAMS_MAX {
-        return Err(PxeError::ParametersTooLong(line.len()));
+        return Err(BootDirError::ParametersTooLong(line.len()));
     }
     let append = if line.is_empty() { String::new() } else { format!("  APPEND {line}\n") };
     Ok(format!(
@@ -249,48 +250,52 @@ fn config(params: &[String]) -> Result<String, PxeError> {
     ))
 }
 
-fn check_init(root: &Path, top: impl AsFd, params: &[String]) -> Result<(), PxeError> {
+fn check_init(root: &Path, top: impl AsFd, params: &[String]) -> Result<(), BootDirError> {
     let words = params.iter().flat_map(|p| p.split_whitespace());
     let init = words.filter_map(|word| word.strip_prefix("rdinit=")).next_back().unwrap_or(INIT);
     let executable = beneath::open_in_root(top, init, OFlag::O_PATH).and_then(fstat).is_ok_and(|stat| {
         SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG && stat.st_mode & 0o111 != 0
     });
-    if executable { Ok(()) } else { Err(PxeError::NoInit { root: root.to_owned(), init: init.to_owned() }) }
-}
-
-fn open_loader(root: &Path, top: impl AsFd, path: &str, package: &'static str) -> Result<File, PxeError> {
-    let shown = root.join(path);
-    match beneath::open_in_root(top, path, OFlag::O_RDONLY | OFlag::O_NONBLOCK) {
-        Ok(fd) => Ok(File::from(fd)),
-        Err(nix::errno::Errno::ENOENT) => Err(PxeError::NoLoader { path: shown, package }),
-        Err(errno) => Err(PxeError::Read { path: shown, source: errno.into() }),
+    if executable {
+        Ok(())
+    } else {
+        Err(BootDirError::NoInit { root: root.to_owned(), init: init.to_owned() })
     }
 }
 
-fn write_error(path: &Path) -> impl Fn(io::Error) -> PxeError {
-    move |source| PxeError::Write { path: path.to_owned(), source }
+fn open_loader(root: &Path, top: impl AsFd, path: &str, package: &'static str) -> Result<File, BootDirError> {
+    let shown = root.join(path);
+    match beneath::open_in_root(top, path, OFlag::O_RDONLY | OFlag::O_NONBLOCK) {
+        Ok(fd) => Ok(File::from(fd)),
+        Err(nix::errno::Errno::ENOENT) => Err(BootDirError::NoLoader { path: shown, package }),
+        Err(errno) => Err(BootDirError::Read { path: shown, source: errno.into() }),
+    }
+}
+
+fn write_error(path: &Path) -> impl Fn(io::Error) -> BootDirError {
+    move |source| BootDirError::Write { path: path.to_owned(), source }
 }
 
 /// A new file that all may read, whatever the umask is.
-fn create(path: &Path) -> Result<File, PxeError> {
+fn create(path: &Path) -> Result<File, BootDirError> {
     let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(write_error(path))?;
     file.set_permissions(fs::Permissions::from_mode(0o644)).map_err(write_error(path))?;
     Ok(file)
 }
 
 /// A new directory that all may enter.
-fn make_dir(path: &Path) -> Result<(), PxeError> {
+fn make_dir(path: &Path) -> Result<(), BootDirError> {
     fs::create_dir(path)
         .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o755)))
         .map_err(write_error(path))
 }
 
 /// Brings the file to the disk and tells its size.
-fn finish(file: &File, path: &Path) -> Result<u64, PxeError> {
+fn finish(file: &File, path: &Path) -> Result<u64, BootDirError> {
     file.sync_all().and_then(|()| file.metadata()).map(|meta| meta.len()).map_err(write_error(path))
 }
 
-fn copy(mut from: File, path: &Path) -> Result<u64, PxeError> {
+fn copy(mut from: File, path: &Path) -> Result<u64, BootDirError> {
     let mut to = create(path)?;
     io::copy(&mut from, &mut to).map_err(write_error(path))?;
     finish(&to, path)

@@ -1,4 +1,4 @@
-//! What the server asks of the one that does the work of a job, and what it hears back.
+//! One attempt at a job: what a worker is asked to do, and how it ended.
 
 use std::{
     fmt,
@@ -8,22 +8,25 @@ use std::{
 
 use async_trait::async_trait;
 
-pub use super::report::{RunReport, StreamEnd};
+pub use super::report::{AttemptReport, StreamEnd};
 
-use super::job::{JobId, Kind, MachineId};
+use super::{
+    address::TargetAddress,
+    job::{JobId, JobKind, MachineId},
+};
 use crate::{connector::Guard, host::Cancel};
 
 /// One attempt at a job.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct Attempt {
     /// The job.
     pub job: JobId,
     /// Install or configure.
-    pub kind: Kind,
-    /// The address of the machine, as text that ssh takes: an IPv6 address is bare, a link-local one has its zone.
-    pub address: String,
+    pub kind: JobKind,
+    /// The address of the machine.
+    pub address: TargetAddress,
     /// 1 for the first attempt.
-    pub attempt: u32,
+    pub number: u32,
     /// The machine's ssh host keys as it told them: `TYPE BASE64`, checked to be no more than that. With any, they alone
     /// are right for this job.
     pub ssh_host_keys: Vec<String>,
@@ -31,7 +34,7 @@ pub struct Order {
     pub machine: MachineId,
     /// Where everything goes that `cdist config -v` would print; the directory exists.
     pub log: PathBuf,
-    /// A directory for the run's own files; exists and is empty. The runner removes what is not worth keeping.
+    /// A directory for the run's own files; exists and is empty. The worker removes what is not worth keeping.
     pub work_dir: PathBuf,
     /// Set when the job is to end.
     pub cancel: Cancel,
@@ -39,7 +42,7 @@ pub struct Order {
     pub binding: Binding,
 }
 
-/// Whether an address is still that of the machine that a job is for. The runner looks when there is a connection,
+/// Whether an address is still that of the machine that a job is for. The worker looks when there is a connection,
 /// and before each command.
 #[derive(Clone)]
 pub struct Binding(Arc<Bound>);
@@ -133,14 +136,14 @@ pub struct Ended {
     /// How.
     pub end: End,
     /// What was done, and what failed.
-    pub report: RunReport,
+    pub report: AttemptReport,
 }
 
-/// Does the work of jobs. Called from several tasks at once, never twice at a time for one machine.
+/// Does what attempts ask for. Called from several tasks at once, never twice at a time for one machine.
 #[async_trait]
-pub trait Runner: Send + Sync + fmt::Debug {
+pub trait JobWorker: Send + Sync + fmt::Debug {
     /// Works on one attempt until its end, or until it is cancelled. Never panics on what a machine says.
-    async fn run(&self, order: Order) -> Ended;
+    async fn run(&self, attempt: Attempt) -> Ended;
 }
 
 #[cfg(test)]

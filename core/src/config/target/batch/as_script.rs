@@ -31,9 +31,9 @@ const FORKED: &str =
 /// As many directories as one mkdir makes.
 const DIRS_MAX: usize = 100;
 
-/// A script on the target with the environment that it gets.
+/// One step of a batch: a script on the target with the environment that it gets.
 #[derive(Clone, Debug)]
-pub(in crate::config) struct Step {
+pub(in crate::config) struct BatchStep {
     /// Path on the target.
     pub(in crate::config) script: PathBuf,
     /// Exported for it, in this order.
@@ -52,7 +52,7 @@ pub(in crate::config) struct Batch {
     /// Files to write: path on the target and content.
     pub(in crate::config) files: Vec<(PathBuf, Vec<u8>)>,
     /// Scripts to run, one after the other, until one fails.
-    pub(in crate::config) steps: Vec<Step>,
+    pub(in crate::config) steps: Vec<BatchStep>,
 }
 
 impl Batch {
@@ -279,7 +279,7 @@ mod tests {
             let files =
                 [("a", "printf \"$v\"; echo err >&2"), ("b", "cat; false; echo not"), ("c", "echo never")];
             let step =
-                |name: &str| Step { script: path(name), variables: vec![("v", name.into())], is_forked };
+                |name: &str| BatchStep { script: path(name), variables: vec![("v", name.into())], is_forked };
             let batch = Batch {
                 files: files.iter().map(|(name, text)| (path(name), text.as_bytes().to_vec())).collect(),
                 steps: vec![step("a"), step("b"), step("c")],

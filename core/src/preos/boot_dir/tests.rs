@@ -27,8 +27,8 @@ fn root() -> TempDir {
     root
 }
 
-fn write(root: &Path, dir: &Path) -> Result<PxeSummary, PxeError> {
-    write_pxe_dir(root, dir, &PxeOptions::default(), &Progress::silent(), &Cancel::default())
+fn write(root: &Path, dir: &Path) -> Result<BootDirSummary, BootDirError> {
+    write_boot_dir(root, dir, &BootDirOptions::default(), &Progress::silent(), &Cancel::default())
 }
 
 /// All files below `dir` with their modes.
@@ -65,7 +65,7 @@ fn expected() -> BTreeMap<PathBuf, u32> {
 #[test]
 fn a_strict_umask_changes_nothing() {
     let this = std::env::current_exe().unwrap();
-    let test = "preos::pxe::tests::writes_all_files_for_all_to_read";
+    let test = "preos::boot_dir::tests::writes_all_files_for_all_to_read";
     let run = Command::new("sh")
         .args(["-c", "umask 077; exec \"$0\" --exact \"$1\""])
         .arg(this)
@@ -143,7 +143,7 @@ fn refuses_directories_one_within_the_other() {
         root.path().parent().unwrap().to_owned(),
     ] {
         let error = write(root.path(), &dir).unwrap_err();
-        assert!(matches!(error, PxeError::Nested { .. }), "{}: {error}", dir.display());
+        assert!(matches!(error, BootDirError::Nested { .. }), "{}: {error}", dir.display());
     }
     assert!(!root.path().join("new").exists());
 }
@@ -168,11 +168,11 @@ fn checks_before_it_writes() {
     fs::write(root.path().join("boot/config-6.1"), "CONFIG_BLK_DEV_INITRD=y\n").unwrap();
     assert!(matches!(
         write(root.path(), &dir),
-        Err(PxeError::Kernel(KernelError::Compression { working, .. })) if working == "none"
+        Err(BootDirError::Kernel(KernelError::Compression { working, .. })) if working == "none"
     ));
     assert_eq!(fs::read_dir(out.path()).unwrap().count(), 0);
     fs::write(&dir, "file").unwrap();
-    assert!(matches!(write(root.path(), &dir), Err(PxeError::InTheWay { .. })));
+    assert!(matches!(write(root.path(), &dir), Err(BootDirError::InTheWay { .. })));
 }
 
 #[test]
@@ -180,17 +180,18 @@ fn kernel_parameters() {
     let params = |words: &[&str]| config(&words.iter().map(|&w| w.to_owned()).collect::<Vec<_>>());
     assert!(params(&["quiet", " ", "a=\"b c\""]).unwrap().contains("\n  APPEND quiet a=\"b c\"\n"));
     assert!(params(&[]).unwrap().ends_with("INITRD initramfs\n  SYSAPPEND 2\n"));
-    assert!(matches!(params(&["quiet\nLABEL x"]), Err(PxeError::Parameter(_))));
-    assert!(matches!(params(&["x"; 1500]), Err(PxeError::ParametersTooLong(2999))));
+    assert!(matches!(params(&["quiet\nLABEL x"]), Err(BootDirError::Parameter(_))));
+    assert!(matches!(params(&["x"; 1500]), Err(BootDirError::ParametersTooLong(2999))));
 }
 
 #[test]
 fn another_init_by_parameter() {
     let (root, out) = (root(), tempdir().unwrap());
     fs::remove_file(root.path().join("init")).unwrap();
-    let options = PxeOptions { kernel_params: vec!["rdinit=/sbin/init".to_owned()], ..Default::default() };
+    let options =
+        BootDirOptions { kernel_params: vec!["rdinit=/sbin/init".to_owned()], ..Default::default() };
     let dir = out.path().join("tftp");
-    write_pxe_dir(root.path(), &dir, &options, &Progress::silent(), &Cancel::default()).unwrap();
+    write_boot_dir(root.path(), &dir, &options, &Progress::silent(), &Cancel::default()).unwrap();
 }
 
 #[test]
@@ -201,7 +202,7 @@ fn a_cancelled_run_leaves_the_old_directory() {
     let before = fs::metadata(&dir).unwrap().ino();
     let cancel = Cancel::default();
     cancel.cancel();
-    write_pxe_dir(root.path(), &dir, &PxeOptions::default(), &Progress::silent(), &cancel).unwrap_err();
+    write_boot_dir(root.path(), &dir, &BootDirOptions::default(), &Progress::silent(), &cancel).unwrap_err();
     assert_eq!(fs::metadata(&dir).unwrap().ino(), before);
     assert_eq!(fs::read_dir(out.path()).unwrap().count(), 1);
 }
@@ -227,7 +228,7 @@ impl Drop for Mounted {
 fn privileged_a_full_disk_leaves_the_old_directory() {
     let (root, out) = (root(), tempdir().unwrap());
     let _small = Mounted::tmpfs(out.path());
-    let big = PxeOptions {
+    let big = BootDirOptions {
         initramfs: InitramfsOptions { compression: "none".parse().unwrap(), ..Default::default() },
         ..Default::default()
     };
@@ -237,8 +238,8 @@ fn privileged_a_full_disk_leaves_the_old_directory() {
         let content = fs::read(dir.join("initramfs")).unwrap();
         fs::write(root.path().join("big"), vec![1; 1 << 20]).unwrap();
         let error =
-            write_pxe_dir(root.path(), &dir, &big, &Progress::silent(), &Cancel::default()).unwrap_err();
-        let PxeError::Initramfs(InitramfsError::Write(source)) = error else { panic!("{error}") };
+            write_boot_dir(root.path(), &dir, &big, &Progress::silent(), &Cancel::default()).unwrap_err();
+        let BootDirError::Initramfs(InitramfsError::Write(source)) = error else { panic!("{error}") };
         assert_eq!(source.kind(), io::ErrorKind::StorageFull);
         assert_eq!(listing(out.path()), before);
         assert_eq!(fs::read(dir.join("initramfs")).unwrap(), content);
@@ -288,5 +289,5 @@ fn privileged_mounts_in_the_root_are_not_packed() {
     mount(Some(root.path()), outside.path(), None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
     let _bound = Mounted(outside.path().to_owned());
     let nested = write(root.path(), &outside.path().join("tftp")).unwrap_err();
-    assert!(matches!(nested, PxeError::Nested { .. }), "{nested}");
+    assert!(matches!(nested, BootDirError::Nested { .. }), "{nested}");
 }

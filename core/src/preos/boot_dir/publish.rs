@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{CONFIG, CONFIG_DIR, INITRAMFS, KERNEL, LOADER, PxeError, make_dir, write_error};
+use super::{BootDirError, CONFIG, CONFIG_DIR, INITRAMFS, KERNEL, LOADER, make_dir, write_error};
 use crate::{
     host::atomic::{TemporaryDir, sync_parent},
     progress::Progress,
@@ -24,8 +24,8 @@ const FILES: [&str; 5] = [LOADER[0].0, LOADER[1].0, KERNEL, INITRAMFS, CONFIG];
 
 /// The real path of a directory that may not exist yet: symbolic links are followed, so that a rename replaces
 /// what they lead to.
-pub(super) fn resolve(dir: &Path) -> Result<PathBuf, PxeError> {
-    let read = |source| PxeError::Read { path: dir.to_owned(), source };
+pub(super) fn resolve(dir: &Path) -> Result<PathBuf, BootDirError> {
+    let read = |source| BootDirError::Read { path: dir.to_owned(), source };
     match fs::canonicalize(dir) {
         Ok(real) => Ok(real),
         Err(error) if error.kind() == io::ErrorKind::NotFound && !dir.is_symlink() => {
@@ -38,8 +38,8 @@ pub(super) fn resolve(dir: &Path) -> Result<PathBuf, PxeError> {
 }
 
 /// Refuses a directory within the root or around it; `dir` is resolved. By inode, so that bind mounts are seen.
-pub(super) fn check_apart(root: &Path, dir: &Path) -> Result<(), PxeError> {
-    let read = |source| PxeError::Read { path: root.to_owned(), source };
+pub(super) fn check_apart(root: &Path, dir: &Path) -> Result<(), BootDirError> {
+    let read = |source| BootDirError::Read { path: root.to_owned(), source };
     let root = fs::canonicalize(root).map_err(read)?;
     let inode = |path: &Path| fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
     let within = |inner: &Path, outer: &Path| {
@@ -47,14 +47,14 @@ pub(super) fn check_apart(root: &Path, dir: &Path) -> Result<(), PxeError> {
             || inode(outer).is_some_and(|outer| inner.ancestors().any(|path| inode(path) == Some(outer)))
     };
     if within(dir, &root) || within(&root, dir) {
-        return Err(PxeError::Nested { dir: dir.to_owned(), root });
+        return Err(BootDirError::Nested { dir: dir.to_owned(), root });
     }
     Ok(())
 }
 
 /// Refuses, before anything is written, what the files could not replace.
-pub(super) fn check_in_the_way(dir: &Path) -> Result<(), PxeError> {
-    let in_the_way = |path: PathBuf, expected| Err(PxeError::InTheWay { path, expected });
+pub(super) fn check_in_the_way(dir: &Path) -> Result<(), BootDirError> {
+    let in_the_way = |path: PathBuf, expected| Err(BootDirError::InTheWay { path, expected });
     for path in [dir.to_owned(), dir.join(CONFIG_DIR)] {
         if fs::symlink_metadata(&path).is_ok_and(|meta| !meta.is_dir()) {
             return in_the_way(path, "directory");
@@ -70,13 +70,13 @@ pub(super) fn check_in_the_way(dir: &Path) -> Result<(), PxeError> {
 
 /// Refuses, as root, a directory that others can change: they could make a link of a name that is written to. A sticky one
 /// will do, because its files are replaced by a rename.
-pub(super) fn trust_dir(dir: &Path) -> Result<(), PxeError> {
+pub(super) fn trust_dir(dir: &Path) -> Result<(), BootDirError> {
     trust::way_for_root("the PXE directory", dir)?;
     Ok(trust::place_for_root("the directory", &dir.join(CONFIG_DIR))?)
 }
 
 /// Makes the directory to fill: on the file system of `dir`, beside it if there is none yet, else in it.
-pub(super) fn stage(dir: &Path) -> Result<TemporaryDir, PxeError> {
+pub(super) fn stage(dir: &Path) -> Result<TemporaryDir, BootDirError> {
     make_parents(dir)?;
     let beside = if dir.exists() { dir.join("pxe") } else { dir.to_owned() };
     let stage = TemporaryDir::beside(&beside).map_err(write_error(&beside))?;
@@ -86,7 +86,7 @@ pub(super) fn stage(dir: &Path) -> Result<TemporaryDir, PxeError> {
 }
 
 /// Puts the filled directory in place.
-pub(super) fn publish(stage: TemporaryDir, dir: &Path) -> Result<(), PxeError> {
+pub(super) fn publish(stage: TemporaryDir, dir: &Path) -> Result<(), BootDirError> {
     let fail = write_error(dir);
     sync_dir(&stage.path().join(CONFIG_DIR)).and_then(|()| sync_dir(stage.path())).map_err(&fail)?;
     // It may have come into being while the root was being packed.
@@ -101,7 +101,7 @@ pub(super) fn publish(stage: TemporaryDir, dir: &Path) -> Result<(), PxeError> {
     sync_parent(dir).map_err(&fail)
 }
 
-fn merge(stage: &Path, dir: &Path) -> Result<(), PxeError> {
+fn merge(stage: &Path, dir: &Path) -> Result<(), BootDirError> {
     let config_dir = dir.join(CONFIG_DIR);
     if config_dir.is_dir() {
         // Some tools leave it without the right to enter.
@@ -134,7 +134,7 @@ pub(super) fn warn_if_unreachable(dir: &Path, progress: &Progress) {
 }
 
 /// Missing directories above, which all may enter.
-fn make_parents(dir: &Path) -> Result<(), PxeError> {
+fn make_parents(dir: &Path) -> Result<(), BootDirError> {
     let missing: Vec<&Path> = dir.ancestors().skip(1).take_while(|path| !path.exists()).collect();
     missing.into_iter().rev().try_for_each(make_dir)
 }

@@ -27,7 +27,7 @@ const PIECE_MAX: usize = 200;
 
 /// What the scheduler puts in order: the engine, or a model of it in tests.
 #[async_trait]
-pub(in crate::config) trait Worker: Send + Sync + 'static {
+pub(in crate::config) trait Workload: Send + Sync + 'static {
     /// How many pieces of work at the same time; `None` is one after the other.
     fn jobs(&self) -> Option<NonZeroUsize>;
     /// The objects of the type calls since `position`, in their order, with repetitions. Moves `position` on.
@@ -45,7 +45,7 @@ pub(in crate::config) trait Worker: Send + Sync + 'static {
 /// The objects of a run and how far they are.
 #[derive(Debug)]
 pub(in crate::config) struct Scheduler<W> {
-    worker: Arc<W>,
+    workload: Arc<W>,
     /// How far the list of type calls has been read.
     position: u64,
     /// Everything that was created.
@@ -59,10 +59,10 @@ pub(in crate::config) struct Scheduler<W> {
     changed: Vec<ObjectName>,
 }
 
-impl<W: Worker> Scheduler<W> {
-    pub(in crate::config) fn new(worker: Arc<W>) -> Self {
+impl<W: Workload> Scheduler<W> {
+    pub(in crate::config) fn new(workload: Arc<W>) -> Self {
         Self {
-            worker,
+            workload,
             position: 0,
             known: HashSet::new(),
             open: Vec::new(),
@@ -110,10 +110,10 @@ impl<W: Worker> Scheduler<W> {
             return Ok(());
         }
         step.doing(doing("preparing", objects));
-        let worker = Arc::clone(&self.worker);
-        concurrently(self.worker.jobs(), self.pieces(objects, false), move |piece| {
-            let worker = Arc::clone(&worker);
-            async move { worker.prepare(&piece).await }
+        let workload = Arc::clone(&self.workload);
+        concurrently(self.workload.jobs(), self.pieces(objects, false), move |piece| {
+            let workload = Arc::clone(&workload);
+            async move { workload.prepare(&piece).await }
         })
         .await?;
         self.prepared.extend(objects.iter().cloned());
@@ -125,13 +125,13 @@ impl<W: Worker> Scheduler<W> {
             return Ok(());
         }
         step.doing(doing("running", objects));
-        let worker = Arc::clone(&self.worker);
+        let workload = Arc::clone(&self.workload);
         let (sender, mut results) = tokio::sync::mpsc::unbounded_channel();
-        concurrently(self.worker.jobs(), self.pieces(objects, true), move |piece| {
-            let (worker, sender) = (Arc::clone(&worker), sender.clone());
+        concurrently(self.workload.jobs(), self.pieces(objects, true), move |piece| {
+            let (workload, sender) = (Arc::clone(&workload), sender.clone());
             async move {
                 // The receiver lives until all are done.
-                let _ = sender.send(worker.run(&piece).await?);
+                let _ = sender.send(workload.run(&piece).await?);
                 Ok(())
             }
         })
@@ -153,14 +153,14 @@ impl<W: Worker> Scheduler<W> {
     ///
     /// Objects wait for each other in a circle.
     fn read_calls(&mut self, prepared: &[ObjectName]) -> Result<(), ConfigError> {
-        let called = self.worker.called_since(&mut self.position)?;
+        let called = self.workload.called_since(&mut self.position)?;
         for object in &called {
             if self.known.insert(object.clone()) {
                 self.open.push(object.clone());
             }
         }
         for object in called.iter().chain(prepared).filter(|object| !self.done.contains(*object)) {
-            self.needs.insert(object.clone(), self.worker.needs(object));
+            self.needs.insert(object.clone(), self.workload.needs(object));
         }
         if called.is_empty() {
             return Ok(());
@@ -177,13 +177,13 @@ impl<W: Worker> Scheduler<W> {
 
     /// Cuts a wave into what is worked on together. `alone`: types that are not parallel stay in one piece.
     fn pieces(&self, objects: &[ObjectName], alone: bool) -> Vec<Vec<ObjectName>> {
-        let jobs = self.worker.jobs().map_or(1, NonZeroUsize::get);
+        let jobs = self.workload.jobs().map_or(1, NonZeroUsize::get);
         let size = objects.len().div_ceil(jobs).clamp(1, PIECE_MAX);
         if jobs == 1 || !alone {
             return objects.chunks(size).map(<[_]>::to_vec).collect();
         }
         let (alone, free): (Vec<_>, Vec<_>) =
-            objects.iter().cloned().partition(|object| self.worker.is_nonparallel(object));
+            objects.iter().cloned().partition(|object| self.workload.is_nonparallel(object));
         let mut of_type: Vec<Vec<ObjectName>> = Vec::new();
         for object in alone {
             let same = |piece: &&mut Vec<ObjectName>| {
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[async_trait]
-    impl Worker for Model {
+    impl Workload for Model {
         fn jobs(&self) -> Option<NonZeroUsize> {
             self.jobs
         }

@@ -6,8 +6,8 @@ use nix::unistd::{AccessFlags, access};
 
 use crate::{
     config::{
-        engine::Engine, error::ConfigError, log::Level, profile::Kind, request::Streams, stage::open_append,
-        variables::Variables,
+        engine::Engine, error::ConfigError, log::Level, profile::SpanKind, request::Streams,
+        stage::open_append, variables::Variables,
     },
     connector::{Input, Output, Process, ProcessError, shown},
     host::start,
@@ -37,7 +37,7 @@ impl Engine {
         }
         let command = shown(&argv);
         self.log(Level::Trace, &format!("Running {command}"));
-        let _span = self.span(Kind::Program, || command.clone());
+        let _span = self.span(SpanKind::Program, || command.clone());
         let process = Process {
             argv,
             env: self.local_environment(variables),

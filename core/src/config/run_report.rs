@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{code::Place, declare::object::ObjectName, error::ConfigError};
+use super::{code::Side, declare::object::ObjectName, error::ConfigError};
 
 /// The file of an object with what it changes in files.
 pub(super) const DIFF: &str = "diff";
@@ -11,7 +11,7 @@ pub(super) const SECRET: &str = "secret";
 
 /// What a run has done. After a failure: as far as it came.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
+pub struct RunReport {
     /// How many objects of the mode there are.
     pub objects: usize,
     /// How many of them are done.
@@ -26,11 +26,11 @@ pub struct Report {
     pub answered: bool,
     /// Where the run's own files are after the run; `None` if they are gone.
     pub files: Option<PathBuf>,
-    /// The name of all object leaf directories below [`Report::files`].
+    /// The name of all object leaf directories below [`RunReport::files`].
     pub(super) marker: std::ffi::OsString,
 }
 
-impl Report {
+impl RunReport {
     /// The directory with the files of an object.
     pub fn object_dir(&self, object: &ObjectName) -> Option<PathBuf> {
         Some(self.files.as_ref()?.join(object.dir(&self.marker)))
@@ -40,7 +40,7 @@ impl Report {
     /// they run.
     pub fn code(&self, object: &ObjectName) -> Vec<(&'static str, PathBuf)> {
         let Some(dir) = self.object_dir(object) else { return Vec::new() };
-        let files = [Place::Local, Place::Remote].map(|place| (place.code(), dir.join(place.code())));
+        let files = [Side::Local, Side::Remote].map(|side| (side.code(), dir.join(side.code())));
         files.into_iter().filter(|(_, path)| path.is_file()).collect()
     }
 
@@ -63,7 +63,7 @@ impl Report {
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// What it has done.
-    pub report: Report,
+    pub report: RunReport,
     /// Why it failed, if it did.
     pub error: Option<ConfigError>,
 }

@@ -1,5 +1,5 @@
 //! Which object comes next.
 
 pub(super) mod dependency;
-mod objects;
 pub(super) mod scheduler;
+mod workload;

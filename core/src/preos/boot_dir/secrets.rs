@@ -17,7 +17,7 @@ use nix::{
     unistd::{Gid, Group},
 };
 
-use super::PxeError;
+use super::BootDirError;
 use crate::host::beneath;
 
 /// Secrets that PreOS roots have: what it is, and where.
@@ -32,9 +32,9 @@ const SECRETS: [(&str, &str); 5] = [
 const SHADOW_MAX: u64 = 1024 * 1024;
 
 /// The group of a name.
-pub(super) fn group(name: &str) -> Result<Gid, PxeError> {
+pub(super) fn group(name: &str) -> Result<Gid, BootDirError> {
     let found = Group::from_name(name).ok().flatten();
-    found.map(|group| group.gid).ok_or_else(|| PxeError::Group(name.to_owned()))
+    found.map(|group| group.gid).ok_or_else(|| BootDirError::Group(name.to_owned()))
 }
 
 /// The first secret that the root `top` holds, in words. What cannot be read counts as one.
@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(mode(), 0o600);
         close(&file, Some(nix::unistd::getegid())).unwrap();
         assert_eq!(mode(), 0o640);
-        assert!(matches!(group("no such group"), Err(PxeError::Group(_))));
+        assert!(matches!(group("no such group"), Err(BootDirError::Group(_))));
         assert_eq!(group("root").unwrap(), Gid::from_raw(0));
     }
 }
