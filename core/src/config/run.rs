@@ -20,7 +20,7 @@ use super::{
     order::scheduler::{Scheduler, Worker},
     outcome::{Outcome, Report},
     profile::Kind,
-    request::{Names, Run, host_dir, is_work_dir},
+    request::{Mode, Names, Run, host_dir, is_work_dir},
     stage::Stage,
     target::dry_run,
 };
@@ -111,6 +111,9 @@ impl Engine {
         let stage = self.span(Kind::Stage, || "opening the way to the target".to_owned());
         self.run.connector.open(&self.context).await?;
         drop(stage);
+        if self.run.mode == Mode::Install && !self.run.any_target {
+            self.check_is_preos().await?;
+        }
         self.reached.store(true, Ordering::Relaxed);
         if self.run.dry_run {
             self.note_missing_parents().await?;
