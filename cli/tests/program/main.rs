@@ -8,6 +8,7 @@ mod diff;
 mod dry_run;
 mod forks;
 mod full_output;
+mod install;
 mod lab;
 mod library_run;
 mod limits;
