@@ -44,9 +44,6 @@ pub(crate) struct RunArgs {
     /// The target is this machine, whatever the host is called
     #[arg(long, conflicts_with_all = ["remote_exec", "remote_copy"], help_heading = "Target")]
     pub(crate) local: bool,
-    /// Install also where no PreOS runs, over what is there
-    #[arg(long, help_heading = "Target")]
-    pub(crate) any_target: bool,
     /// Work directory on the target [default: /var/lib/cdist]
     #[arg(short, long, value_name = "DIR", help_heading = "Target")]
     pub(crate) remote_out_dir: Option<PathBuf>,
@@ -110,7 +107,6 @@ impl From<&RunArgs> for RunOptions {
             remote_exec: args.remote_exec.clone(),
             remote_copy: args.remote_copy.clone(),
             local: args.local,
-            any_target: args.any_target,
             remote_dir: args.remote_out_dir.clone(),
             dry_run: args.dry_run,
             out_dir: args.out_dir.clone(),

@@ -240,7 +240,7 @@ async fn an_install_forgets_the_accepted_host_key() {
     lab.write("conf/type/__inst/singleton", "");
     lab.write("state/known_hosts/7", "cdist-target ssh-ed25519 AAAA\n");
     lab.write("state/known_hosts/8", "cdist-target ssh-ed25519 AAAA\n");
-    let worker = lab.worker("--any-target", HostKeyPolicy::AcceptNew);
+    let worker = lab.worker("", HostKeyPolicy::AcceptNew);
     let ended = worker.run(lab.attempt(JobKind::Install)).await;
     assert_eq!((ended.end, ended.report.objects), (End::Succeeded, 1), "{}", lab.log());
     assert!(!lab.path("state/known_hosts/7").exists() && lab.path("state/known_hosts/8").exists());

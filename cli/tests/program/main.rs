@@ -8,7 +8,6 @@ mod diff;
 mod dry_run;
 mod forks;
 mod full_output;
-mod install;
 mod lab;
 mod library_run;
 mod limits;

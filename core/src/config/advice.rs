@@ -100,9 +100,6 @@ impl ConfigError {
                 "make this file, or name another one with -i; '-i -' reads standard input".to_owned()
             }
             Self::RemoteDir(_) => "name a directory of its own with -r, such as /var/lib/cdist".to_owned(),
-            Self::NotPreos { .. } => {
-                "boot it into a PreOS ('cdist preos') first; --any-target installs over what is there".to_owned()
-            }
             Self::NoType { .. } => {
                 "'cdist info -t' lists the types; a type of your own is found with -c, or in ~/.cdist/type".to_owned()
             }

@@ -69,14 +69,6 @@ pub enum ConfigError {
     /// Root would use what others can change.
     #[error(transparent)]
     Untrusted(#[from] crate::trust::Untrusted),
-    /// An install on a machine that runs no PreOS.
-    #[error("{host} is no PreOS: {why}; nothing was done there")]
-    NotPreos {
-        /// The target.
-        host: String,
-        /// What is missing.
-        why: String,
-    },
     /// A work directory on the target that must never be wiped, or that depends on where a command begins.
     #[error("'{}' cannot be the work directory on the target, for it is wiped at each run; it has to begin with / and have a name", .0.display())]
     RemoteDir(PathBuf),

@@ -85,8 +85,6 @@ pub struct Run {
     pub cdist_exe: PathBuf,
     /// Which objects are worked on.
     pub mode: Mode,
-    /// Installs also on a target that runs no PreOS, over what is there.
-    pub any_target: bool,
     /// How many objects at the same time; `None` is one after the other.
     pub jobs: Option<NonZeroUsize>,
     /// Everything but running code. Nothing on the target stays changed.
@@ -160,7 +158,6 @@ impl Run {
             connector,
             cdist_exe: cdist_exe.into(),
             mode: Mode::Config,
-            any_target: false,
             jobs: None,
             dry_run: false,
             diff: false,

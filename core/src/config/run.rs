@@ -18,7 +18,7 @@ use super::{
     log::Level,
     names,
     profile::SpanKind,
-    request::{Mode, Names, Run, host_dir, is_work_dir},
+    request::{Names, Run, host_dir, is_work_dir},
     run_report::{Outcome, RunReport},
     schedule::scheduler::{Scheduler, Workload},
     stage::Stage,
@@ -111,9 +111,6 @@ impl Engine {
         let stage = self.span(SpanKind::Stage, || "opening the way to the target".to_owned());
         self.run.connector.open(&self.context).await?;
         drop(stage);
-        if self.run.mode == Mode::Install && !self.run.any_target {
-            self.check_is_preos().await?;
-        }
         self.reached.store(true, Ordering::Relaxed);
         if self.run.dry_run {
             self.note_missing_parents().await?;

@@ -34,8 +34,6 @@ pub struct Settings {
     pub colored_output: Option<Colors>,
     pub conf_dir: Option<Vec<PathBuf>>,
     pub init_manifest: Option<PathBuf>,
-    /// Only from the environment: no file lifts this for ever.
-    pub install_any_target: Option<bool>,
     pub inventory_dir: Option<PathBuf>,
     /// `Some(0)` is off, `Some(-1)` one per processor.
     pub jobs: Option<i64>,
@@ -179,7 +177,6 @@ impl Settings {
                 let dirs = v.as_bytes().split(|&b| b == b':').filter(|d| !d.is_empty());
                 dirs.map(|d| OsString::from_vec(d.to_vec()).into()).collect()
             }),
-            install_any_target: text("CDIST_INSTALL_ANY_TARGET").and_then(|value| boolean(&value)),
             inventory_dir: get("CDIST_INVENTORY_DIR").map(Into::into),
             local_shell: get("CDIST_LOCAL_SHELL").map(Into::into),
             remote_copy: text("CDIST_REMOTE_COPY"),
@@ -242,7 +239,6 @@ impl Settings {
             colored_output: higher.colored_output.or(self.colored_output),
             conf_dir: higher.conf_dir.or(self.conf_dir),
             init_manifest: higher.init_manifest.or(self.init_manifest),
-            install_any_target: higher.install_any_target.or(self.install_any_target),
             inventory_dir: higher.inventory_dir.or(self.inventory_dir),
             jobs: higher.jobs.or(self.jobs),
             local_shell: higher.local_shell.or(self.local_shell),

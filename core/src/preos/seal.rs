@@ -8,8 +8,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::host::parent_of;
-
 /// Directories that are emptied.
 const EMPTIED: [&str; 6] = ["var/lib/apt/lists", "var/cache/apt", "tmp", "var/tmp", "run", "root/.cache"];
 /// Files that are removed. Backups of the password files would keep an old root password.
@@ -25,14 +23,9 @@ const REMOVED: [&str; 9] = [
     "var/cache/ldconfig/aux-cache",
 ];
 
-/// The mark of a PreOS below its root, without which `cdist install` works on no machine.
-const MARK: &str = "etc/cdist/preos";
-const MARK_TEXT: &str =
-    "This system is a PreOS: it is in memory, and the machine that runs it may be installed by cdist.\n";
-
-/// A file could not be taken out, or not be written.
+/// A file could not be taken out.
 #[derive(Debug, thiserror::Error)]
-#[error("sealing {}", .path.display())]
+#[error("removing {}", .path.display())]
 pub struct SealError {
     /// The file.
     pub path: PathBuf,
@@ -64,16 +57,8 @@ pub fn run(root: &Path) -> Result<(), SealError> {
         fs::write(&machine_id, "").map_err(|source| SealError { path: machine_id.clone(), source })?;
         fs::set_permissions(&machine_id, fs::Permissions::from_mode(0o444))
             .map_err(|source| SealError { path: machine_id, source })?;
-        mark(&root.join(MARK))?;
     }
     Ok(())
-}
-
-fn mark(path: &Path) -> Result<(), SealError> {
-    let failed = |source| SealError { path: path.to_owned(), source };
-    fs::create_dir_all(parent_of(path)).map_err(failed)?;
-    fs::write(path, MARK_TEXT).map_err(failed)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o444)).map_err(failed)
 }
 
 fn remove(path: &Path) -> Result<(), SealError> {

@@ -171,7 +171,6 @@ impl RunMaker {
         );
         self.check_programs()?;
         run.mode = mode;
-        run.any_target = options.any_target || settings.install_any_target == Some(true);
         run.jobs = self.jobs;
         run.profile = self.profile.clone();
         run.dry_run = options.dry_run;

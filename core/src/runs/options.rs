@@ -24,8 +24,6 @@ pub struct RunOptions {
     pub remote_copy: Option<String>,
     /// The target is this machine, whatever the host is called.
     pub local: bool,
-    /// Installs also where no PreOS runs.
-    pub any_target: bool,
     /// Work directory on the target.
     pub remote_dir: Option<PathBuf>,
     /// Everything but running code.

@@ -155,8 +155,6 @@ impl TriggerLab {
         let mut home = OsString::from("HOME=");
         home.push(self.path("home"));
         argv.push(home);
-        // The machines of these tests are directories and processes of this machine.
-        argv.push("CDIST_INSTALL_ANY_TARGET=yes".into());
         argv.extend([self.path("dist/bin/cdist").into(), "trigger".into()]);
         argv.extend(words.iter().map(Into::into));
         argv.extend(["--state-dir".into(), self.state_dir().into()]);

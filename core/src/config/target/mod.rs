@@ -3,5 +3,4 @@
 pub(super) mod batch;
 pub(super) mod dry_run;
 pub(super) mod explorers;
-mod preos_guard;
 mod remote;
