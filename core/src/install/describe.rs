@@ -207,3 +207,7 @@ fn mount_json(mount: &Mount) -> Value {
         "pass": mount.pass,
     })
 }
+
+#[cfg(test)]
+#[path = "describe_tests.rs"]
+mod tests;

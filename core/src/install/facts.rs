@@ -15,6 +15,8 @@ pub const BYTES_MAX: usize = 1 << 20;
 const DISKS_MAX: usize = 1024;
 const LIST_MAX: usize = 1024;
 const TEXT_MAX: usize = 256;
+/// 64 PiB, in bytes: a few times what any disk has, and small enough for sums of many disks.
+const SIZE_MAX: u64 = 1 << 56;
 
 /// A machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -241,7 +243,7 @@ impl Disk {
                 "logical_sector is {sector}, and no disk has others than of 512 to 4096 bytes"
             ));
         }
-        if self.size % self.logical_sector != 0 || self.size > i64::MAX as u64 {
+        if self.size % self.logical_sector != 0 || self.size > SIZE_MAX {
             let (size, sector) = (self.size, self.logical_sector);
             return Err(format!("size {size} is not that of a disk with sectors of {sector} bytes"));
         }
@@ -255,6 +257,13 @@ impl Disk {
         at_most("in_use", self.in_use.len(), LIST_MAX)?;
         for signature in &self.content {
             device("content", &signature.at)?;
+            // What is on it is wiped: a mistake here must not lead to another disk.
+            if !self.has(&signature.at) {
+                return Err(format!(
+                    "content is at `{}`, which is neither the disk nor a partition of it",
+                    signature.at
+                ));
+            }
             let texts = [Some(&signature.kind), signature.label.as_ref(), signature.uuid.as_ref()];
             texts.into_iter().flatten().try_for_each(|text| short("content", text))?;
         }
@@ -281,6 +290,16 @@ impl Disk {
             ""
         };
         format!("/dev/{name}{between}{number}")
+    }
+
+    /// Whether a device is the disk or one of its partitions, by its name.
+    pub(super) fn has(&self, device: &str) -> bool {
+        let Some(rest) = device.strip_prefix(&self.name) else { return false };
+        let number = rest.strip_prefix("-part").or_else(|| rest.strip_prefix('p')).unwrap_or(rest);
+        let is_number = !number.is_empty() && number.chars().all(|c| c.is_ascii_digit());
+        // Without a letter between, the digits could go on the name of another disk.
+        let is_apart = number.len() < rest.len() || !self.name.ends_with(|c: char| c.is_ascii_digit());
+        rest.is_empty() || (is_number && is_apart)
     }
 
     /// Whether an administrator means this disk: by its name, serial number, WWN or name in `/dev/disk/by-id`, all of it.

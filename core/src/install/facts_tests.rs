@@ -49,6 +49,11 @@ fn what_is_refused_is_told_with_its_place() {
         ("\"sda\"", "\"../sda\"", "disks[0].name `../sda` is no name of a device"),
         ("\"sda\"", "\"\\u001b[2J\"", "disks[0].name `\\u{1b}[2J` is no name"),
         ("\"content\": []", "\"content\": [{\"at\": \"a b\", \"type\": \"x\"}]", "content is at `a b`, which is no name"),
+        (
+            "\"content\": []",
+            "\"content\": [{\"at\": \"sdb1\", \"type\": \"x\"}]",
+            "content is at `sdb1`, which is neither the disk nor a partition of it",
+        ),
         ("\"in_use\": []", "\"in_use\": [{\"at\": \"-x\", \"kind\": \"swap\"}]", "in_use is at `-x`, which is no name"),
         ("\"in_use\": []", "\"in_use\": [], \"logical_sector\": 520", "logical_sector is 520"),
         ("x86_64", &"x".repeat(300), "architecture has a text of more than 256 bytes"),
@@ -85,6 +90,26 @@ fn partitions_are_called_as_the_kernel_does() {
     ] {
         let disk = Disk { name: disk.to_owned(), ..Disk::default() };
         assert_eq!(disk.partition(3), device);
+    }
+}
+
+#[test]
+fn a_disk_has_its_own_partitions_only() {
+    for (name, device, has) in [
+        ("sda", "sda", true),
+        ("sda", "sda12", true),
+        ("sda", "sdaa", false),
+        ("sda", "sdaa1", false),
+        ("sda", "sdb1", false),
+        ("sda", "sdap", false),
+        ("nvme0n1", "nvme0n1p2", true),
+        ("nvme0n1", "nvme0n12", false),
+        ("nvme0n1", "nvme0n12p1", false),
+        ("mapper/mpatha", "mapper/mpatha-part1", true),
+        ("mapper/mpatha", "mapper/mpathab", false),
+    ] {
+        let disk = Disk { name: name.to_owned(), ..Disk::default() };
+        assert_eq!(disk.has(device), has, "{name} {device}");
     }
 }
 

@@ -62,7 +62,7 @@ impl Random {
         let part = format!("{name}1");
         if self.chance(30) {
             let kind = self.pick(&["gpt", "dos", "ext4", "LVM2_member", "linux_raid_member", "crypto_LUKS"]);
-            let at = if self.chance(50) { name.clone() } else { part.clone() };
+            let at = self.pick(&[name.clone(), name.clone(), part.clone(), part.clone(), "sda1".to_owned()]);
             disk.content.push(Signature { at, kind: kind.to_owned(), ..Signature::default() });
         }
         if self.chance(10) {

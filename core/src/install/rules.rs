@@ -83,11 +83,8 @@ const WORDS: [(&str, Word); 14] = [
 
 /// Why a text is no rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the disk rule `{rule}`: {wrong}")]
-pub struct RuleError {
-    rule: String,
-    wrong: String,
-}
+#[error("{0}")]
+pub struct RuleError(String);
 
 impl Rule {
     /// Reads a rule: words with commas between, or a path below `/dev`.
@@ -101,7 +98,7 @@ impl Rule {
             Some(path) => rule.push(Ok(device(path))),
             None => text.split(',').try_for_each(|word| rule.word(word)),
         };
-        read.map_err(|wrong| RuleError { rule: printable::line(text), wrong: printable::line(&wrong) })?;
+        read.map_err(|wrong| RuleError(printable::line(&wrong)))?;
         Ok(rule)
     }
 
@@ -181,7 +178,7 @@ impl Rule {
             Some(Order::Largest) => all.sort_by_key(|(_, disk)| std::cmp::Reverse(disk.size)),
             None if all.len() > count => {
                 return Err(format!(
-                    "the rule `{text}` finds {} disks where {count} {} wanted: {}; say which by serial= or name=",
+                    "the rule `{text}` finds {} disks where {count} {} wanted: {}",
                     all.len(),
                     if count == 1 { "is" } else { "are" },
                     names(&all)
@@ -196,7 +193,7 @@ impl Rule {
         {
             let tied: Vec<_> = all.into_iter().filter(|(_, disk)| disk.size == last).collect();
             return Err(format!(
-                "the rule `{text}` cannot choose: {} have {} each; say which by serial= or name=",
+                "the rule `{text}` cannot choose: {} have {} each",
                 names(&tied),
                 size::told(last)
             ));

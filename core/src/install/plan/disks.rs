@@ -134,13 +134,20 @@ pub(super) fn check_content(request: &Request<'_>, planned: &[PlannedDisk]) -> R
         let found: Vec<String> =
             disk.content.iter().take(4).map(super::super::facts::Signature::line).collect();
         let more = if disk.content.len() > found.len() { " and more" } else { "" };
-        let call = disk.serial.as_ref().or(disk.wwn.as_ref()).unwrap_or(&disk.name);
+        let call = call(disk, disks);
         return Err(Wrong::new(
             format!("{} is not blank: {}{more}", line(&disk.name), found.join(", ")),
             format!("if all of that may be lost: --wipe {}", line(call)),
         ));
     }
     Ok(())
+}
+
+/// What names this disk and no other one, preferably for longer than until the next start.
+fn call<'a>(disk: &'a Disk, all: &[Disk]) -> &'a String {
+    let names = [disk.serial.as_ref(), disk.wwn.as_ref(), disk.by_id.first()].into_iter().flatten();
+    let is_alone = |id: &&String| all.iter().filter(|other| other.is_called(id)).count() == 1;
+    names.into_iter().find(is_alone).unwrap_or(&disk.name)
 }
 
 /// The EFI system partition is FAT of 32 bits, which has at least 65525 clusters of a sector each.

@@ -124,6 +124,15 @@ fn a_disk_with_anything_on_it_takes_its_own_name() {
             "--wipe sdb names sdb, which the rules do not choose"
         );
     }
+    // Namespaces of one NVMe share a serial number, so the remedy is another name.
+    let space = |name: &str| Disk {
+        serial: Some("N1".into()),
+        content: vec![signature(name, "gpt")],
+        ..disk(name, 8 * GIB)
+    };
+    let facts = machine(vec![space("nvme0n1"), space("nvme0n2")]);
+    let refusal = plan_with(&facts, &layout, &["name=nvme0n2"], &[], None).unwrap_err();
+    assert_eq!(refusal.remedy, "if all of that may be lost: --wipe nvme0n2");
     // One disk's serial number is the name of another one.
     let mut odd = disk("sdb", 8 * GIB);
     odd.serial = Some("sda".into());
