@@ -62,7 +62,7 @@ impl Random {
         let part = format!("{name}1");
         if self.chance(30) {
             let kind = self.pick(&["gpt", "dos", "ext4", "LVM2_member", "linux_raid_member", "crypto_LUKS"]);
-            let at = self.pick(&[name.clone(), name.clone(), part.clone(), part.clone(), "sda1".to_owned()]);
+            let at = self.pick(&[name.clone(), part.clone(), format!("{prefix}a1")]);
             disk.content.push(Signature { at, kind: kind.to_owned(), ..Signature::default() });
         }
         if self.chance(10) {
@@ -223,7 +223,7 @@ fn one(number: u64) -> Tally {
     let rules = [Rule::parse(&rule).unwrap()];
     let rules = if rule == "only" && random.chance(50) { &[] } else { &rules[..] };
     let mut wipe = Vec::new();
-    if random.chance(30) {
+    if random.chance(50) {
         wipe.push(random.pick(&facts.disks).name);
     }
     let before = facts.clone();

@@ -142,8 +142,8 @@ fn guard(planned: &PlannedDisk) -> String {
 /// a new partition.
 fn wipe(planned: &PlannedDisk) -> Vec<String> {
     let disk = &planned.disk;
-    let mut devices: Vec<String> =
-        disk.content.iter().map(|signature| format!("/dev/{}", signature.at)).collect();
+    let own = disk.content.iter().filter(|signature| disk.has(&signature.at));
+    let mut devices: Vec<String> = own.map(|signature| format!("/dev/{}", signature.at)).collect();
     devices.sort();
     devices.dedup();
     devices.retain(|device| *device != disk.device());
