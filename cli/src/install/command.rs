@@ -156,8 +156,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("f\u{1b}[2J");
         let told = |path: &Path| read_layout(path).unwrap_err().message().to_owned();
-        assert_eq!(told(Path::new("plian")), "there is no layout `plian`");
-        assert_eq!(read_layout(Path::new("plian")).unwrap_err().status, 2);
+        assert_eq!(told(Path::new("plainn")), "there is no layout `plainn`");
+        assert_eq!(read_layout(Path::new("plainn")).unwrap_err().status, 2);
         assert!(told(&file).contains("No such file"));
         for (text, part) in [
             (&b"disks 0\n"[..], "line 1: `0` is no number of disks"),

@@ -47,8 +47,8 @@ fn refusals_and_wrong_usage() {
         .assert_failed(1, &["is not blank", "--wipe WD-1"]);
     refused("--facts web1.json --layout ./none").assert_failed(1, &["reading ./none: No such file"]);
     refused("--facts none.json --layout plain").assert_failed(1, &["reading none.json: No such file"]);
-    refused("--facts web1.json --layout plian")
-        .assert_failed(2, &["there is no layout `plian`", "did you mean plain?"]);
+    refused("--facts web1.json --layout plainn")
+        .assert_failed(2, &["there is no layout `plainn`", "did you mean plain?"]);
     refused("--facts web1.json").assert_failed(2, &["--layout <NAME|FILE>"]);
     refused("--facts web1.json --layout plain --disk smalest")
         .assert_failed(2, &["did you mean `smallest`?"]);
