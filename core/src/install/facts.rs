@@ -243,7 +243,7 @@ impl Disk {
                 "logical_sector is {sector}, and no disk has others than of 512 to 4096 bytes"
             ));
         }
-        if self.size % self.logical_sector != 0 || self.size > SIZE_MAX {
+        if !self.size.is_multiple_of(self.logical_sector) || self.size > SIZE_MAX {
             let (size, sector) = (self.size, self.logical_sector);
             return Err(format!("size {size} is not that of a disk with sectors of {sector} bytes"));
         }

@@ -113,8 +113,8 @@ impl Random {
         text.push_str(&format!("partition esp {}MiB esp /boot/efi\n", self.0.u64(260..600)));
         let is_grouped = self.chance(50);
         if disks > 1 {
-            let level = self
-                .pick(&[&["0", "1"][..], &["0", "1", "5"], &["0", "1", "5", "6", "10"]][(disks - 2).min(2)]);
+            let most = [2, 3, 5][(disks - 2).min(2)];
+            let level = self.pick(&["0", "1", "5", "6", "10"][..most]);
             if self.chance(50) {
                 text.push_str(&format!("partition swap {} swap\n", self.size()));
             }
@@ -147,7 +147,7 @@ impl Random {
     }
 
     /// A rule, and whether it can mean a disk.
-    fn rule(&mut self, facts: &Facts) -> (String, Box<dyn Fn(&Disk) -> bool>) {
+    fn rule(&mut self, facts: &Facts) -> (String, Means) {
         let of = self.pick(&facts.disks);
         let limit = self.0.u64(1..100);
         match self.0.u8(..8) {
@@ -181,6 +181,9 @@ fn is_meant_unnamed(disk: &Disk) -> bool {
         && transport != Some("usb")
         && transport != Some("loop")
 }
+
+/// Whether a rule can mean a disk.
+type Means = Box<dyn Fn(&Disk) -> bool>;
 
 /// What happened, for the end: a test in which all is refused shows nothing.
 #[derive(Debug, Default)]

@@ -39,7 +39,7 @@ pub(super) fn parse(text: &str) -> Result<u64, String> {
 
 /// The size as it is, in the largest unit from MiB on that it is a multiple of, else in bytes.
 pub(super) fn exact(bytes: u64) -> String {
-    let whole = UNITS[..3].iter().find(|(_, factor)| bytes >= *factor && bytes % factor == 0);
+    let whole = UNITS[..3].iter().find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor));
     whole.map_or_else(|| format!("{bytes} bytes"), |(name, factor)| format!("{} {name}", bytes / factor))
 }
 

@@ -98,7 +98,7 @@ pub fn files(plan: &Plan) -> Vec<(&'static str, String)> {
     for step in &plan.steps {
         match step {
             Step::Luks { name, id, .. } => {
-                crypttab.push_str(&format!("{name} UUID={} none luks\n", id.uuid()))
+                crypttab.push_str(&format!("{name} UUID={} none luks\n", id.uuid()));
             }
             Step::Raid { device, id, .. } => arrays.push_str(&format!("ARRAY {device} UUID={}\n", id.md())),
             _ => {}

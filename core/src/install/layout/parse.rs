@@ -283,7 +283,7 @@ impl<'a> Words<'a> {
 /// A size of whole MiB.
 fn whole(word: &str) -> Result<u64, String> {
     let bytes = size::parse(word).map_err(|wrong| printable::line(&wrong))?;
-    if bytes % size::MIB != 0 {
+    if !bytes.is_multiple_of(size::MIB) {
         return Err(format!("`{word}` is no whole number of MiB; all on a disk begins and ends at one"));
     }
     Ok(bytes)
