@@ -16,6 +16,7 @@ use crate::{
     },
     config::{self, args::ConfigArgs},
     exit_code,
+    install::{self, args::PlanArgs},
     plugin::{self, command::PluginCommand},
     preos::{self, args::PreosArgs},
     terminal::{failure::Failure, stdout},
@@ -42,7 +43,14 @@ enum Command {
     Config(Box<ConfigArgs>),
     /// Install hosts (beta)
     #[command(infer_long_args = true, args_override_self = true)]
+    #[command(
+        after_help = "What an install would do to disks: cdist install plan --facts FILE --layout NAME (cdist install-plan --help)"
+    )]
     Install(Box<ConfigArgs>),
+    /// Show what an install would do to the disks of a machine
+    #[command(infer_long_args = true, args_override_self = true)]
+    #[command(override_usage = "cdist install plan --facts <FILE> --layout <NAME|FILE> [OPTIONS]")]
+    InstallPlan(PlanArgs),
     /// Serve machines that call when they have booted: install or configure them
     #[command(infer_long_args = true, args_override_self = true)]
     Trigger(Box<TriggerArgs>),
@@ -89,6 +97,7 @@ pub(crate) fn run(own_name: OsString, words: Vec<OsString>) -> Result<ExitCode, 
         Some(Command::Plugin(command)) => plugin::command::run(&command).map(exit_code),
         Some(Command::Config(args)) => Ok(config::command::run(&args, Mode::Config)),
         Some(Command::Install(args)) => Ok(config::command::run(&args, Mode::Install)),
+        Some(Command::InstallPlan(args)) => install::command::run(&args).map(exit_code),
         Some(Command::Trigger(args)) => trigger::command::run(&args).map(exit_code),
         Some(Command::Inventory(command)) => Ok(inventory::run(&command)),
         Some(Command::Info(args)) => Ok(info::run(&args)),
@@ -105,7 +114,7 @@ pub(crate) fn run(own_name: OsString, words: Vec<OsString>) -> Result<ExitCode, 
 
 /// What the words say, and the arguments of a PreOS.
 pub(crate) fn parse(own_name: OsString, words: Vec<OsString>) -> Result<(Cli, Vec<OsString>), clap::Error> {
-    let (words, preos_arguments) = split_preos(words);
+    let (words, preos_arguments) = split_preos(install::args::as_one_word(words));
     let mut command = command();
     if words.first().is_some_and(|word| word == "preos") {
         command = preos::command::with_names(command, &words);

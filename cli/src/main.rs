@@ -5,6 +5,7 @@ mod args;
 mod command_line_tests;
 mod commands;
 mod config;
+mod install;
 mod layout;
 mod own_places;
 mod plugin;

@@ -5,6 +5,7 @@
 //! - PreOS: [`preos`] builds a network-boot OS as a plugin asks for it; [`plugin`] finds plugins and runs them.
 //! - Configuration: [`config`] runs shell types, manifests and explorers against a host through a [`connector`];
 //!   [`runs`] does that for one host or many, as options and settings say.
+//! - Install: [`install`] decides what is done with the disks of a machine.
 //! - Trigger: [`trigger`] is the server that booted machines call; it has them configured.
 //! - Hosts: [`inventory`] holds hosts and their tags.
 //! - Network: [`net`] is what servers of any kind need.
@@ -16,6 +17,7 @@ mod chain;
 pub mod config;
 pub mod connector;
 pub mod host;
+pub mod install;
 pub mod inventory;
 mod near;
 pub mod net;

@@ -5,6 +5,7 @@ use std::fs;
 
 use cdist_core::{
     config::fuzzing::{emulator_args, framed_stream, object_name, settings},
+    install::fuzzing::install_plan,
     inventory::fuzzing::inventory,
     trigger::fuzzing::trigger_request,
 };
@@ -12,9 +13,10 @@ use cdist_tests::{count::count, plugins::workspace};
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 6] = [
+const TARGETS: [Target; 7] = [
     ("emulator_args", emulator_args),
     ("framed_stream", framed_stream),
+    ("install_plan", install_plan),
     ("inventory", inventory),
     ("object_name", object_name),
     ("settings", settings),

@@ -11,6 +11,7 @@ mod c_plugins;
 mod examples;
 mod fuzz;
 mod hostile_plugins;
+mod install_plan;
 mod museum;
 mod mutated_plugins;
 mod plugin_check;

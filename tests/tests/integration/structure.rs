@@ -39,6 +39,7 @@ const AUTHOR: &str = "core/src/config/author";
 const PLUGIN: &str = "core/src/plugin";
 const CHECKS: &str = "core/src/plugin/checks";
 const PREOS: &str = "core/src/preos";
+const INSTALL: &str = "core/src/install";
 const RUNS: &str = "core/src/runs";
 const TRIGGER: &str = "core/src/trigger";
 const MACHINES: &str = "core/src/trigger/machines";
@@ -60,6 +61,11 @@ const ROOMS: &[Room] = &[
     Room { path: TOKEN, uses: &[HOST], why: "a token is a file" },
     Room { path: NET, uses: &[HOST], why: "servers of any kind use it, so it knows no service" },
     Room { path: INVENTORY, uses: &[TRUST], why: "hosts and tags are files" },
+    Room {
+        path: INSTALL,
+        uses: &[NEAR, PRINTABLE, HOST],
+        why: "what is done with disks is decided without looking at one, so all that it takes is words for a shell",
+    },
     Room {
         path: CONNECTOR,
         uses: &[HOST],
@@ -150,8 +156,8 @@ const ROOMS: &[Room] = &[
     Room {
         path: CLI,
         uses: &[
-            CHAIN, NEAR, PRINTABLE, PROGRESS, HOST, TRUST, TOKEN, NET, INVENTORY, CONNECTOR, CONFIG, DECLARE,
-            AUTHOR, PLUGIN, CHECKS, PREOS, RUNS, TRIGGER, MACHINES, ADMIN, CLIENT, WORKER, SERVICE,
+            CHAIN, NEAR, PRINTABLE, PROGRESS, HOST, TRUST, TOKEN, NET, INVENTORY, INSTALL, CONNECTOR, CONFIG,
+            DECLARE, AUTHOR, PLUGIN, CHECKS, PREOS, RUNS, TRIGGER, MACHINES, ADMIN, CLIENT, WORKER, SERVICE,
         ],
         why: "it parses and prints, for all parts",
     },

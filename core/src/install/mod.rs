@@ -1,0 +1,24 @@
+//! What an install does to the disks of a machine, decided without a clock, a disk or a network.
+//!
+//! [`Facts`] of a machine, a [`Layout`] and [`Rule`]s that say which disks are meant become a [`Plan`], or a [`Refusal`] that
+//! says what is wrong, what to do, and which disks there are. A plan is [described](Plan::text) for people and as JSON, and is
+//! a [script](commands::script) for the machine. Nothing is ever written to a disk that is in use, nor to one that is not
+//! blank and was not given up by name.
+
+pub mod commands;
+mod describe;
+pub mod facts;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
+mod ident;
+pub mod layout;
+pub mod plan;
+#[cfg(test)]
+mod random;
+pub mod rules;
+mod size;
+
+pub use facts::{Facts, FactsError, Firmware};
+pub use layout::{Layout, LayoutError};
+pub use plan::{Plan, Refusal, Request};
+pub use rules::{Rule, RuleError};
