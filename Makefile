@@ -25,7 +25,7 @@ RUST_MINOR := 95
 
 BUILD_PACKAGES := gcc libc6-dev make
 PREOS_PACKAGES := mmdebstrap debootstrap debian-archive-keyring curl
-TEST_PACKAGES := $(PREOS_PACKAGES) apt-utils bash busybox-static bzip2 codespell cpio dnsmasq-base e2fsprogs fish g++ gpg gpgv groff-base \
+TEST_PACKAGES := $(PREOS_PACKAGES) apt-utils bash busybox-static bzip2 codespell cpio dnsmasq-base e2fsprogs fdisk fish g++ gpg gpgv groff-base \
 	ipxe-qemu iproute2 openssh-client openssh-server patch procps python3 qemu-system-x86 rsync seabios shellcheck systemd time xz-utils zsh zstd
 
 # The browser, the program that drives it, and a parser that takes nothing but valid HTML.
@@ -50,7 +50,7 @@ TEST ?=
 tier = $(NEXTEST) $(if $(TEST),--ignore-default-filter) -E '($(1))$(if $(TEST), and test(/$(TEST)/))'
 
 # The tests with a count, and the long ones.
-SOAK = trigger_kill::|mutated_plugins::|fuzz::|histories|at_once_|after_killed_builds|an_older_compiler_builds|direct_boot|from_a_debian_mirror
+SOAK = trigger_kill::|mutated_plugins::|fuzz::|histories|at_once_|no_plan_does_harm|after_killed_builds|an_older_compiler_builds|direct_boot|from_a_debian_mirror
 
 # How long `make fuzz` runs each target.
 FUZZ_SECONDS ?= 4
@@ -128,6 +128,7 @@ soak: export CDIST_TEST_HISTORIES = 100000
 soak: export CDIST_TEST_MUTATIONS = 100000
 soak: export CDIST_TEST_EXAMPLES = 100
 soak: export CDIST_TEST_STARTS = 50
+soak: export CDIST_TEST_PLANS = 100000
 soak: export NEXTEST_PROFILE = soak
 soak: FUZZ_SECONDS = 60
 soak: install-build-packages install-test-packages install-test-tools ## what is long or repeated, whole: kills, mutants, mutations, histories, fuzzing, requests to the API; prints what it covered
