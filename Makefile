@@ -35,8 +35,8 @@ SCHEMATHESIS := 4.32.5
 # The conformance suite of the original's behaviour; it is no part of this repository.
 CONFORMANCE ?= ../shared/conformance
 
-# What `make test` runs, in this order. The staged program is built once.
-TIERS = build lint package book unit integration web conformance conformance-types privileged sshd lab
+# What `make test` runs, in this order; what is busy with one processor stands side by side. The staged program is built once.
+TIERS = build lint package book unit integration web+conformance+conformance-types privileged sshd lab
 
 # Tests wait as much as they compute.
 THREADS := $(shell echo $$(($$(nproc) * 3 / 2)))
@@ -67,12 +67,12 @@ PREOS_DIR ?= target/preos
 SUITE ?= bookworm
 MIRROR ?= $(shell apt-get indextargets --format '$$(REPO_URI)' 'Codename: $(SUITE)' 'Created-By: Packages' 2>/dev/null | head -n 1)
 
-# What is installed already costs no look at the package lists.
+# What is installed already costs no look at the package lists. Two tiers may install at the same time.
 define install-missing
 missing=; for package in $(1); do \
 	dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || missing="$$missing $$package"; \
 done; \
-if [ "$$missing" ]; then DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y --no-install-recommends $$missing; fi
+if [ "$$missing" ]; then DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $$missing; fi
 endef
 
 .PHONY: help build preos install test soak soak-tests lint package book audit unit integration web conformance conformance-types fuzz privileged sshd lab bench bench-config bench-plugins bench-trigger clean \

@@ -22,8 +22,8 @@ fn built_by(compiler: &str) -> PathBuf {
 fn build(source: &str, compiler: &str) -> PathBuf {
     let _ = tool("apt-get", "apt");
     let dir = workspace().join("target/abi");
-    // Two tests want the same one, and cargo in one directory is alone anyway.
-    let _lock = lock(&dir.join("lock"));
+    // Two tests want the same one; what different compilers make is apart.
+    let _lock = lock(&dir.join(format!("{compiler}.lock")));
     let script = workspace().join("tests/abi/compiler");
     let mut command = Command::new(script);
     command.arg(compiler).arg(&dir).arg(source).env("CARGO", cargo().get_program());
