@@ -49,8 +49,8 @@ NEXTEST = $(CARGO) nextest run --workspace --all-features --locked --test-thread
 TEST ?=
 tier = $(NEXTEST) $(if $(TEST),--ignore-default-filter) -E '($(1))$(if $(TEST), and test(/$(TEST)/))'
 
-# The tests with a count, and the long ones.
-SOAK = trigger_kill::|mutated_plugins::|fuzz::|histories|at_once_|no_plan_does_harm|after_killed_builds|an_older_compiler_builds|direct_boot|from_a_debian_mirror
+# The tests with a count.
+SOAK = trigger_kill::|mutated_plugins::|fuzz::|histories|at_once_|no_plan_does_harm
 
 # How long `make fuzz` runs each target.
 FUZZ_SECONDS ?= 4
@@ -134,8 +134,8 @@ soak: FUZZ_SECONDS = 60
 soak: install-build-packages install-test-packages install-test-tools ## what is long or repeated, whole: kills, mutants, mutations, histories, fuzzing, requests to the API; prints what it covered
 	FUZZ_SECONDS=$(FUZZ_SECONDS) tests/tiers build soak-tests fuzz web
 
-soak-tests: ## the tests that repeat themselves, as often as their variables say; `make soak` sets these
-	$(NEXTEST) -E 'test(/$(SOAK)/)'
+soak-tests: ## the tests that repeat themselves, as often as their variables say (`make soak` sets these), and the long ones
+	$(NEXTEST) --ignore-default-filter -E 'test(/$(SOAK)/) or not default()'
 
 lint: ## formatting, clippy, licences, unused dependencies, spelling, shell, types; needs `make build`
 	$(CARGO) fmt --all --check
