@@ -19,7 +19,7 @@ use crate::terminal::{
     stdout::print,
 };
 
-/// Prints the plan with exit status 0, or why there is none with 1.
+/// Prints the plan with exit status 0, or why no plan is made with 1.
 pub(crate) fn run(args: &PlanArgs) -> Result<i32, Failure> {
     match make(args)? {
         Ok(text) => print(&text).map(|()| 0),

@@ -20,7 +20,7 @@ impl Plan {
             1 => "one disk".to_owned(),
             count => format!("{count} disks"),
         };
-        let (table, firmware) = (table_name(self.table), self.firmware.name());
+        let (table, firmware) = (self.table.word().to_uppercase(), self.firmware.name());
         let mut text = format!(
             "Layout {} on {disks} with {table}, for a machine that starts by {firmware}\n",
             line(layout)
@@ -41,7 +41,7 @@ impl Plan {
         json!({
             "layout": layout,
             "firmware": self.firmware,
-            "table": table_word(self.table),
+            "table": self.table.word(),
             "disks": self.disks.iter().map(|planned| disk_json(self.table, planned)).collect::<Vec<_>>(),
             "steps": self.steps.iter().map(step_json).collect::<Vec<_>>(),
             "mounts": self.mounts.iter().map(mount_json).collect::<Vec<_>>(),
@@ -49,14 +49,6 @@ impl Plan {
             "script": commands::script(self),
         })
     }
-}
-
-fn table_name(table: Table) -> &'static str {
-    if table == Table::Gpt { "GPT" } else { "MBR" }
-}
-
-fn table_word(table: Table) -> &'static str {
-    if table == Table::Gpt { "gpt" } else { "mbr" }
 }
 
 fn disk_text(planned: &PlannedDisk) -> String {
@@ -168,7 +160,7 @@ fn disk_json(table: Table, planned: &PlannedDisk) -> Value {
         "model": disk.model,
         "size": disk.size,
         "logical_sector": disk.logical_sector,
-        "id": if table == Table::Gpt { planned.id.guid() } else { format!("0x{}", planned.id.short().to_lowercase()) },
+        "id": planned.table_id(table),
         "resumed": planned.is_own,
         "lost": disk.content,
         "partitions": partitions.collect::<Vec<_>>(),

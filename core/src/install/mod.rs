@@ -18,6 +18,25 @@ mod random;
 pub mod rules;
 mod size;
 
+use crate::near::near_match;
+
+/// The most disks that a layout takes, or that a rule means.
+const DISKS_MAX: usize = 64;
+
+/// What to write in the place of a word that is none of `known`.
+fn unknown(word: &str, known: &[&str]) -> String {
+    match near_match(known.iter().copied(), word) {
+        Some(near) => format!("`{word}` is not known here; did you mean `{near}`?"),
+        None => format!("`{word}` is not known here; write one of {}", known.join(", ")),
+    }
+}
+
+/// Reads a number of disks.
+fn number_of_disks(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=DISKS_MAX).contains(number));
+    number.ok_or_else(|| format!("`{text}` is no number of disks; write one from 1 to {DISKS_MAX}"))
+}
+
 pub use facts::{Facts, FactsError, Firmware};
 pub use layout::{Layout, LayoutError};
 pub use plan::{Plan, Refusal, Request};

@@ -2,13 +2,12 @@
 
 use super::{
     facts::{Disk, Facts},
-    size,
+    number_of_disks, size, unknown,
 };
-use crate::{near::near_match, printable};
+use crate::printable;
 
 /// Smaller ones are never meant unless they are named: card readers, and disks that controllers show of themselves.
 const TINY: u64 = size::GIB;
-const COUNT_MAX: usize = 64;
 
 /// A rule: what disks have, and how many of them are wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,10 +71,7 @@ const WORDS: [(&str, Word); 14] = [
     (
         "count",
         Value(|rule, value| {
-            let count = value.parse().ok().filter(|count| (1..=COUNT_MAX).contains(count));
-            rule.count = Some(count.ok_or_else(|| {
-                format!("`{value}` is no number of disks; write one from 1 to {COUNT_MAX}")
-            })?);
+            rule.count = Some(number_of_disks(value)?);
             Ok(())
         }),
     ),
@@ -112,13 +108,7 @@ impl Rule {
             }
             (Some(Value(_)), None | Some("")) => Err(format!("`{name}` takes a value; write {name}=…")),
             (Some(Value(set)), Some(value)) => set(self, value),
-            (None, _) => {
-                let names = WORDS.map(|(name, _)| name);
-                Err(match near_match(names, name) {
-                    Some(near) => format!("`{name}` is not known here; did you mean `{near}`?"),
-                    None => format!("`{name}` is not known here; write one of {}", names.join(", ")),
-                })
-            }
+            (None, _) => Err(unknown(name, &WORDS.map(|(name, _)| name))),
         }
     }
 

@@ -110,11 +110,8 @@ pub fn files(plan: &Plan) -> Vec<(&'static str, String)> {
 
 /// The table of a disk, as sfdisk reads it.
 pub fn table(table: Table, planned: &PlannedDisk) -> String {
-    let mut text = match table {
-        Table::Gpt => format!("label: gpt\nlabel-id: {}\n", planned.id.guid()),
-        Table::Mbr => format!("label: dos\nlabel-id: 0x{}\n", planned.id.short().to_lowercase()),
-    };
-    text.push_str("unit: sectors\n");
+    let label = if table == Table::Gpt { "gpt" } else { "dos" };
+    let mut text = format!("label: {label}\nlabel-id: {}\nunit: sectors\n", planned.table_id(table));
     for part in &planned.partitions {
         text.push_str(&entry(table, planned.disk.logical_sector, part));
     }

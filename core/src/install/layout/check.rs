@@ -26,7 +26,7 @@ pub(super) fn check(layout: &Layout, lines: &[usize]) -> Result<(), LayoutError>
     whole(layout).map_err(LayoutError::Whole)
 }
 
-fn is_subvolume(item: &Item) -> bool {
+pub(super) fn is_subvolume(item: &Item) -> bool {
     matches!(item.place, Place::Subvolume { .. })
 }
 
@@ -168,7 +168,7 @@ fn item_size(_: &Layout, earlier: &[Item], item: &Item) -> Result<(), String> {
 }
 
 fn whole(layout: &Layout) -> Result<(), String> {
-    let partitions = layout.items.iter().filter(|item| matches!(item.place, Place::Partition(_))).count();
+    let partitions = layout.partitions().count();
     match layout.table {
         Table::Gpt if partitions > GPT_MAX => {
             return Err(format!("there are {partitions} partitions, of at most {GPT_MAX}"));
@@ -204,12 +204,11 @@ fn whole(layout: &Layout) -> Result<(), String> {
 
 /// A system has a root, and what starts it can be read without a key.
 fn root(layout: &Layout) -> Result<(), String> {
-    let at = |path: &str| layout.items.iter().find(|item| item.content.mount() == Some(path));
-    let Some(root) = at("/") else {
+    if layout.mounted_on("/").is_none() {
         return Err("nothing is mounted on /; say which file system is the root, such as `ext4 /`".to_owned());
-    };
-    let starts = at("/boot").unwrap_or(root);
-    if layout.below(starts).any(|item| matches!(item.place, Place::Luks { .. })) {
+    }
+    let is_luks = |item: &Item| matches!(item.place, Place::Luks { .. });
+    if layout.with_kernel().is_some_and(|kernel| layout.below(kernel).any(is_luks)) {
         return Err(
             "GRUB would need the key to read the kernel; add a partition with `ext4 /boot` outside of LUKS"
                 .to_owned(),

@@ -41,6 +41,13 @@ pub enum Table {
     Mbr,
 }
 
+impl Table {
+    /// The word for it in a layout.
+    pub fn word(self) -> &'static str {
+        if self == Self::Gpt { "gpt" } else { "mbr" }
+    }
+}
+
 /// A line of a layout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
@@ -295,15 +302,29 @@ impl Layout {
 
     /// The item of that name; subvolumes have none.
     pub(super) fn item(&self, name: &str) -> Option<&Item> {
-        self.items.iter().find(|item| item.name == name && !matches!(item.place, Place::Subvolume { .. }))
+        self.items.iter().find(|item| item.name == name && !check::is_subvolume(item))
+    }
+
+    /// What is made on each disk.
+    pub(super) fn partitions(&self) -> impl Iterator<Item = &Item> {
+        self.items.iter().filter(|item| matches!(item.place, Place::Partition(_)))
+    }
+
+    /// The item that is mounted on a directory.
+    fn mounted_on(&self, path: &str) -> Option<&Item> {
+        self.items.iter().find(|item| item.content.mount() == Some(path))
+    }
+
+    /// The item with the kernel, which has to be read before anything of the system works.
+    pub(super) fn with_kernel(&self) -> Option<&Item> {
+        self.mounted_on("/boot").or_else(|| self.mounted_on("/"))
     }
 }
 
 /// The text that reads as the same layout.
 impl Display for Layout {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let table = if self.table == Table::Gpt { "gpt" } else { "mbr" };
-        writeln!(f, "table {table}\ndisks {}", self.disks)?;
+        writeln!(f, "table {}\ndisks {}", self.table.word(), self.disks)?;
         self.items.iter().try_for_each(|item| writeln!(f, "{item}"))
     }
 }

@@ -1,17 +1,16 @@
 //! The lines of a layout, one by one.
 
 use super::{
-    super::size, BYTES_MAX, Base, Content, FileSystem, Item, LEVELS, Layout, LayoutError, Level, Place, Size,
-    Table,
+    super::{number_of_disks, size},
+    BYTES_MAX, Base, Content, FileSystem, Item, LEVELS, Layout, LayoutError, Level, Place, Size, Table,
 };
-use crate::{near::near_match, printable};
+use crate::printable;
 
 /// The most lines that say something.
 const ITEMS_MAX: usize = 256;
 /// The most characters of a name. A FAT label has eleven, and on a second disk the name gets a number.
 const NAME_MAX: usize = 9;
 const PATH_MAX: usize = 128;
-const DISKS_MAX: usize = 64;
 
 /// A line that makes something, after its name.
 type Parse = fn(&mut Words<'_>) -> Result<(Place, Content), String>;
@@ -89,14 +88,9 @@ fn parse_line<'a>(
     Ok(())
 }
 
-/// What to write in the place of a word.
+/// What to write in the place of a word, of which the beginning is enough.
 fn unknown(word: &str, known: &[&str]) -> String {
-    let nearest = near_match(known.iter().copied(), word);
-    let shown = printable::line(&word.chars().take(40).collect::<String>());
-    nearest.map_or_else(
-        || format!("`{shown}` is not known here; write one of {}", known.join(", ")),
-        |nearest| format!("`{shown}` is not known here; did you mean `{nearest}`?"),
-    )
+    printable::line(&super::super::unknown(&word.chars().take(40).collect::<String>(), known))
 }
 
 /// What is left of a line.
@@ -138,10 +132,7 @@ impl<'a> Words<'a> {
 
     fn disks(&mut self) -> Result<usize, String> {
         let word = self.next("the number of disks")?;
-        let number = word.parse().ok().filter(|number| (1..=DISKS_MAX).contains(number));
-        number.ok_or_else(|| {
-            format!("`{}` is no number of disks; write one from 1 to {DISKS_MAX}", printable::line(word))
-        })
+        number_of_disks(word).map_err(|wrong| printable::line(&wrong))
     }
 
     fn name(&mut self, kind: &str) -> Result<String, String> {

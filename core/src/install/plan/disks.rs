@@ -2,10 +2,11 @@
 
 use super::{
     super::{
-        facts::{Disk, Facts, Firmware, Use},
+        facts::{Disk, Facts, Firmware, Signature, Use},
         ident::Id,
         layout::{Content, Layout, Table},
         rules,
+        size::{self, MIB},
     },
     PlannedDisk, Request,
     refusal::Wrong,
@@ -131,8 +132,7 @@ pub(super) fn check_content(request: &Request<'_>, planned: &[PlannedDisk]) -> R
         if disk.content.is_empty() || *is_own || wiped.contains(&&disk.name) {
             continue;
         }
-        let found: Vec<String> =
-            disk.content.iter().take(4).map(super::super::facts::Signature::line).collect();
+        let found: Vec<String> = disk.content.iter().take(4).map(Signature::line).collect();
         let more = if disk.content.len() > found.len() { " and more" } else { "" };
         let call = call(disk, disks);
         return Err(Wrong::new(
@@ -152,12 +152,12 @@ fn call<'a>(disk: &'a Disk, all: &[Disk]) -> &'a String {
 
 /// The EFI system partition is FAT of 32 bits, which has at least 65525 clusters of a sector each.
 pub(super) fn check_esp(disk: &Disk, content: &Content, bytes: u64) -> Result<(), Wrong> {
-    let least = 65 * super::super::size::MIB * disk.logical_sector / 1024;
+    let least = 65 * MIB * disk.logical_sector / 1024;
     if !matches!(content, Content::Esp { .. }) || disk.logical_sector == 512 || bytes >= least {
         return Ok(());
     }
     let (name, sector) = (line(&disk.name), disk.logical_sector);
-    let least = super::super::size::exact(least);
+    let least = size::exact(least);
     Err(Wrong::new(
         format!(
             "the EFI system partition takes at least {least} on {name}, whose sectors have {sector} bytes"

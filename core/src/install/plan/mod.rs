@@ -15,7 +15,7 @@ pub use refusal::Refusal;
 pub(super) use volumes::RAID_FRONT;
 
 use super::{
-    facts::{Disk, Facts, Firmware},
+    facts::{Disk, Facts, Firmware, Signature},
     ident::{Id, Seed},
     layout::{Content, FileSystem, Layout, Level, Table},
     rules::Rule,
@@ -156,10 +156,23 @@ fn make(request: &Request<'_>) -> Result<Plan, refusal::Wrong> {
     Ok(Plan { firmware: facts.firmware, table: layout.table, disks: planned, steps, mounts })
 }
 
+/// The name of what is on the disk of that number as well, which is counted from 0: only the first one has no number.
+fn numbered(name: &str, nth: usize) -> String {
+    if nth == 0 { name.to_owned() } else { format!("{name}{}", nth + 1) }
+}
+
 impl PlannedDisk {
+    /// The identifier of its table, as sfdisk writes it.
+    pub fn table_id(&self, table: Table) -> String {
+        match table {
+            Table::Gpt => self.id.guid(),
+            Table::Mbr => format!("0x{}", self.id.short().to_lowercase()),
+        }
+    }
+
     /// What is on it now, and will not be.
     pub fn lost(&self) -> Vec<String> {
-        self.disk.content.iter().map(super::facts::Signature::line).collect()
+        self.disk.content.iter().map(Signature::line).collect()
     }
 
     /// What no partition takes, with the table and its backup, in bytes.

@@ -4,11 +4,12 @@ use super::{
     super::{
         facts::Disk,
         ident::Id,
-        layout::{Base, Content, Item, Layout, Place, Size, Table},
+        layout::{Base, Content, Item, Layout, Size, Table},
         size::{self, MIB},
     },
     Partition, PlannedDisk,
     disks::check_esp,
+    numbered,
     refusal::Wrong,
 };
 use crate::printable::line;
@@ -26,7 +27,7 @@ fn backup(table: Table, sector: u64) -> u64 {
     }
 }
 
-fn down(bytes: u64, unit: u64) -> u64 {
+pub(super) fn down(bytes: u64, unit: u64) -> u64 {
     bytes / unit * unit
 }
 
@@ -36,8 +37,7 @@ pub(super) fn lay_out(
     disks: &mut [PlannedDisk],
     id: impl Fn(usize, &str) -> Id,
 ) -> Result<(), Wrong> {
-    let items: Vec<&Item> =
-        layout.items.iter().filter(|item| matches!(item.place, Place::Partition(_))).collect();
+    let items: Vec<&Item> = layout.partitions().collect();
     let mut sizes = Vec::new();
     for planned in disks.iter() {
         sizes.push(on_disk(layout.table, &planned.disk, &items)?);
@@ -47,23 +47,20 @@ pub(super) fn lay_out(
         let least = sizes.iter().map(|sizes| sizes[at]).min().unwrap_or_default();
         sizes.iter_mut().for_each(|sizes| sizes[at] = least);
     }
-    let count = disks.len();
     for (nth, (planned, sizes)) in disks.iter_mut().zip(sizes).enumerate() {
         let mut start = FRONT;
         for (at, (item, size)) in items.iter().zip(sizes).enumerate() {
             check_esp(&planned.disk, &item.content, size)?;
             let number = at + 1;
-            let is_one_of_many = count > 1 && nth > 0;
-            let name = if is_one_of_many { format!("{}{}", item.name, nth + 1) } else { item.name.clone() };
             planned.partitions.push(Partition {
                 number,
+                name: numbered(&item.name, nth),
                 device: planned.disk.partition(number),
                 start,
                 size,
                 content: item.content.clone(),
                 id: id(nth, &item.name),
                 is_bootable: false,
-                name,
             });
             start += size;
         }

@@ -9,7 +9,7 @@ use super::{
         layout::{Base, Content, FileSystem, Item, Layout, Place, Table},
         size::{self, MIB},
     },
-    Format, Mount, PlannedDisk, Step,
+    Format, Mount, PlannedDisk, Step, numbered,
     refusal::Wrong,
     space,
 };
@@ -62,7 +62,7 @@ pub(super) fn make(
             Place::Luks { of } => all.luks(item, of),
             Place::Group { of } => {
                 let parts = all.of(of);
-                let usable = |size: u64| size.saturating_sub(LVM_FRONT) / space::EXTENT * space::EXTENT;
+                let usable = |size: u64| space::down(size.saturating_sub(LVM_FRONT), space::EXTENT);
                 let size = parts.iter().map(|(_, size)| usable(*size)).sum();
                 let sources = parts.into_iter().map(|(device, _)| device).collect();
                 all.steps.push(Step::Group { name: item.name.clone(), sources, size });
@@ -141,11 +141,10 @@ impl<'a> Devices<'a> {
             Content::FileSystem { kind, .. } => Format::FileSystem(kind),
             _ => return,
         };
-        let suffix = if nth == 0 { String::new() } else { (nth + 1).to_string() };
-        let label = format!("{}{suffix}", item.name);
+        let label = numbered(&item.name, nth);
         let id = self.seed.id(&["format", &label]);
         self.steps.push(Step::Format { device: device.to_owned(), label, format, id, size });
-        let path = item.content.mount().map(|path| format!("{path}{suffix}"));
+        let path = item.content.mount().map(|path| numbered(path, nth));
         if path.is_none() && format != Format::Swap {
             return;
         }
@@ -235,15 +234,8 @@ pub(super) fn mark_bootable(firmware: Firmware, layout: &Layout, disks: &mut [Pl
     if layout.table != Table::Mbr || firmware != Firmware::Bios {
         return;
     }
-    let at = |path: &str| layout.items.iter().find(|item| item.content.mount() == Some(path));
-    let Some(partition) = at("/boot").or_else(|| at("/")).and_then(|item| layout.below(item).last()) else {
-        return;
-    };
-    let is_partition = |item: &&Item| matches!(item.place, Place::Partition(_));
-    let Some(at) = layout.items.iter().filter(is_partition).position(|item| item.name == partition.name)
-    else {
-        return;
-    };
+    let Some(partition) = layout.with_kernel().and_then(|item| layout.below(item).last()) else { return };
+    let Some(at) = layout.partitions().position(|item| item.name == partition.name) else { return };
     for planned in disks {
         if let Some(partition) = planned.partitions.get_mut(at) {
             partition.is_bootable = true;

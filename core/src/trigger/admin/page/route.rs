@@ -85,7 +85,7 @@ fn number(text: &str) -> Option<i64> {
     if good { text.parse().ok() } else { None }
 }
 
-/// True for a request of a browser for a page: if there is none, the answer is a page that says so.
+/// True for a request of a browser for a page; one of no page is answered with a page that says so.
 pub(super) fn wants_page(head: &Parts) -> bool {
     let first = head.uri.path().split('/').nth(1).unwrap_or_default();
     let accept = head.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
